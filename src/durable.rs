@@ -1,0 +1,213 @@
+//! The one way in which strongroom makes bytes durable on a local disk.
+//!
+//! Every durable step of a command passes through [`step`], which names it. The crash tests kill
+//! the process before and after each name (see `tests/crash.rs`); release builds contain no trace
+//! of that.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Runs one durable step. In debug builds the process can be killed just before or just after it.
+///
+/// # Errors
+/// Whatever the step returns.
+pub fn step<T, E>(name: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    crash_point(name, "before");
+    let outcome = run()?;
+    crash_point(name, "after");
+    Ok(outcome)
+}
+
+/// Like [`step`], for a step that awaits.
+///
+/// # Errors
+/// Whatever the step returns.
+pub async fn step_async<T, E>(name: &str, run: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    crash_point(name, "before");
+    let outcome = run.await?;
+    crash_point(name, "after");
+    Ok(outcome)
+}
+
+/// With `STRONGROOM_STEP_LOG=FILE`, appends `NAME:EDGE` to FILE. With
+/// `STRONGROOM_CRASH_AT=NAME:EDGE#N`, kills this process (SIGKILL) at the N-th passage, from 1.
+#[cfg(debug_assertions)]
+fn crash_point(name: &str, edge: &str) {
+    use std::sync::Mutex;
+    static PASSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    let here = format!("{name}:{edge}");
+    if let Some(log) = std::env::var_os("STRONGROOM_STEP_LOG") {
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        if let Ok(mut file) = file {
+            let _ = writeln!(file, "{here}");
+        }
+    }
+    if let Ok(target) = std::env::var("STRONGROOM_CRASH_AT") {
+        let (wanted, passage) = target.split_once('#').unwrap_or((&target, "1"));
+        if wanted == here {
+            let mut passed = PASSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            passed.push(here);
+            if passed.len().to_string() == passage {
+                let this = rustix::process::getpid();
+                let _ = rustix::process::kill_process(this, rustix::process::Signal::KILL);
+                loop {
+                    std::thread::park();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline]
+fn crash_point(_: &str, _: &str) {}
+
+/// Writes a file that must not exist yet: temporary file, fsync, hard link, fsync of the folder.
+/// Either the whole file is there under its name or nothing is. Mode 0600.
+///
+/// # Errors
+/// `AlreadyExists` when the name is taken; whatever the file system reports otherwise.
+pub fn create_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut temporary = temporary_in(folder)?;
+    temporary.write_all(contents)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist_noclobber(path).map_err(|refused| refused.error)?;
+    sync_folder(folder)
+}
+
+/// Replaces a file (or makes it) in one step: the old contents or the new ones, never a mixture.
+/// Mode 0600.
+///
+/// # Errors
+/// Whatever the file system reports; the old file is then still there.
+pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut temporary = temporary_in(folder)?;
+    temporary.write_all(contents)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|refused| refused.error)?;
+    sync_folder(folder)
+}
+
+/// Destroys a file that holds a secret: overwrites it in place, fsync, unlink, fsync of the
+/// folder. Media that remap blocks (SSD, copy-on-write file systems) may keep the old ones; whoever
+/// relies on this says so. A file that is already gone is a success.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn destroy_file(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(mut file) => {
+            let length = file.metadata()?.len();
+            let blank = vec![0_u8; usize::try_from(length).unwrap_or(0)];
+            file.write_all(&blank)?;
+            file.sync_all()?;
+            fs::remove_file(path)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    sync_folder(folder_of(path))
+}
+
+/// Makes a folder with its parents, readable by its owner only, and makes that durable.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = folder_of(path);
+    create_folder(parent)?;
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    sync_folder(parent)
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The folder that holds `path`; `.` for a bare name.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// The prefix of temporary files, so that what a crash leaves behind can be told from anything else.
+pub const TEMPORARY_PREFIX: &str = ".strongroom-tmp-";
+
+fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+}
+
+/// A file without a name, for what must not outlive the process. Mode 0600, gone when closed.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn unnamed_file(folder: &Path) -> io::Result<File> {
+    tempfile::tempfile_in(folder)
+}
+
+/// Opens (or makes) a lock file, mode 0600.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub fn open_lock_file(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_created_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        create_file(&path, b"one").unwrap();
+        let refused = create_file(&path, b"two").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        replace_file(&path, b"three").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn destroying_twice_is_a_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_file(&path, b"one").unwrap();
+        destroy_file(&path).unwrap();
+        destroy_file(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn folders_are_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        create_folder(&inner).unwrap();
+        assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

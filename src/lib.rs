@@ -1,0 +1,28 @@
+//! strongroom: the encrypted archive vault for PostgreSQL that can forget one person.
+//!
+//! # The map of modules
+//!
+//! A module may use what is below it, never what is above or beside it; `tests/tidy.rs` holds that.
+//!
+//! | layer | modules | what it is |
+//! |---|---|---|
+//! | edge | [`cli`] | what people touch; errors become hints and exit codes here |
+//! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
+//! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
+//! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
+//! | ground | [`ids`], [`schema`], [`clock`], [`durable`] | newtypes and values; the one durable write |
+
+pub mod audit;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod container;
+pub mod crypto;
+pub mod durable;
+pub mod ids;
+pub mod keys;
+pub mod ops;
+pub mod policy;
+pub mod postgres;
+pub mod schema;
+pub mod store;

@@ -166,6 +166,27 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// A shard of the key tree: about the square root of all keys hang on each, so that forgetting one
+/// re-wraps few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ShardId(pub u32);
+
+impl ShardId {
+    /// Holds the vault's own keys: commons, index, tombstones, canary.
+    pub const VAULT: Self = Self(0);
+    /// Holds the backups' identities.
+    pub const BACKUPS: Self = Self(1);
+    /// The first of the shards that hold subjects' keys.
+    pub const FIRST_OF_SUBJECTS: Self = Self(2);
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,1 +1,124 @@
-//! (to come)
+//! The key hierarchy and who holds its two roots.
+//!
+//! ```text
+//! master secret (age file)  ┐
+//! epoch secret (custodian)  ┴─ root key of the epoch ── shard keys ── subject keys
+//!                                                                  ├─ backup identities
+//!                                                                  └─ vault keys
+//! ```
+//!
+//! Nothing here touches the catalog: wrapped keys come in and go out as bytes.
+
+pub mod custodian;
+pub mod file_custodian;
+pub mod master;
+pub mod rekey;
+pub mod ring;
+mod secret_file;
+pub mod vault_keys;
+
+use crate::ids::{Epoch, ShardId, VaultId};
+
+crate::secret_key!(
+    /// M: long-lived, never changed by a forgetting, and by itself opens nothing.
+    MasterSecret
+);
+crate::secret_key!(
+    /// E of one epoch: the one thing that must be erasable.
+    EpochSecret
+);
+crate::secret_key!(
+    /// SK: seals one subject's rows, in every backup.
+    SubjectKey
+);
+
+/// Why a key could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The passphrase does not open the master secret.
+    #[error("the passphrase does not open the master secret in {file}")]
+    WrongPassphrase {
+        /// The age file.
+        file: String,
+    },
+    /// No identity at hand opens the master secret.
+    #[error("none of the identities at hand opens the master secret in {file}")]
+    WrongIdentity {
+        /// The age file.
+        file: String,
+    },
+    /// The master secret's file asks for what was not given.
+    #[error("the master secret in {file} needs {needed}, and none was given")]
+    MissingCredential {
+        /// The age file.
+        file: String,
+        /// "a passphrase" or "an identity file".
+        needed: &'static str,
+    },
+    /// A recipient or an identity file that cannot be read.
+    #[error("{what} is not one that age understands")]
+    InvalidAgeKey {
+        /// What was given, without any secret part.
+        what: String,
+    },
+    /// A file that should hold a secret holds something else.
+    #[error("{file} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file that belongs to another vault.
+    #[error("{file} belongs to another vault ({found}, this one is {expected})")]
+    OtherVault {
+        /// The file.
+        file: String,
+        /// The vault that it names.
+        found: VaultId,
+        /// This vault.
+        expected: VaultId,
+    },
+    /// The custodian does not hold the secret of this epoch.
+    #[error("{custodian} holds no secret of epoch {epoch}{held}")]
+    NoEpochSecret {
+        /// The custodian.
+        custodian: String,
+        /// The epoch asked for.
+        epoch: Epoch,
+        /// What it holds instead, as a clause (may be empty).
+        held: String,
+    },
+    /// Another secret is already there under the same epoch.
+    #[error("{custodian} already holds another secret of epoch {epoch}")]
+    EpochTaken {
+        /// The custodian.
+        custodian: String,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A wrapped key does not open.
+    #[error("{key} in shard {shard} does not open under epoch {epoch}")]
+    Wrapped {
+        /// Which key, without secrets.
+        key: String,
+        /// Its shard.
+        shard: ShardId,
+        /// The epoch that was tried.
+        epoch: Epoch,
+    },
+    /// A shard that the catalog names and the ring does not hold.
+    #[error("the catalog has no shard {shard}")]
+    NoShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The file system refused.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

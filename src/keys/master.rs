@@ -1,0 +1,198 @@
+//! The master secret in its age file (<https://age-encryption.org/v1>): for recipients, or for a
+//! passphrase (scrypt).
+
+use std::io::{Read as _, Write as _};
+use std::str::FromStr as _;
+
+use age::secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::{KeyError, MasterSecret, secret_file};
+use crate::crypto::SecretText;
+use crate::ids::VaultId;
+
+const KIND: &str = "master secret";
+
+/// For whom the master secret is encrypted. age allows a passphrase only by itself.
+pub enum Protection {
+    /// Whoever knows the passphrase.
+    Passphrase(SecretText),
+    /// Whoever holds the identity of one of these recipients (`age1…`).
+    Recipients(Vec<age::x25519::Recipient>),
+}
+
+impl Protection {
+    /// Reads recipients as `age-keygen` prints them.
+    pub fn recipients(texts: &[String]) -> Result<Self, KeyError> {
+        let parse = |text: &String| {
+            age::x25519::Recipient::from_str(text)
+                .map_err(|_| KeyError::InvalidAgeKey { what: format!("the recipient `{text}`") })
+        };
+        texts.iter().map(parse).collect::<Result<_, _>>().map(Self::Recipients)
+    }
+}
+
+/// What a command has at hand to open the master secret.
+#[derive(Default)]
+pub struct Credentials {
+    /// A passphrase.
+    pub passphrase: Option<SecretText>,
+    /// The text of an age identity file, and its path for messages.
+    pub identities: Option<(SecretText, String)>,
+}
+
+/// Encrypts the master secret: the bytes of the age file.
+pub fn seal(
+    master: &MasterSecret,
+    vault: VaultId,
+    protection: &Protection,
+) -> Result<Vec<u8>, KeyError> {
+    let text = secret_file::write(KIND, vault, None, master.expose());
+    let encryptor = match protection {
+        Protection::Passphrase(passphrase) => {
+            age::Encryptor::with_user_passphrase(SecretString::from(passphrase.expose().to_owned()))
+        }
+        Protection::Recipients(recipients) => age::Encryptor::with_recipients(
+            recipients.iter().map(|recipient| recipient as &dyn age::Recipient),
+        )
+        .map_err(|_| KeyError::InvalidAgeKey { what: "an empty list of recipients".to_owned() })?,
+    };
+    let mut sealed = Vec::new();
+    let io = |source| KeyError::Io { file: "the master secret's age file".to_owned(), source };
+    let mut writer = encryptor.wrap_output(&mut sealed).map_err(io)?;
+    writer.write_all(text.as_bytes()).map_err(io)?;
+    writer.finish().map_err(io)?;
+    Ok(sealed)
+}
+
+/// Whether an age file asks for a passphrase (rather than an identity).
+pub fn needs_passphrase(sealed: &[u8], file: &str) -> Result<bool, KeyError> {
+    Ok(decryptor(sealed, file)?.is_scrypt())
+}
+
+/// Decrypts the master secret. `file` names the age file in errors.
+pub fn open(
+    sealed: &[u8],
+    vault: VaultId,
+    credentials: &Credentials,
+    file: &str,
+) -> Result<MasterSecret, KeyError> {
+    let decryptor = decryptor(sealed, file)?;
+    let missing = |needed| KeyError::MissingCredential { file: file.to_owned(), needed };
+    let mut text = Zeroizing::new(Vec::with_capacity(256));
+    if decryptor.is_scrypt() {
+        let passphrase = credentials.passphrase.as_ref().ok_or(missing("a passphrase"))?;
+        let secret = SecretString::from(passphrase.expose().to_owned());
+        let identity = age::scrypt::Identity::new(secret);
+        let wrong = || KeyError::WrongPassphrase { file: file.to_owned() };
+        read_all(decryptor, &[&identity], &mut text, file, wrong)?;
+    } else {
+        let (identities, path) =
+            credentials.identities.as_ref().ok_or(missing("an identity file"))?;
+        let unreadable = || KeyError::InvalidAgeKey { what: format!("the identity file {path}") };
+        let identities = age::IdentityFile::from_buffer(identities.expose().as_bytes())
+            .map_err(|_| unreadable())?
+            .into_identities()
+            .map_err(|_| unreadable())?;
+        let identities: Vec<&dyn age::Identity> =
+            identities.iter().map(|identity| &**identity as &dyn age::Identity).collect();
+        let wrong = || KeyError::WrongIdentity { file: file.to_owned() };
+        read_all(decryptor, &identities, &mut text, file, wrong)?;
+    }
+    let parsed = secret_file::read(KIND, &text, file)?;
+    if parsed.vault != vault {
+        return Err(KeyError::OtherVault {
+            file: file.to_owned(),
+            found: parsed.vault,
+            expected: vault,
+        });
+    }
+    MasterSecret::from_slice(parsed.secret.as_slice())
+        .ok_or(KeyError::Damaged { file: file.to_owned(), reason: "the secret is not 32 bytes" })
+}
+
+fn decryptor<'a>(sealed: &'a [u8], file: &str) -> Result<age::Decryptor<&'a [u8]>, KeyError> {
+    age::Decryptor::new(sealed)
+        .map_err(|_| KeyError::Damaged { file: file.to_owned(), reason: "it is not an age file" })
+}
+
+fn read_all(
+    decryptor: age::Decryptor<&[u8]>,
+    identities: &[&dyn age::Identity],
+    text: &mut Vec<u8>,
+    file: &str,
+    wrong: impl Fn() -> KeyError,
+) -> Result<(), KeyError> {
+    use age::DecryptError as Error;
+    let damaged = |reason| KeyError::Damaged { file: file.to_owned(), reason };
+    let mut reader =
+        decryptor.decrypt(identities.iter().copied()).map_err(|error| match error {
+            Error::InvalidHeader | Error::InvalidMac | Error::UnknownFormat => {
+                damaged("its age header does not authenticate")
+            }
+            Error::ExcessiveWork { .. } => {
+                damaged("its passphrase work factor is unreasonably high")
+            }
+            _ => wrong(),
+        })?;
+    reader.read_to_end(text).map_err(|_| damaged("its contents do not authenticate"))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+
+    const VAULT: VaultId = VaultId([1; 16]);
+
+    fn identity_credentials(identity: &age::x25519::Identity) -> Credentials {
+        use age::secrecy::ExposeSecret as _;
+        let text = SecretText::new(identity.to_string().expose_secret().to_owned());
+        Credentials { passphrase: None, identities: Some((text, "id".to_owned())) }
+    }
+
+    #[test]
+    fn opens_for_its_recipients_only() {
+        let (one, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
+        let master = MasterSecret::generate(&mut random::system());
+        let protection = Protection::recipients(&[one.to_public().to_string()]).unwrap();
+        let sealed = seal(&master, VAULT, &protection).unwrap();
+        let opened = open(&sealed, VAULT, &identity_credentials(&one), "m").unwrap();
+        assert_eq!(opened.expose(), master.expose());
+        assert!(matches!(
+            open(&sealed, VAULT, &identity_credentials(&other), "m"),
+            Err(KeyError::WrongIdentity { .. })
+        ));
+        assert!(matches!(
+            open(&sealed, VaultId([2; 16]), &identity_credentials(&one), "m"),
+            Err(KeyError::OtherVault { .. })
+        ));
+        assert!(matches!(
+            open(&sealed, VAULT, &Credentials::default(), "m"),
+            Err(KeyError::MissingCredential { needed: "an identity file", .. })
+        ));
+    }
+
+    #[test]
+    fn a_wrong_passphrase_and_damage_are_told_apart() {
+        let master = MasterSecret::generate(&mut random::system());
+        let credentials = |text: &str| Credentials {
+            passphrase: Some(SecretText::new(text.to_owned())),
+            identities: None,
+        };
+        let protection = Protection::Passphrase(SecretText::new("right".to_owned()));
+        let mut sealed = seal(&master, VAULT, &protection).unwrap();
+        assert!(open(&sealed, VAULT, &credentials("right"), "m").is_ok());
+        assert!(matches!(
+            open(&sealed, VAULT, &credentials("wrong"), "m"),
+            Err(KeyError::WrongPassphrase { .. })
+        ));
+        let last = sealed.len() - 1;
+        sealed[last] ^= 1;
+        assert!(matches!(
+            open(&sealed, VAULT, &credentials("right"), "m"),
+            Err(KeyError::Damaged { .. })
+        ));
+    }
+}

@@ -1,0 +1,120 @@
+//! The arithmetic of a forgetting: new keys for the shards concerned, their survivors wrapped
+//! again, and every shard wrapped under the next epoch's root key. Pure: what is to be stored comes
+//! out as values; the order of durable steps is `ops::forget`'s.
+//!
+//! The argument is the key graph of Di Crescenzo et al. (STACS 1999) and Reardon et al. (CCS 2013):
+//! every path from old copies of the catalog to a key leads through the old root key, which dies
+//! with the old epoch secret.
+
+use std::collections::BTreeSet;
+
+use super::ring::{KeyName, KeyRing};
+use super::{EpochSecret, KeyError, MasterSecret};
+use crate::ids::ShardId;
+use crate::random::CryptoRng;
+
+/// A key that hangs on a shard, as the catalog holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Which key.
+    pub name: KeyName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its wrapped bytes.
+    pub wrapped: Vec<u8>,
+}
+
+/// The next epoch, computed but not yet stored.
+pub struct Rekeyed {
+    /// The ring of the next epoch.
+    pub ring: KeyRing,
+    /// Every shard's key, wrapped under the next epoch's root key.
+    pub shards: Vec<(ShardId, Vec<u8>)>,
+    /// The survivors of the shards concerned, wrapped under their new shard keys.
+    pub survivors: Vec<WrappedKey>,
+}
+
+/// Computes the next epoch. `concerned` are the shards that hold a key to be forgotten and
+/// `survivors` all other keys that hang on them.
+pub fn rekey(
+    ring: &KeyRing,
+    master: &MasterSecret,
+    next_secret: &EpochSecret,
+    concerned: &BTreeSet<ShardId>,
+    survivors: impl IntoIterator<Item = WrappedKey>,
+    random: &mut (impl CryptoRng + ?Sized),
+) -> Result<Rekeyed, KeyError> {
+    let mut next = KeyRing::new(ring.vault(), ring.epoch().next(), master, next_secret);
+    let mut shards = Vec::new();
+    for shard in ring.shards() {
+        let wrapped = if concerned.contains(&shard) {
+            next.add_shard(shard, random)
+        } else {
+            next.adopt_shard(shard, ring, random)?
+        };
+        shards.push((shard, wrapped));
+    }
+    let mut rewrapped = Vec::new();
+    for key in survivors {
+        let secret = ring.unwrap(&key.name, key.shard, &key.wrapped)?;
+        let wrapped = next.wrap(&key.name, key.shard, &secret, random)?;
+        rewrapped.push(WrappedKey { wrapped, ..key });
+    }
+    Ok(Rekeyed { ring: next, shards, survivors: rewrapped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Epoch, SubjectReference, VaultId};
+    use crate::random;
+
+    #[test]
+    fn the_next_epoch_opens_survivors_and_nothing_of_the_last_one_does() {
+        let random = &mut random::system();
+        let vault = VaultId([3; 16]);
+        let master = MasterSecret::generate(random);
+        let (old_secret, new_secret) =
+            (EpochSecret::generate(random), EpochSecret::generate(random));
+        let mut ring = KeyRing::new(vault, Epoch::FIRST, &master, &old_secret);
+        let (one, two) = (ShardId(2), ShardId(3));
+        let old_shards = [(one, ring.add_shard(one, random)), (two, ring.add_shard(two, random))];
+        let names: Vec<KeyName> =
+            (1..=3).map(|n| KeyName::Subject(SubjectReference([n; 16]))).collect();
+        let wrap = |ring: &KeyRing, index: usize, shard| WrappedKey {
+            name: names[index].clone(),
+            shard,
+            wrapped: ring
+                .wrap(
+                    &names[index],
+                    shard,
+                    &[u8::try_from(index).unwrap(); 32],
+                    &mut random::system(),
+                )
+                .unwrap(),
+        };
+        let (anna, bruno, carla) = (wrap(&ring, 0, one), wrap(&ring, 1, one), wrap(&ring, 2, two));
+
+        // Anna is forgotten: her shard is concerned, Bruno survives in it, Carla is elsewhere.
+        let rekeyed =
+            rekey(&ring, &master, &new_secret, &BTreeSet::from([one]), [bruno.clone()], random)
+                .unwrap();
+
+        let open = |secret: &EpochSecret, epoch, shards: &[(ShardId, Vec<u8>)]| {
+            let shards = shards.iter().map(|(shard, wrapped)| (*shard, wrapped.as_slice()));
+            KeyRing::open(vault, epoch, &master, secret, shards)
+        };
+        let next = open(&new_secret, Epoch(2), &rekeyed.shards).unwrap();
+        let survivor = &rekeyed.survivors[0];
+        assert_eq!(*next.unwrap(&names[1], one, &survivor.wrapped).unwrap(), [1; 32]);
+        assert_eq!(*next.unwrap(&names[2], two, &carla.wrapped).unwrap(), [2; 32]);
+
+        // The new epoch opens no old copy, whole or mixed with new rows.
+        assert!(next.unwrap(&names[0], one, &anna.wrapped).is_err());
+        assert!(next.unwrap(&names[1], one, &bruno.wrapped).is_err());
+        assert!(open(&new_secret, Epoch(1), &old_shards).is_err());
+        assert!(open(&new_secret, Epoch(2), &old_shards).is_err());
+        // And the old secret, while it lives, opens the old copy: it is what must be destroyed.
+        assert!(open(&old_secret, Epoch(1), &old_shards).is_ok());
+    }
+}

@@ -174,11 +174,11 @@ pub struct ShardId(pub u32);
 
 impl ShardId {
     /// Holds the vault's own keys: commons, index, tombstones, canary.
-    pub const VAULT: Self = Self(0);
+    pub const VAULT: Self = Self(1);
     /// Holds the backups' identities.
-    pub const BACKUPS: Self = Self(1);
+    pub const BACKUPS: Self = Self(2);
     /// The first of the shards that hold subjects' keys.
-    pub const FIRST_OF_SUBJECTS: Self = Self(2);
+    pub const FIRST_OF_SUBJECTS: Self = Self(3);
 }
 
 impl fmt::Display for ShardId {

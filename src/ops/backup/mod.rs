@@ -1,0 +1,354 @@
+//! Backup: one snapshot of a source into sealed objects.
+//!
+//! Write order, each step durable before the next (`docs/architecture.md`, "Write order"):
+//! subject keys, packs, schema archive and index, manifest, catalog. A backup exists when the
+//! catalog says so; what a crash leaves behind before that is garbage that `prune` finds.
+
+mod index_stream;
+mod large_objects;
+mod pack_stream;
+mod partitions;
+mod relations;
+mod rows;
+mod segment_sink;
+mod spill;
+mod write;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use self::pack_stream::PackList;
+use self::relations::{Reading, RelationPlan};
+use super::audited::{Access, audited};
+use super::subject_keys::SubjectKeys;
+use super::vault::{Unlocked, Vault};
+use super::{OpsError, sources, subject_maps};
+use crate::audit::Action;
+use crate::catalog::backups::{BackupClass, BackupRow};
+use crate::catalog::sources::SourceRow;
+use crate::clock::timestamp;
+use crate::container::age_file::BackupIdentity;
+use crate::container::index::IndexSeal;
+use crate::container::manifest::{self, Contents, Manifest, MapText, RelationSummary};
+use crate::container::names;
+use crate::durable;
+use crate::ids::{BackupId, ShardId};
+use crate::keys::master::Credentials;
+use crate::keys::ring::KeyName;
+use crate::policy::subject_map;
+use crate::postgres::{self, ConnectionSettings, Session};
+use crate::progress::ProgressSink;
+use crate::random;
+use crate::schema::DatabaseSchema;
+use subject_maps::LoadedMap;
+
+/// What to back up, and how.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// The source's name.
+    pub source: String,
+    /// Why it is made.
+    pub class: BackupClass,
+    /// The operator's note.
+    pub note: Option<String>,
+    /// Schema, rows, or both.
+    pub contents: Contents,
+    /// Connections that read at the same time, at least 1.
+    pub jobs: usize,
+    /// Memory for grouping rows, all connections together, in bytes.
+    pub memory_bytes: usize,
+    /// Whether meeting people who were erased is an error (the backup is complete all the same).
+    pub strict: bool,
+}
+
+/// What was backed up.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackupReport {
+    /// The backup.
+    pub backup: BackupId,
+    /// Its source.
+    pub source: String,
+    /// Its class.
+    pub class: &'static str,
+    /// `full`, `schema-only` or `data-only`.
+    pub contents: &'static str,
+    /// The snapshot's moment.
+    pub snapshot_at: String,
+    /// Tables whose rows were read.
+    pub tables: u64,
+    /// Rows sealed.
+    pub rows: u64,
+    /// Data subjects: rows of the classes' root tables.
+    pub subjects: u64,
+    /// Rows left out because their subject was erased from the vault before.
+    pub rows_of_erased: u64,
+    /// The rows' bytes before compression.
+    pub raw_bytes: u64,
+    /// Bytes stored, everything included.
+    pub stored_bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What the operator should know: unlogged tables, foreign tables, and so on.
+    pub notices: Vec<String>,
+}
+
+/// Backs a source up.
+pub async fn backup(
+    vault: &Vault,
+    credentials: &Credentials,
+    request: &BackupRequest,
+    progress: &Arc<dyn ProgressSink>,
+) -> Result<BackupReport, OpsError> {
+    let source = sources::find(vault, &request.source)?;
+    let _lock = vault.lock_for_writing("backup")?;
+    let report = audited(vault, Action::Backup, &source.name, async |access| {
+        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        vault.check_store().await?;
+        let settings = sources::settings(vault, &unlocked, &source)?;
+        let map = subject_maps::load(vault, &source)?;
+        let work = Work { vault, access, unlocked, source: &source, settings, map, request, progress };
+        work.run().await
+    })
+    .await?;
+    if request.strict && report.rows_of_erased > 0 {
+        return Err(OpsError::ErasedInSource {
+            backup: report.backup,
+            rows: report.rows_of_erased,
+        });
+    }
+    Ok(report)
+}
+
+/// Everything that one backup works with.
+struct Work<'a> {
+    vault: &'a Vault,
+    access: &'a Access<'a>,
+    unlocked: Arc<Unlocked>,
+    source: &'a SourceRow,
+    settings: ConnectionSettings,
+    map: LoadedMap,
+    request: &'a BackupRequest,
+    progress: &'a Arc<dyn ProgressSink>,
+}
+
+impl Work<'_> {
+    async fn run(self) -> Result<BackupReport, OpsError> {
+        let started_at = self.vault.clock().now();
+        self.progress.phase("looking at the database");
+        let session = Session::connect(&self.settings).await?;
+        let snapshot = session.begin_snapshot().await?;
+        let schema = postgres::describe(&session).await?;
+        session.lock_tables(&schema).await?;
+        let snapshot_at = session.transaction_time().await?;
+        let drift = subject_map::check(&self.map.map, &schema);
+        if !drift.is_empty() {
+            return Err(OpsError::MapDrift(drift));
+        }
+        subject_maps::remember(self.vault, self.source, &self.map)?;
+
+        let backup = BackupId::new(started_at, random::bytes(&mut random::system()));
+        self.access.name_object(backup.as_str())?;
+        let identity = BackupIdentity::generate();
+        let packs = PackList::default();
+        let written = async {
+            let archive = async {
+                match self.request.contents {
+                    Contents::DataOnly => Ok(None),
+                    _ => self.write_schema(&backup, &identity, &schema, &snapshot).await.map(Some),
+                }
+            };
+            let rows = async {
+                match self.request.contents {
+                    Contents::SchemaOnly => Ok((Vec::new(), None)),
+                    _ => self.write_rows(&backup, &identity, &schema, &snapshot, &packs).await,
+                }
+            };
+            let (schema_archive, (relations, index)) = tokio::try_join!(archive, rows)?;
+            self.progress.phase("sealing the manifest");
+            let manifest = Manifest {
+                version: manifest::VERSION,
+                written_by: format!("strongroom {}", env!("CARGO_PKG_VERSION")),
+                vault: self.vault.id(),
+                backup: backup.clone(),
+                source: self.source.source_id,
+                source_name: self.source.name.clone(),
+                class: self.request.class.as_str().to_owned(),
+                contents: self.request.contents,
+                note: self.request.note.clone(),
+                started_at,
+                snapshot_at,
+                schema,
+                map: MapText { digest: self.map.map.digest(), toml: self.map.toml.clone() },
+                relations,
+                packs: packs.take(),
+                index,
+                schema_archive,
+            };
+            let row = self.write_manifest(&manifest, &identity).await?;
+            Ok((manifest, row))
+        }
+        .await;
+        match written {
+            Ok((manifest, row)) => Ok(self.report(&manifest, &row)),
+            Err(error) => {
+                write::discard(self.vault.store().as_ref(), &backup, &packs.take()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Rows, through several connections on the one snapshot, into packs and the index.
+    async fn write_rows(
+        &self,
+        backup: &BackupId,
+        identity: &BackupIdentity,
+        schema: &DatabaseSchema,
+        snapshot: &postgres::SnapshotId,
+        packs: &PackList,
+    ) -> Result<(Vec<RelationSummary>, Option<manifest::IndexSummary>), OpsError> {
+        let plans = RelationPlan::all(schema, &self.map.map)?;
+        self.progress.phase("reading and sealing rows");
+        self.progress.total(
+            schema.tables.iter().map(|table| table.rows_estimated).sum(),
+            schema.tables.iter().map(|table| table.bytes_estimated).sum(),
+        );
+        let seal = IndexSeal::new(identity.index_key(), self.vault.id(), backup.clone());
+        let name = names::index(backup).parse()?;
+        let runtime = Handle::current();
+        let store = Arc::clone(self.vault.store());
+        let index = index_stream::IndexStream::start(&runtime, store, name, seal).await?;
+        let keys = Arc::new(SubjectKeys::new(
+            self.vault.shared_catalog(),
+            Arc::clone(&self.unlocked),
+            self.source.source_id,
+            self.vault.clock().now(),
+        ));
+        let jobs = self.request.jobs.clamp(1, plans.len().max(1));
+        let reading = Reading {
+            vault: self.vault.id(),
+            source: self.source.source_id,
+            store: Arc::clone(self.vault.store()),
+            settings: self.settings.clone(),
+            snapshot: snapshot.clone(),
+            unlocked: Arc::clone(&self.unlocked),
+            keys,
+            packs: packs.clone(),
+            index: index.clone(),
+            limits: rows::GroupingLimits {
+                budget_bytes: self.request.memory_bytes / jobs,
+                spill_folder: self.vault.places().spill.clone(),
+            },
+            progress: Arc::clone(self.progress),
+        };
+        let summaries = relations::read_all(reading, plans, jobs).await?;
+        let finished = tokio::task::spawn_blocking(move || index.finish(&Handle::current()));
+        let index = finished.await.map_err(|_| OpsError::Bug("a thread of work ended"))??;
+        Ok((summaries, Some(index)))
+    }
+
+    async fn write_schema(
+        &self,
+        backup: &BackupId,
+        identity: &BackupIdentity,
+        schema: &DatabaseSchema,
+        snapshot: &postgres::SnapshotId,
+    ) -> Result<manifest::ArchiveSummary, OpsError> {
+        let tools = postgres::tools::Tools::find(schema.server_version_num / 10_000)?;
+        let archive = postgres::tools::dump_schema(&tools, &self.settings, snapshot).await?;
+        let name = names::schema(backup);
+        let sealed = identity.seal(&name, &archive)?;
+        let store = self.vault.store().as_ref();
+        let written = write::whole(store, &name, sealed, "backup.schema").await?;
+        Ok(manifest::ArchiveSummary {
+            bytes: written.bytes,
+            sha256: written.sha256,
+            pg_dump_version: tools.version().to_owned(),
+        })
+    }
+
+    /// The manifest, then the catalog's row: from there on the backup exists.
+    async fn write_manifest(
+        &self,
+        manifest: &Manifest,
+        identity: &BackupIdentity,
+    ) -> Result<BackupRow, OpsError> {
+        let name = names::manifest(&manifest.backup);
+        let sealed = manifest.seal(identity, &name)?;
+        let store = self.vault.store().as_ref();
+        let written = write::whole(store, &name, sealed, "backup.manifest").await?;
+        let wrapped_key = self.unlocked.ring().wrap(
+            &KeyName::Backup(manifest.backup.clone()),
+            ShardId::BACKUPS,
+            identity.text().expose().as_bytes(),
+            &mut random::system(),
+        )?;
+        let objects = manifest.index.as_ref().map_or(0, |index| index.bytes)
+            + manifest.schema_archive.as_ref().map_or(0, |archive| archive.bytes);
+        let row = BackupRow {
+            backup_id: manifest.backup.clone(),
+            source_id: manifest.source,
+            class: self.request.class,
+            kind: write::kind(manifest.contents),
+            note: manifest.note.clone(),
+            started_at: manifest.started_at,
+            snapshot_at: manifest.snapshot_at,
+            finished_at: self.vault.clock().now(),
+            server_version_num: manifest.schema.server_version_num,
+            map_digest: Some(manifest.map.digest),
+            manifest_name: name,
+            manifest_bytes: written.bytes,
+            manifest_sha256: written.sha256,
+            row_count: manifest.rows(),
+            subject_count: self.subjects(manifest),
+            segment_count: manifest.relations.iter().map(|relation| relation.segments).sum(),
+            bytes_stored: written.bytes
+                + objects
+                + manifest.packs.iter().map(|pack| pack.bytes).sum::<u64>(),
+            shard_id: ShardId::BACKUPS,
+            wrapped_key,
+        };
+        let packs = write::pack_rows(manifest);
+        durable::step("backup.catalog", || {
+            self.vault.catalog().transaction(|transaction| {
+                Ok::<_, OpsError>(crate::catalog::backups::insert(transaction, &row, &packs)?)
+            })
+        })?;
+        Ok(row)
+    }
+
+    /// Data subjects in a backup: those who have a row of their own in their class's root table.
+    fn subjects(&self, manifest: &Manifest) -> u64 {
+        let roots: Vec<_> = self.map.map.classes.iter().map(|class| &class.root).collect();
+        let of_root = |relation: &&RelationSummary| match &relation.relation {
+            crate::container::segment::Relation::Table(name) => roots.contains(&name),
+            crate::container::segment::Relation::LargeObjects => false,
+        };
+        manifest.relations.iter().filter(of_root).map(|relation| relation.subjects).sum()
+    }
+
+    fn report(&self, manifest: &Manifest, row: &BackupRow) -> BackupReport {
+        let seconds = seconds_between(manifest.started_at, row.finished_at);
+        BackupReport {
+            backup: row.backup_id.clone(),
+            source: self.source.name.clone(),
+            class: row.class.as_str(),
+            contents: manifest.contents.name(),
+            snapshot_at: timestamp(row.snapshot_at),
+            tables: manifest.relations.len() as u64,
+            rows: row.row_count,
+            subjects: row.subject_count,
+            rows_of_erased: manifest.rows_of_erased(),
+            raw_bytes: manifest.relations.iter().map(|relation| relation.raw_bytes).sum(),
+            stored_bytes: row.bytes_stored,
+            seconds,
+            notices: write::notices(&manifest.schema),
+        }
+    }
+}
+
+fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).as_seconds_f64()
+}

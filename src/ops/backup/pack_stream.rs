@@ -1,0 +1,129 @@
+//! Sealed segments into packs of a bounded size.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::container::manifest::PackSummary;
+use crate::container::{names, pack};
+use crate::ids::{Digest, PackId, VaultId};
+use crate::ops::OpsError;
+use crate::ops::object_stream::{ObjectStream, Stopped};
+use crate::random;
+use crate::store::Store;
+
+/// A pack is closed when it reaches this many bytes.
+const PACK_BYTES_TARGET: u64 = 64 << 20;
+/// Segments are gathered into pieces of this size before they go to the store.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The packs of one backup, in the order in which they were begun: a pack's place here is its
+/// number in the index.
+#[derive(Clone, Default)]
+pub struct PackList(Arc<Mutex<Vec<PackSummary>>>);
+
+impl PackList {
+    fn add(&self, id: PackId) -> u32 {
+        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        packs.push(PackSummary { id, bytes: 0, sha256: Digest([0; 32]) });
+        u32::try_from(packs.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn complete(&self, number: u32, bytes: u64, sha256: Digest) {
+        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pack) = packs.get_mut(number as usize) {
+            pack.bytes = bytes;
+            pack.sha256 = sha256;
+        }
+    }
+
+    /// All packs.
+    #[must_use]
+    pub fn take(&self) -> Vec<PackSummary> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Where a segment was put.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    /// The pack's number.
+    pub pack: u32,
+    /// The offset in bytes.
+    pub offset: u64,
+}
+
+/// Writes packs, one after the other. Used from a thread that may block.
+pub struct PackStream {
+    runtime: Handle,
+    store: Arc<dyn Store>,
+    vault: VaultId,
+    packs: PackList,
+    open: Option<OpenPack>,
+}
+
+struct OpenPack {
+    number: u32,
+    stream: ObjectStream,
+    piece: Vec<u8>,
+    bytes: u64,
+}
+
+impl PackStream {
+    /// A stream with no pack open yet.
+    #[must_use]
+    pub fn new(runtime: Handle, store: Arc<dyn Store>, vault: VaultId, packs: PackList) -> Self {
+        Self { runtime, store, vault, packs, open: None }
+    }
+
+    /// Appends a sealed segment.
+    pub fn append(&mut self, sealed: &[u8]) -> Result<Placed, OpsError> {
+        if self.open.as_ref().is_some_and(|pack| pack.bytes >= PACK_BYTES_TARGET) {
+            self.close()?;
+        }
+        let pack = match &mut self.open {
+            Some(pack) => pack,
+            none => none.insert(begin(&self.runtime, &self.store, self.vault, &self.packs)?),
+        };
+        let placed = Placed { pack: pack.number, offset: pack.bytes };
+        pack.bytes += sealed.len() as u64;
+        pack.piece.extend_from_slice(sealed);
+        if pack.piece.len() >= PIECE_BYTES {
+            let piece = std::mem::replace(&mut pack.piece, Vec::with_capacity(PIECE_BYTES * 2));
+            if pack.stream.write_blocking(Bytes::from(piece)).is_err() {
+                // The store's own error comes out of closing.
+                self.close()?;
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Closes the open pack, if there is one, and waits until it is durable.
+    pub fn close(&mut self) -> Result<(), OpsError> {
+        let Some(pack) = self.open.take() else { return Ok(()) };
+        let stopped = match pack.stream.write_blocking(Bytes::from(pack.piece)) {
+            Ok(()) => false,
+            Err(Stopped) => true,
+        };
+        let written = self.runtime.block_on(pack.stream.finish())?;
+        debug_assert!(!stopped, "a stream that stopped has an error to tell");
+        self.packs.complete(pack.number, written.bytes, written.sha256);
+        Ok(())
+    }
+}
+
+fn begin(
+    runtime: &Handle,
+    store: &Arc<dyn Store>,
+    vault: VaultId,
+    packs: &PackList,
+) -> Result<OpenPack, OpsError> {
+    let id = PackId(random::bytes(&mut random::system()));
+    let name = names::pack(id).parse().map_err(OpsError::from)?;
+    let stream = ObjectStream::start(runtime, Arc::clone(store), name, "backup.pack");
+    let mut piece = Vec::with_capacity(PIECE_BYTES * 2);
+    piece.extend_from_slice(&pack::header(vault, id));
+    let bytes = piece.len() as u64;
+    Ok(OpenPack { number: packs.add(id), stream, piece, bytes })
+}

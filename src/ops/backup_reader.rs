@@ -1,0 +1,155 @@
+//! A backup as it lies in the store: its manifest and index, opened and authenticated.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::BackupRow;
+use crate::container::age_file::BackupIdentity;
+use crate::container::index::{BlockPlace, HEADER_BYTES, IndexSeal};
+use crate::container::index_block::IndexEntry;
+use crate::container::manifest::{IndexSummary, Manifest, PackSummary};
+use crate::container::{ContainerError, names};
+use crate::crypto::digest;
+use crate::ids::SubjectReference;
+use crate::ops::OpsError;
+use crate::ops::vault::Vault;
+use crate::store::{ObjectName, Store};
+
+/// An opened backup.
+pub struct BackupReader {
+    store: Arc<dyn Store>,
+    identity: BackupIdentity,
+    manifest: Manifest,
+    index: Option<OpenIndex>,
+}
+
+struct OpenIndex {
+    name: ObjectName,
+    seal: IndexSeal,
+    places: Vec<BlockPlace>,
+}
+
+impl BackupReader {
+    /// Opens a backup that the catalog knows: the manifest must be the very object that the catalog
+    /// recorded, and the index's directory must open under the backup's key.
+    pub async fn open(
+        vault: &Vault,
+        row: &BackupRow,
+        identity: BackupIdentity,
+    ) -> Result<Self, OpsError> {
+        let store = Arc::clone(vault.store());
+        let object: ObjectName = row.manifest_name.parse()?;
+        let sealed = read_whole(&*store, &object).await?;
+        if digest::sha256(&sealed) != row.manifest_sha256 {
+            return Err(ContainerError::not_authentic(object.as_str()).into());
+        }
+        let manifest =
+            Manifest::open(&sealed, &identity, vault.id(), &row.backup_id, object.as_str())?;
+        let index = match &manifest.index {
+            Some(summary) => {
+                Some(open_index(&*store, &manifest, summary, &identity).await?)
+            }
+            None => None,
+        };
+        Ok(Self { store, identity, manifest, index })
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The store that holds the backup.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// `pg_dump`'s archive of the schema.
+    pub async fn schema_archive(&self) -> Result<Vec<u8>, OpsError> {
+        let object: ObjectName = names::schema(&self.manifest.backup).parse()?;
+        let sealed = read_whole(&*self.store, &object).await?;
+        Ok(self.identity.open(object.as_str(), &sealed)?)
+    }
+
+    /// The numbers of the index blocks of one relation, in the order of subjects.
+    pub fn blocks(&self, relation: u32) -> impl Iterator<Item = u64> + '_ {
+        let places = self.index.as_ref().map_or(&[][..], |index| &index.places);
+        (0..).zip(places).filter(move |(_, place)| place.relation == relation).map(|(n, _)| n)
+    }
+
+    /// The entries of one index block.
+    pub async fn block(&self, number: u64) -> Result<Vec<IndexEntry>, OpsError> {
+        let missing = OpsError::Bug("an index block was asked for that does not exist");
+        let Some(index) = &self.index else { return Err(missing) };
+        let place = usize::try_from(number).ok().and_then(|number| index.places.get(number));
+        let Some(place) = place else { return Err(missing) };
+        let sealed = self.store.read_range(&index.name, place.offset, place.length).await?;
+        Ok(index.seal.open_block(number, place, &sealed, index.name.as_str())?)
+    }
+
+    /// One subject's entries in one relation, by the directory and the few blocks that may hold her.
+    pub async fn find(
+        &self,
+        relation: u32,
+        reference: SubjectReference,
+    ) -> Result<Vec<IndexEntry>, OpsError> {
+        let mut found = Vec::new();
+        let Some(index) = &self.index else { return Ok(found) };
+        for (number, place) in (0..).zip(&index.places) {
+            if place.relation == relation && place.first <= reference && reference <= place.last {
+                let entries = self.block(number).await?;
+                found.extend(entries.into_iter().filter(|entry| entry.reference == reference));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The pack of that number and its object.
+    pub fn pack(&self, number: u32) -> Result<(&PackSummary, ObjectName), OpsError> {
+        let pack = self.manifest.packs.get(number as usize).ok_or_else(|| {
+            ContainerError::malformed(
+                &names::index(&self.manifest.backup),
+                "it names a pack that the manifest does not list",
+            )
+        })?;
+        Ok((pack, names::pack(pack.id).parse()?))
+    }
+
+    /// Part of a pack.
+    pub async fn read_pack(
+        &self,
+        number: u32,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, OpsError> {
+        let (_, name) = self.pack(number)?;
+        Ok(self.store.read_range(&name, offset, length).await?)
+    }
+}
+
+async fn open_index(
+    store: &dyn Store,
+    manifest: &Manifest,
+    summary: &IndexSummary,
+    identity: &BackupIdentity,
+) -> Result<OpenIndex, OpsError> {
+    let name: ObjectName = names::index(&manifest.backup).parse()?;
+    let seal = IndexSeal::new(identity.index_key(), manifest.vault, manifest.backup.clone());
+    let header = store.read_range(&name, 0, HEADER_BYTES as u64).await?;
+    seal.check_header(&header, name.as_str())?;
+    let length = summary.bytes.checked_sub(summary.directory_offset).ok_or_else(|| {
+        ContainerError::malformed(name.as_str(), "the manifest places its directory past its end")
+    })?;
+    let sealed = store.read_range(&name, summary.directory_offset, length).await?;
+    let places = seal.open_directory(&sealed, name.as_str())?;
+    Ok(OpenIndex { name, seal, places })
+}
+
+/// A whole object that fits in memory (manifest, schema archive, vault marker).
+pub async fn read_whole(store: &dyn Store, name: &ObjectName) -> Result<Bytes, OpsError> {
+    let length = store.size(name).await?;
+    Ok(store.read_range(name, 0, length).await?)
+}

@@ -1,0 +1,282 @@
+//! What can go wrong with a verb. Hints and exit codes are the command line's.
+
+use std::io;
+
+use crate::audit::AuditError;
+use crate::catalog::CatalogError;
+use crate::container::ContainerError;
+use crate::ids::{BackupId, Epoch, VaultId};
+use crate::keys::KeyError;
+use crate::policy::subject_map::{Drift, MapError, Undecided};
+use crate::postgres::PostgresError;
+use crate::schema::QualifiedName;
+use crate::store::StoreError;
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The audit log failed, so nothing was accessed.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A key could not be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Stored bytes were refused.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A database failed.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The subject map is wrong.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A local file could not be read or written.
+    #[error("{what}: {source}")]
+    File {
+        /// What was done to which file.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder for rows that do not fit in memory failed.
+    #[error("the spill folder (sealed rows that do not fit in memory): {source}")]
+    Spill {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A vault is already there.
+    #[error("{place} already exists; a vault is never made over another")]
+    VaultExists {
+        /// The file or store.
+        place: String,
+    },
+    /// The store holds another vault.
+    #[error("the store {location} belongs to vault {found}, this catalog to vault {expected}")]
+    OtherVaultsStore {
+        /// The store.
+        location: String,
+        /// The vault that its marker names.
+        found: VaultId,
+        /// This vault.
+        expected: VaultId,
+    },
+    /// The store has no marker of any vault.
+    #[error("the store {location} holds no vault: its object `strongroom-vault.json` is missing")]
+    StoreWithoutVault {
+        /// The store.
+        location: String,
+    },
+    /// The store's marker cannot be read.
+    #[error("the store {location}: its object `strongroom-vault.json` cannot be read")]
+    StoreMarkerDamaged {
+        /// The store.
+        location: String,
+    },
+    /// The custodian has gone on to a later epoch: this catalog is an old copy.
+    #[error(
+        "this catalog stands at epoch {catalog}, and the custodian at epoch {custodian}: the \
+         catalog is an old copy, from before a forgetting"
+    )]
+    OldCatalog {
+        /// The catalog's epoch.
+        catalog: Epoch,
+        /// The newest epoch that the custodian holds.
+        custodian: Epoch,
+    },
+    /// No source of that name.
+    #[error("no source is named `{name}`{known}")]
+    NoSource {
+        /// The name.
+        name: String,
+        /// The names that exist, as a clause (may be empty).
+        known: String,
+    },
+    /// A source of that name exists.
+    #[error("a source named `{name}` already exists")]
+    SourceExists {
+        /// The name.
+        name: String,
+    },
+    /// The environment variable that holds the source's URL is not set.
+    #[error("the environment variable {variable} is not set; source `{name}` has its URL there")]
+    SourceVariable {
+        /// The source.
+        name: String,
+        /// The variable.
+        variable: String,
+    },
+    /// No backup fits the selector.
+    #[error("no backup fits `{selector}`")]
+    NoBackup {
+        /// What was asked for.
+        selector: String,
+    },
+    /// More than one backup fits the prefix.
+    #[error("`{selector}` fits {} backups: {}", .candidates.len(), join(.candidates))]
+    AmbiguousBackup {
+        /// What was asked for.
+        selector: String,
+        /// What it fits.
+        candidates: Vec<BackupId>,
+    },
+    /// The source has no subject map yet.
+    #[error("source `{name}` has no subject map at {path}")]
+    NoMap {
+        /// The source.
+        name: String,
+        /// Where it was looked for.
+        path: String,
+    },
+    /// Tables whose rows' owners nobody has decided.
+    #[error(
+        "the subject map leaves {} undecided: {}",
+        count(.0.len(), "question", "questions"),
+        join(&.0.iter().map(|one| &one.reason).collect::<Vec<_>>())
+    )]
+    MapUndecided(Vec<Undecided>),
+    /// The database has changed since the map was written.
+    #[error(
+        "the subject map does not fit the database any more ({}): {}",
+        count(.0.len(), "difference", "differences"),
+        join(.0)
+    )]
+    MapDrift(Vec<Drift>),
+    /// Large objects that no row names, or that rows of several people name.
+    #[error(
+        "{orphans} large objects are named by no row and {shared} by rows of several people, so \
+         nobody can say whose they are"
+    )]
+    LargeObjectOwners {
+        /// Named by no row.
+        orphans: u64,
+        /// Named by rows of several people.
+        shared: u64,
+    },
+    /// The target database is not empty.
+    #[error("the target database already has tables: {}", join(.tables))]
+    TargetNotEmpty {
+        /// The first few of them.
+        tables: Vec<QualifiedName>,
+    },
+    /// Roles that own restored objects and do not exist in the target.
+    #[error("the target server has no role {}", join(.roles))]
+    MissingRoles {
+        /// The roles.
+        roles: Vec<String>,
+    },
+    /// What was asked for is not in the backup.
+    #[error("backup {backup} {reason}")]
+    NotInBackup {
+        /// The backup.
+        backup: BackupId,
+        /// What it lacks, as the rest of the sentence.
+        reason: String,
+    },
+    /// A restored table has another number of rows than was sealed.
+    #[error("{table}: {expected} rows were sent and the server wrote {written}")]
+    RowCount {
+        /// The table.
+        table: QualifiedName,
+        /// Rows sent.
+        expected: u64,
+        /// Rows that the server counted.
+        written: u64,
+    },
+    /// A verification found damage.
+    #[error("{}", damage(.problems))]
+    Damaged {
+        /// One sentence for each damaged object.
+        problems: Vec<String>,
+    },
+    /// The subject is not in the vault.
+    #[error("the vault holds nothing of the subject asked for in class `{class}` of source `{name}` (reference {reference})")]
+    NoSubject {
+        /// The source.
+        name: String,
+        /// The class.
+        class: String,
+        /// The reference that was looked for.
+        reference: crate::ids::SubjectReference,
+    },
+    /// The subject has been erased before.
+    #[error("the subject (reference {reference}) was erased on {erased_at}; nothing of her is left to erase")]
+    AlreadyErased {
+        /// Her reference.
+        reference: crate::ids::SubjectReference,
+        /// When, in RFC 3339.
+        erased_at: String,
+    },
+    /// Several subject classes, and none was named.
+    #[error("source `{name}` has several subject classes: {}", join(.classes))]
+    ClassNeeded {
+        /// The source.
+        name: String,
+        /// Its classes.
+        classes: Vec<String>,
+    },
+    /// No such subject class.
+    #[error("source `{name}` has no subject class `{class}`")]
+    NoClass {
+        /// The source.
+        name: String,
+        /// What was asked for.
+        class: String,
+    },
+    /// Nobody said yes.
+    #[error("not confirmed; nothing was erased")]
+    NotConfirmed,
+    /// A backup met people who were erased from the vault, and was asked to be strict.
+    #[error("backup {backup} is complete; {rows} rows of people who were erased from the vault are still in the source and were left out")]
+    ErasedInSource {
+        /// The backup.
+        backup: BackupId,
+        /// Rows left out.
+        rows: u64,
+    },
+    /// The stream of rows ended within a row.
+    #[error("the server's rows ended within a row")]
+    CutShort,
+    /// A writer saw the store stop; the store's own error is told elsewhere.
+    #[error("the store stopped taking bytes")]
+    StoreStopped,
+    /// The canary did not open under the new epoch.
+    #[error(
+        "the new epoch {epoch} does not open the canary; the old epoch secret was kept and nothing \
+         is lost"
+    )]
+    Canary {
+        /// The new epoch.
+        epoch: Epoch,
+    },
+    /// A thread of work ended abnormally, or a promise of this program does not hold.
+    #[error("a fault in strongroom itself: {0}")]
+    Bug(&'static str),
+}
+
+impl From<crate::store::InvalidObjectName> for OpsError {
+    fn from(_: crate::store::InvalidObjectName) -> Self {
+        Self::Bug("an object has no valid name")
+    }
+}
+
+/// `one, two, three`.
+fn join<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn damage(problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => format!("{} objects are damaged: {}", many.len(), join(many)),
+    }
+}

@@ -1,0 +1,128 @@
+//! Init: a new vault.
+//!
+//! Order: master secret, epoch secret, catalog (all keys in one durable step), the store's marker.
+//! The config is the command line's and comes last: a vault without it was never finished, and holds
+//! nothing yet.
+
+use bytes::Bytes;
+
+use super::OpsError;
+use super::vault::{Environment, Vault, VaultMarker, VaultPlaces};
+use crate::audit::{Action, Outcome};
+use crate::catalog::shards::ShardRow;
+use crate::catalog::vault_keys::VaultKeyRow;
+use crate::catalog::{Catalog, NewVault, shards, vault_keys as catalog_keys};
+use crate::container::names;
+use crate::durable;
+use crate::ids::{Epoch, ShardId, VaultId};
+use crate::keys::custodian::Custodian as _;
+use crate::keys::file_custodian::FileCustodian;
+use crate::keys::master::{self, Protection};
+use crate::keys::ring::KeyRing;
+use crate::keys::vault_keys::{CommonsKey, IndexKey, TombstoneKey, kinds, name};
+use crate::keys::{EpochSecret, MasterSecret};
+use crate::random;
+use crate::store::{ObjectName, StoreError};
+
+/// The version of the sealed format that a new vault begins with.
+pub const FORMAT_VERSION: u32 = 1;
+/// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
+const OWN_SHARD_CAPACITY: u64 = 1 << 31;
+const FIRST_SHARD_CAPACITY: u64 = 256;
+
+/// Makes a vault in places that hold none yet.
+pub async fn init(
+    places: VaultPlaces,
+    environment: Environment,
+    protection: &Protection,
+) -> Result<VaultId, OpsError> {
+    for place in [&places.master, &places.catalog, &places.custodian] {
+        if place.exists() {
+            return Err(OpsError::VaultExists { place: place.display().to_string() });
+        }
+    }
+    let store = crate::store::open(&places.store)?;
+    let marker: ObjectName = names::VAULT_MARKER.parse()?;
+    match store.size(&marker).await {
+        Err(StoreError::NotFound { .. }) => {}
+        Ok(_) => {
+            return Err(OpsError::VaultExists {
+                place: format!("a vault in the store {}", store.location()),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    }
+
+    let random = &mut random::system();
+    let vault = VaultId(random::bytes(random));
+    let master = MasterSecret::generate(random);
+    let sealed = master::seal(&master, vault, protection)?;
+    let file = places.master.display().to_string();
+    durable::create_folder(durable::folder_of(&places.master))
+        .and_then(|()| durable::create_folder(durable::folder_of(&places.catalog)))
+        .and_then(|()| durable::create_folder(&places.maps))
+        .and_then(|()| durable::create_file(&places.master, &sealed))
+        .map_err(|source| OpsError::File { what: format!("writing {file}"), source })?;
+
+    let secret = EpochSecret::generate(random);
+    FileCustodian::new(&places.custodian).put(vault, Epoch::FIRST, &secret)?;
+    drop(create_catalog(&places, &environment, vault, &master, &secret)?);
+
+    let contents = VaultMarker {
+        what: VaultMarker::WHAT.to_owned(),
+        format_version: FORMAT_VERSION,
+        vault,
+    };
+    let contents = serde_json::to_vec_pretty(&contents)
+        .map_err(|_| OpsError::Bug("the vault's marker is no JSON"))?;
+    let mut writer = store.create(&marker).await?;
+    writer.write(Bytes::from(contents)).await?;
+    writer.finish().await?;
+
+    let opened = Vault::open(places, environment)?;
+    opened.record(Action::Init, &vault.to_string(), Outcome::Done, None)?;
+    Ok(vault)
+}
+
+fn create_catalog(
+    places: &VaultPlaces,
+    environment: &Environment,
+    vault: VaultId,
+    master: &MasterSecret,
+    secret: &EpochSecret,
+) -> Result<Catalog, OpsError> {
+    let random = &mut random::system();
+    let new = NewVault {
+        vault_id: vault,
+        format_version: FORMAT_VERSION,
+        created_at: environment.clock.now(),
+        epoch: Epoch::FIRST,
+    };
+    let quarter = super::erase::quarter(new.created_at);
+    Catalog::create_with(&places.catalog, &new, |transaction| {
+        let mut ring = KeyRing::new(vault, Epoch::FIRST, master, secret);
+        for (shard_id, capacity) in [
+            (ShardId::VAULT, OWN_SHARD_CAPACITY),
+            (ShardId::BACKUPS, OWN_SHARD_CAPACITY),
+            (ShardId::FIRST_OF_SUBJECTS, FIRST_SHARD_CAPACITY),
+        ] {
+            let wrapped_key = ring.add_shard(shard_id, random);
+            shards::insert(transaction, &ShardRow { shard_id, wrapped_key, capacity })?;
+        }
+        let tombstone = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
+        let keys: [(&str, &[u8]); 4] = [
+            (kinds::COMMONS, CommonsKey::generate(random).expose()),
+            (kinds::INDEX, IndexKey::generate(random).expose()),
+            (kinds::CANARY, IndexKey::generate(random).expose()),
+            (&tombstone, TombstoneKey::generate(random).expose()),
+        ]
+        .map(|(kind, key)| (kind, key as &[u8]));
+        for (kind, key) in keys {
+            let (name, shard_id) = name(kind);
+            let wrapped_key = ring.wrap(&name, shard_id, key, random)?;
+            let row = VaultKeyRow { kind: kind.to_owned(), shard_id, wrapped_key };
+            catalog_keys::insert(transaction, &row)?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,67 @@
+//! Bytes from a working thread to an object in a store, through a bounded queue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::durable;
+use crate::store::{ObjectName, Store, StoreError, Written};
+
+/// How many pieces may wait for the store.
+const QUEUE_PIECES: usize = 8;
+
+/// An object being written. [`ObjectStream::finish`] makes it durable; dropped before that, it
+/// leaves nothing.
+pub struct ObjectStream {
+    pieces: mpsc::Sender<Bytes>,
+    writer: JoinHandle<Result<Box<dyn crate::store::ObjectWriter>, StoreError>>,
+    step: &'static str,
+}
+
+/// The store refused; [`ObjectStream::finish`] says why.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl ObjectStream {
+    /// Begins an object. `step` names the durable step that finishes it.
+    #[must_use]
+    pub fn start(
+        runtime: &Handle,
+        store: Arc<dyn Store>,
+        name: ObjectName,
+        step: &'static str,
+    ) -> Self {
+        let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE_PIECES);
+        let writer = runtime.spawn(async move {
+            let mut writer = store.create(&name).await?;
+            while let Some(piece) = queue.recv().await {
+                writer.write(piece).await?;
+            }
+            Ok(writer)
+        });
+        Self { pieces, writer, step }
+    }
+
+    /// Appends bytes; waits while the store is behind.
+    pub async fn write(&self, piece: Bytes) -> Result<(), Stopped> {
+        self.pieces.send(piece).await.map_err(|_| Stopped)
+    }
+
+    /// Like [`ObjectStream::write`], from a thread that may block.
+    pub fn write_blocking(&self, piece: Bytes) -> Result<(), Stopped> {
+        self.pieces.blocking_send(piece).map_err(|_| Stopped)
+    }
+
+    /// Makes the object durable and visible.
+    pub async fn finish(self) -> Result<Written, StoreError> {
+        drop(self.pieces);
+        let writer = match self.writer.await {
+            Ok(writer) => writer?,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        durable::step_async(self.step, writer.finish()).await
+    }
+}

@@ -1,0 +1,261 @@
+//! Restore: a backup into a database, everyone but the forgotten.
+//!
+//! Order: everything authenticated; the schema's first part; rows; references to forgotten people
+//! mended as the subject map says; sequences; the schema's second part (indexes, constraints,
+//! triggers), which the server checks against every row; materialised views.
+
+mod large_objects;
+mod mend;
+mod rows;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use self::rows::RestoredRelation;
+use super::audited::audited;
+use super::backup_reader::BackupReader;
+use super::subject_keys::SubjectKeys;
+use super::vault::{Unlocked, Vault};
+use super::verify::{self, Verified};
+use super::{OpsError, select};
+use crate::audit::Action;
+use crate::container::manifest::{Contents, Manifest};
+use crate::container::segment::Relation;
+use crate::ids::BackupId;
+use crate::keys::master::Credentials;
+use crate::policy::subject_map::{OnGone, SubjectMap};
+use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
+use crate::postgres::{self, ConnectionSettings, Session};
+use crate::progress::ProgressSink;
+use crate::schema::QualifiedName;
+
+/// What to restore, and how.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The backup's selector.
+    pub backup: String,
+    /// The database to restore into.
+    pub target: ConnectionSettings,
+    /// Whether to create the target database first.
+    pub create: bool,
+    /// Rows of these tables only; all when empty.
+    pub tables: Vec<QualifiedName>,
+    /// Schema, rows, or both.
+    pub contents: Contents,
+    /// Everything belongs to the restoring role.
+    pub no_owner: bool,
+    /// No rights are granted.
+    pub no_privileges: bool,
+    /// Connections that write at the same time, at least 1.
+    pub jobs: usize,
+    /// What becomes of references to forgotten people, where it differs from the subject map:
+    /// by table and column.
+    pub on_gone: BTreeMap<(QualifiedName, String), OnGone>,
+    /// Whether the target may have tables already.
+    pub into_non_empty: bool,
+    /// Whether to restore what is left of a damaged backup.
+    pub salvage: bool,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreReport {
+    /// The backup.
+    pub backup: BackupId,
+    /// The target, without its password.
+    pub target: String,
+    /// Tables whose rows were restored.
+    pub tables: u64,
+    /// Rows restored, before references were mended.
+    pub rows: u64,
+    /// Rows of forgotten people in this backup, which nobody can open.
+    pub rows_forgotten: u64,
+    /// Rows that were not in the backup because their subject had been erased before it.
+    pub rows_of_erased: u64,
+    /// Rows lost to damage (only with `--salvage`).
+    pub rows_damaged: u64,
+    /// References to people who are gone, and what became of them.
+    pub mended: Vec<mend::Mended>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What the operator should know.
+    pub notices: Vec<String>,
+}
+
+/// Restores a backup.
+pub async fn restore(
+    vault: &Vault,
+    credentials: &Credentials,
+    request: &RestoreRequest,
+    progress: &Arc<dyn ProgressSink>,
+) -> Result<RestoreReport, OpsError> {
+    let row = select::backup(vault, &request.backup)?;
+    audited(vault, Action::Restore, row.backup_id.as_str(), async |access| {
+        let begun_at = vault.clock().now();
+        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        vault.check_store().await?;
+        let identity = unlocked.backup_identity(&row)?;
+        let reader = Arc::new(BackupReader::open(vault, &row, identity).await?);
+        check_request(request, reader.manifest())?;
+
+        progress.phase("authenticating the backup");
+        progress.total(0, row.bytes_stored);
+        let (verified, problems) = if request.salvage {
+            verify::authenticate_for_salvage(&reader, progress).await?
+        } else {
+            (verify::authenticate(&reader, progress).await?, Vec::new())
+        };
+        let work = Work { vault, unlocked, reader: &reader, request, progress };
+        let mut report = work.run(&verified).await?;
+        report.notices.splice(0..0, problems);
+        report.seconds = (vault.clock().now() - begun_at).as_seconds_f64();
+        Ok(report)
+    })
+    .await
+}
+
+/// Refuses what the backup cannot give.
+fn check_request(request: &RestoreRequest, manifest: &Manifest) -> Result<(), OpsError> {
+    let lacks = |reason: String| {
+        Err(OpsError::NotInBackup { backup: manifest.backup.clone(), reason })
+    };
+    if manifest.contents == Contents::SchemaOnly && request.contents == Contents::DataOnly {
+        return lacks("holds the schema only, no rows".to_owned());
+    }
+    if manifest.contents == Contents::DataOnly && request.contents != Contents::DataOnly {
+        return lacks(
+            "holds rows only, no schema; restore it with --data-only into a database that has the \
+             tables"
+                .to_owned(),
+        );
+    }
+    for table in &request.tables {
+        if manifest.schema.table(table).is_none() {
+            return lacks(format!("has no table {table}"));
+        }
+    }
+    Ok(())
+}
+
+struct Work<'a> {
+    vault: &'a Vault,
+    unlocked: Arc<Unlocked>,
+    reader: &'a Arc<BackupReader>,
+    request: &'a RestoreRequest,
+    progress: &'a Arc<dyn ProgressSink>,
+}
+
+impl Work<'_> {
+    async fn run(&self, verified: &Verified<'_>) -> Result<RestoreReport, OpsError> {
+        let manifest = verified.reader().manifest();
+        let request = self.request;
+        self.progress.phase("preparing the target database");
+        let session = target::prepare(request, manifest).await?;
+        let tools_major =
+            session.server_major().max(manifest.schema.server_version_num / 10_000);
+        let with_schema = request.contents != Contents::DataOnly;
+        let with_rows =
+            request.contents != Contents::SchemaOnly && manifest.contents != Contents::SchemaOnly;
+        let archive = if with_schema { Some(self.archive(tools_major).await?) } else { None };
+
+        if let Some(archive) = &archive {
+            self.section(archive, Section::PreData).await?;
+        }
+        let mut restored = Vec::new();
+        let mut mended = Vec::new();
+        if with_rows {
+            restored = self.rows(manifest).await?;
+            let forgotten = |one: &RestoredRelation| one.forgotten + one.damaged;
+            let gone: u64 = restored.iter().map(forgotten).sum::<u64>() + manifest.rows_of_erased();
+            if gone > 0 {
+                self.progress.phase("mending references to people who are gone");
+                let map = SubjectMap::from_toml(&manifest.map.toml)?;
+                mended = mend::references(&session, manifest, &map, request).await?;
+            }
+            for sequence in &manifest.schema.sequences {
+                postgres::target::set_sequence(&session, sequence).await?;
+            }
+        }
+        if let Some(archive) = &archive {
+            self.progress.phase("building indexes and constraints");
+            self.section(archive, Section::PostData).await?;
+        }
+        if with_rows && with_schema {
+            self.progress.phase("refreshing materialised views");
+            for view in &manifest.schema.materialized_views {
+                postgres::target::refresh_materialized_view(&session, view).await?;
+            }
+        }
+        Ok(self.report(manifest, &restored, mended))
+    }
+
+    async fn archive(&self, tools_major: u32) -> Result<(Tools, Vec<u8>), OpsError> {
+        let tools = Tools::find(tools_major)?;
+        Ok((tools, self.reader.schema_archive().await?))
+    }
+
+    async fn section(
+        &self,
+        (tools, archive): &(Tools, Vec<u8>),
+        section: Section,
+    ) -> Result<(), OpsError> {
+        let options = RestoreOptions {
+            no_owner: self.request.no_owner,
+            no_privileges: self.request.no_privileges,
+            jobs: match section {
+                Section::PreData => 1,
+                Section::PostData => self.request.jobs,
+            },
+            skip: target::left_out(self.request, self.reader.manifest()),
+        };
+        Ok(restore_section(tools, &self.request.target, archive, section, &options).await?)
+    }
+
+    async fn rows(&self, manifest: &Manifest) -> Result<Vec<RestoredRelation>, OpsError> {
+        let chosen: Vec<u32> = (0..)
+            .zip(&manifest.relations)
+            .filter(|(_, summary)| target::is_chosen(self.request, &summary.relation))
+            .map(|(number, _)| number)
+            .collect();
+        self.progress.phase("restoring rows");
+        let total = |bytes: bool| {
+            chosen
+                .iter()
+                .filter_map(|number| manifest.relations.get(*number as usize))
+                .map(|summary| if bytes { summary.raw_bytes } else { summary.rows })
+                .sum()
+        };
+        self.progress.total(total(false), total(true));
+        let keys = Arc::new(SubjectKeys::new(
+            self.vault.shared_catalog(),
+            Arc::clone(&self.unlocked),
+            manifest.source,
+            self.vault.clock().now(),
+        ));
+        rows::restore_all(self.reader, &keys, chosen, self.request, self.progress).await
+    }
+
+    fn report(
+        &self,
+        manifest: &Manifest,
+        restored: &[RestoredRelation],
+        mended: Vec<mend::Mended>,
+    ) -> RestoreReport {
+        let is_table = |one: &&RestoredRelation| matches!(one.relation, Relation::Table(_));
+        RestoreReport {
+            backup: manifest.backup.clone(),
+            target: self.request.target.redacted(),
+            tables: restored.iter().filter(is_table).count() as u64,
+            rows: restored.iter().map(|one| one.rows).sum(),
+            rows_forgotten: restored.iter().map(|one| one.forgotten).sum(),
+            rows_of_erased: manifest.rows_of_erased(),
+            rows_damaged: restored.iter().map(|one| one.damaged).sum(),
+            mended,
+            seconds: 0.0,
+            notices: target::notices(self.request, manifest),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! From sealed segments back to rows: the packs are read in long stretches, opened on a thread of
+//! their own, and rows come out in the order of subjects.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::backup_reader::BackupReader;
+use crate::container::ContainerError;
+use crate::container::index_block::IndexEntry;
+use crate::container::segment::{self, Relation};
+use crate::crypto::segment::SegmentSealer;
+use crate::ids::{SourceId, VaultId};
+use crate::ops::OpsError;
+use crate::ops::subject_keys::SubjectKeys;
+
+/// Neighbouring segments are read together up to this many bytes.
+const STRETCH_BYTES: u64 = 4 << 20;
+/// Rows are handed on in pieces of about this many bytes.
+const PIECE_BYTES: usize = 256 << 10;
+/// How many stretches, and how many pieces, may wait.
+const QUEUE: usize = 3;
+
+/// What comes out of a scan.
+pub enum Scanned {
+    /// Rows: whole lines.
+    Rows {
+        /// The lines.
+        lines: Bytes,
+        /// How many.
+        rows: u64,
+    },
+    /// Rows whose subject is forgotten.
+    Forgotten {
+        /// How many.
+        rows: u64,
+    },
+    /// Rows that are lost: their segment cannot be read or does not authenticate.
+    Damaged {
+        /// How many.
+        rows: u64,
+        /// What is wrong.
+        problem: OpsError,
+    },
+}
+
+/// Index entries that are neighbours in one pack, and their bytes.
+struct Stretch {
+    entries: Vec<IndexEntry>,
+    bytes: Result<Bytes, OpsError>,
+}
+
+/// Scans one relation of a backup. The receiver ends when everything was handed over; an error that
+/// ends the scan early (the index itself is damaged) comes as its last item.
+pub fn relation(
+    reader: &Arc<BackupReader>,
+    number: u32,
+    relation: &Relation,
+    keys: &Arc<SubjectKeys>,
+) -> mpsc::Receiver<Result<Scanned, OpsError>> {
+    let (stretches, mut stretch_queue) = mpsc::channel(QUEUE);
+    let (pieces, piece_queue) = mpsc::channel(QUEUE);
+
+    let fetcher = Arc::clone(reader);
+    let early_end = pieces.clone();
+    tokio::spawn(async move {
+        if let Err(error) = fetch(&fetcher, number, &stretches).await {
+            let _ = early_end.send(Err(error)).await;
+        }
+    });
+
+    let opener = Opener {
+        vault: reader.manifest().vault,
+        source: reader.manifest().source,
+        relation: relation.clone(),
+        keys: Arc::clone(keys),
+        pieces,
+        lines: Vec::new(),
+        rows: 0,
+    };
+    tokio::task::spawn_blocking(move || opener.run(&mut stretch_queue));
+    piece_queue
+}
+
+/// Reads the index block by block and the packs stretch by stretch.
+async fn fetch(
+    reader: &BackupReader,
+    relation: u32,
+    stretches: &mpsc::Sender<Stretch>,
+) -> Result<(), OpsError> {
+    let blocks: Vec<u64> = reader.blocks(relation).collect();
+    for number in blocks {
+        let entries = reader.block(number).await?;
+        for neighbours in split_into_stretches(entries) {
+            let (Some(first), Some(last)) = (neighbours.first(), neighbours.last()) else {
+                continue;
+            };
+            let length = last.offset + last.length - first.offset;
+            let bytes = reader.read_pack(first.pack, first.offset, length).await;
+            if stretches.send(Stretch { entries: neighbours, bytes }).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn split_into_stretches(entries: Vec<IndexEntry>) -> Vec<Vec<IndexEntry>> {
+    let mut stretches: Vec<Vec<IndexEntry>> = Vec::new();
+    for entry in entries {
+        let fits = stretches.last().is_some_and(|stretch| {
+            let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { return false };
+            last.pack == entry.pack
+                && last.offset.checked_add(last.length) == Some(entry.offset)
+                && entry.offset - first.offset < STRETCH_BYTES
+        });
+        match stretches.last_mut() {
+            Some(stretch) if fits => stretch.push(entry),
+            _ => stretches.push(vec![entry]),
+        }
+    }
+    stretches
+}
+
+/// Opens segments and gathers their rows.
+struct Opener {
+    vault: VaultId,
+    source: SourceId,
+    relation: Relation,
+    keys: Arc<SubjectKeys>,
+    pieces: mpsc::Sender<Result<Scanned, OpsError>>,
+    lines: Vec<u8>,
+    rows: u64,
+}
+
+/// Nobody listens any more.
+struct Abandoned;
+
+impl Opener {
+    fn run(mut self, stretches: &mut mpsc::Receiver<Stretch>) {
+        while let Some(stretch) = stretches.blocking_recv() {
+            if self.open_stretch(stretch).is_err() {
+                return;
+            }
+        }
+        let _ = self.hand_on();
+    }
+
+    fn open_stretch(&mut self, stretch: Stretch) -> Result<(), Abandoned> {
+        let bytes = match stretch.bytes {
+            Ok(bytes) => bytes,
+            Err(problem) => {
+                let rows = stretch.entries.iter().map(|entry| entry.rows).sum();
+                return self.send(Ok(Scanned::Damaged { rows, problem }));
+            }
+        };
+        let references: Vec<_> = stretch.entries.iter().map(|entry| entry.reference).collect();
+        let keys = match self.keys.known(&references) {
+            Ok(keys) => keys,
+            Err(error) => return self.send(Err(error)),
+        };
+        let mut rest = &bytes[..];
+        for (entry, key) in stretch.entries.iter().zip(&keys) {
+            let rows = entry.rows;
+            // A length that does not fit was refused when the stretch was read.
+            let length = usize::try_from(entry.length).unwrap_or(usize::MAX).min(rest.len());
+            let (sealed, after) = rest.split_at(length);
+            rest = after;
+            let key = if entry.reference.is_commons() {
+                self.keys.commons()
+            } else if let Some(key) = key {
+                key.expose()
+            } else {
+                self.send(Ok(Scanned::Forgotten { rows }))?;
+                continue;
+            };
+            match self.open(entry, key, sealed) {
+                Ok(lines) => self.gather(&lines, rows)?,
+                Err(problem) => self.send(Ok(Scanned::Damaged { rows, problem: problem.into() }))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        entry: &IndexEntry,
+        key: &[u8; 32],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, ContainerError> {
+        let name = || {
+            format!(
+                "the segment of {} at {} in pack {} (subject {})",
+                self.relation, entry.offset, entry.pack, entry.reference
+            )
+        };
+        let context = segment::context(
+            self.vault,
+            self.source,
+            &self.relation,
+            entry.reference,
+            entry.codec,
+        );
+        let payload = SegmentSealer::new(key)
+            .open(&context, &entry.content_mac, sealed)
+            .map_err(|_| ContainerError::not_authentic(&name()))?;
+        let lines = segment::decompress(entry.codec, payload, entry.raw_bytes, &name())?;
+        let rows = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if rows == entry.rows && lines.last() == Some(&b'\n') {
+            Ok(lines)
+        } else {
+            Err(ContainerError::malformed(&name(), "it holds another number of rows"))
+        }
+    }
+
+    fn gather(&mut self, lines: &[u8], rows: u64) -> Result<(), Abandoned> {
+        self.lines.extend_from_slice(lines);
+        self.rows += rows;
+        if self.lines.len() >= PIECE_BYTES { self.hand_on() } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> Result<(), Abandoned> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let lines = Bytes::from(std::mem::take(&mut self.lines));
+        let rows = std::mem::take(&mut self.rows);
+        self.send(Ok(Scanned::Rows { lines, rows }))
+    }
+
+    fn send(&self, item: Result<Scanned, OpsError>) -> Result<(), Abandoned> {
+        self.pieces.blocking_send(item).map_err(|_| Abandoned)
+    }
+}

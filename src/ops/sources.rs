@@ -1,0 +1,129 @@
+//! Sources: recording them and finding the way to their databases.
+
+use serde::Serialize;
+
+use super::audited::audited;
+use super::vault::{Unlocked, Vault};
+use super::OpsError;
+use crate::audit::Action;
+use crate::catalog::sources::{self, SourceRow, SourceUrl};
+use crate::clock::timestamp;
+use crate::crypto::{SecretText, labels};
+use crate::ids::SourceId;
+use crate::keys::master::Credentials;
+use crate::postgres::ConnectionSettings;
+use crate::random;
+
+/// Where a new source's URL is.
+pub enum NewUrl {
+    /// In the catalog, sealed.
+    Sealed(SecretText),
+    /// In an environment variable of every later command.
+    Variable(String),
+}
+
+/// A source as people may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: SourceId,
+    /// Where its URL is: `sealed in the catalog` or `env:VARIABLE`.
+    pub url: String,
+    /// When it was recorded.
+    pub created_at: String,
+}
+
+/// Records a source. A URL is checked for its form; nothing is connected to.
+pub async fn add(
+    vault: &Vault,
+    credentials: &Credentials,
+    name: &str,
+    url: NewUrl,
+) -> Result<SourceReport, OpsError> {
+    let _lock = vault.lock_for_writing("source add")?;
+    if sources::by_name(vault.catalog().connection(), name)?.is_some() {
+        return Err(OpsError::SourceExists { name: name.to_owned() });
+    }
+    if let NewUrl::Sealed(url) = &url {
+        ConnectionSettings::parse(url.expose())?;
+    }
+    audited(vault, Action::SourceAdd, name, async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded())?;
+        let random = &mut random::system();
+        let source_id = SourceId(random::bytes(random));
+        let url = match url {
+            NewUrl::Sealed(url) => SourceUrl::Sealed(unlocked.commons.seal_note(
+                vault.id(),
+                labels::SOURCE_URL,
+                &source_id.0,
+                url.expose(),
+                random,
+            )),
+            NewUrl::Variable(variable) => SourceUrl::Environment(variable),
+        };
+        let row =
+            SourceRow { source_id, name: name.to_owned(), url, created_at: vault.clock().now() };
+        vault
+            .catalog()
+            .transaction(|transaction| Ok::<_, OpsError>(sources::insert(transaction, &row)?))?;
+        Ok(report(&row))
+    })
+    .await
+}
+
+/// All sources.
+pub fn list(vault: &Vault) -> Result<Vec<SourceReport>, OpsError> {
+    Ok(sources::all(vault.catalog().connection())?.iter().map(report).collect())
+}
+
+/// The source of that name.
+pub fn find(vault: &Vault, name: &str) -> Result<SourceRow, OpsError> {
+    let catalog = vault.catalog();
+    if let Some(row) = sources::by_name(catalog.connection(), name)? {
+        return Ok(row);
+    }
+    let known: Vec<String> =
+        sources::all(catalog.connection())?.into_iter().map(|row| row.name).collect();
+    let known = match known.as_slice() {
+        [] => "; there is no source yet".to_owned(),
+        names => format!("; there is {}", names.join(", ")),
+    };
+    Err(OpsError::NoSource { name: name.to_owned(), known })
+}
+
+/// How to connect to a source.
+pub fn settings(
+    vault: &Vault,
+    unlocked: &Unlocked,
+    source: &SourceRow,
+) -> Result<ConnectionSettings, OpsError> {
+    match &source.url {
+        SourceUrl::Sealed(sealed) => {
+            let id = &source.source_id.0;
+            let url = unlocked.commons.open_note(vault.id(), labels::SOURCE_URL, id, sealed)?;
+            Ok(ConnectionSettings::parse(url.expose())?)
+        }
+        SourceUrl::Environment(variable) => match std::env::var(variable) {
+            Ok(url) => Ok(ConnectionSettings::parse(SecretText::new(url).expose())?),
+            Err(_) => Err(OpsError::SourceVariable {
+                name: source.name.clone(),
+                variable: variable.clone(),
+            }),
+        },
+    }
+}
+
+fn report(row: &SourceRow) -> SourceReport {
+    let url = match &row.url {
+        SourceUrl::Sealed(_) => "sealed in the catalog".to_owned(),
+        SourceUrl::Environment(variable) => format!("env:{variable}"),
+    };
+    SourceReport {
+        name: row.name.clone(),
+        id: row.source_id,
+        url,
+        created_at: timestamp(row.created_at),
+    }
+}

@@ -1,0 +1,206 @@
+//! Subject keys for one source while a command runs: known ones opened, new ones made durable in
+//! the catalog before a segment is sealed under them, erased people recognised.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use super::vault::{SharedCatalog, Unlocked};
+use crate::catalog::{shards, subjects};
+use crate::durable;
+use crate::ids::{Digest, ShardId, SourceId, SubjectReference};
+use crate::keys::SubjectKey;
+use crate::keys::ring::KeyName;
+use crate::ops::OpsError;
+use crate::random;
+
+/// A shard takes at least this many keys; from 65,536 subjects on, about their square root.
+const SHARD_CAPACITY_MIN: u64 = 256;
+/// Up to this many subjects are looked up one by one, more by one walk over their range.
+const SINGLE_LOOKUPS_MAX: usize = 64;
+
+/// A subject's standing in the vault.
+pub enum Resolved {
+    /// Her key.
+    Key(SubjectKey),
+    /// She was erased: none of her rows may be sealed.
+    Erased,
+}
+
+/// The subject keys of one source.
+pub struct SubjectKeys {
+    catalog: SharedCatalog,
+    unlocked: Arc<Unlocked>,
+    source: SourceId,
+    now: DateTime<Utc>,
+}
+
+impl SubjectKeys {
+    /// The keys of `source`; subjects met first are dated `now`.
+    #[must_use]
+    pub fn new(
+        catalog: SharedCatalog,
+        unlocked: Arc<Unlocked>,
+        source: SourceId,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self { catalog, unlocked, source, now }
+    }
+
+    /// The key of the commons.
+    #[must_use]
+    pub fn commons(&self) -> &[u8; 32] {
+        self.unlocked.commons.expose()
+    }
+
+    /// The keys of subjects that the vault knows, in the order asked for (which may repeat);
+    /// `None` for everyone else: forgotten people and the commons' mark.
+    pub fn known(
+        &self,
+        references: &[SubjectReference],
+    ) -> Result<Vec<Option<SubjectKey>>, OpsError> {
+        let rows = self.rows(references)?;
+        references
+            .iter()
+            .map(|reference| rows.get(reference).map(|row| self.open(row)).transpose())
+            .collect()
+    }
+
+    /// The keys of subjects whose rows are to be sealed, in the order asked for. Whoever is new gets
+    /// a key, durable when this returns.
+    pub fn resolve(&self, references: &[SubjectReference]) -> Result<Vec<Resolved>, OpsError> {
+        let known = self.known(references)?;
+        let mut resolved = Vec::with_capacity(references.len());
+        let mut new = Vec::new();
+        for (reference, key) in references.iter().zip(known) {
+            resolved.push(match key {
+                Some(key) => Resolved::Key(key),
+                None if self.is_erased(*reference)? => Resolved::Erased,
+                None => {
+                    let key = SubjectKey::generate(&mut random::system());
+                    new.push((*reference, resolved.len()));
+                    Resolved::Key(key)
+                }
+            });
+        }
+        if !new.is_empty() {
+            let new: Vec<(SubjectReference, &SubjectKey)> = new
+                .into_iter()
+                .filter_map(|(reference, place)| match &resolved[place] {
+                    Resolved::Key(key) => Some((reference, key)),
+                    Resolved::Erased => None,
+                })
+                .collect();
+            self.insert(&new)?;
+        }
+        Ok(resolved)
+    }
+
+    /// When the subject was erased, if she was.
+    pub fn erased_at(
+        &self,
+        reference: SubjectReference,
+    ) -> Result<Option<DateTime<Utc>>, OpsError> {
+        let macs: Vec<Digest> = self.tombstones(reference).collect();
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = crate::catalog::tombstones::all(catalog.connection())?;
+        Ok(all.into_iter().find(|row| macs.contains(&row.mac)).map(|row| row.erased_at))
+    }
+
+    fn is_erased(&self, reference: SubjectReference) -> Result<bool, OpsError> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        for mac in self.tombstones(reference) {
+            if crate::catalog::tombstones::contains(catalog.connection(), &mac)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn tombstones(&self, reference: SubjectReference) -> impl Iterator<Item = Digest> {
+        self.unlocked
+            .tombstones
+            .iter()
+            .map(move |(_, key)| Digest(key.tombstone(reference)))
+    }
+
+    fn rows(
+        &self,
+        references: &[SubjectReference],
+    ) -> Result<HashMap<SubjectReference, subjects::SubjectRow>, OpsError> {
+        let mut wanted: Vec<_> =
+            references.iter().copied().filter(|reference| !reference.is_commons()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = HashMap::with_capacity(wanted.len());
+        if let (Some(first), Some(last), true) =
+            (wanted.first(), wanted.last(), wanted.len() > SINGLE_LOOKUPS_MAX)
+        {
+            for row in subjects::range(catalog.connection(), *first..=*last)? {
+                if wanted.binary_search(&row.reference).is_ok() {
+                    rows.insert(row.reference, row);
+                }
+            }
+        } else {
+            for reference in wanted {
+                if let Some(row) = subjects::get(catalog.connection(), &reference)? {
+                    rows.insert(reference, row);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn open(&self, row: &subjects::SubjectRow) -> Result<SubjectKey, OpsError> {
+        let name = KeyName::Subject(row.reference);
+        let key = self.unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key)?;
+        SubjectKey::from_slice(&key).ok_or(OpsError::Bug("a subject key is not 32 bytes"))
+    }
+
+    fn insert(&self, new: &[(SubjectReference, &SubjectKey)]) -> Result<(), OpsError> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let random = &mut random::system();
+        durable::step("subjects.insert", || {
+            catalog.transaction(|transaction| {
+                let mut rest = new;
+                while !rest.is_empty() {
+                    let (shard_id, free) = match shards::open_shard(transaction)? {
+                        Some(open) if open.shard.shard_id >= ShardId::FIRST_OF_SUBJECTS => {
+                            (open.shard.shard_id, open.free)
+                        }
+                        _ => {
+                            let subjects = subjects::count(transaction)? + rest.len() as u64;
+                            let capacity = subjects.isqrt().max(SHARD_CAPACITY_MIN);
+                            let shard_id = shards::next_id(transaction)?;
+                            let wrapped_key = self.unlocked.ring_mut().add_shard(shard_id, random);
+                            let shard = shards::ShardRow { shard_id, wrapped_key, capacity };
+                            shards::insert(transaction, &shard)?;
+                            (shard_id, capacity)
+                        }
+                    };
+                    let fits = usize::try_from(free).unwrap_or(usize::MAX).min(rest.len());
+                    let (now, later) = rest.split_at(fits);
+                    let ring = self.unlocked.ring();
+                    let rows = now
+                        .iter()
+                        .map(|(reference, key)| {
+                            let name = KeyName::Subject(*reference);
+                            Ok(subjects::SubjectRow {
+                                reference: *reference,
+                                source_id: self.source,
+                                shard_id,
+                                wrapped_key: ring.wrap(&name, shard_id, key.expose(), random)?,
+                                created_at: self.now,
+                            })
+                        })
+                        .collect::<Result<Vec<_>, OpsError>>()?;
+                    subjects::insert_many(transaction, &rows)?;
+                    rest = later;
+                }
+                Ok(())
+            })
+        })
+    }
+}

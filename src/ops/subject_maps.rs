@@ -1,0 +1,155 @@
+//! The subject map of a source: its file, its history in the catalog, its comparison with the live
+//! database.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::OpsError;
+use super::audited::audited;
+use super::sources;
+use super::vault::Vault;
+use crate::audit::Action;
+use crate::catalog::sources::SourceRow;
+use crate::catalog::subject_maps::{self, SubjectMapRow};
+use crate::durable;
+use crate::keys::master::Credentials;
+use crate::policy::subject_map::{self, Decisions, Drift, Proposal, SubjectMap};
+use crate::postgres::{Session, describe};
+use crate::schema::DatabaseSchema;
+
+/// A map as it was read.
+pub struct LoadedMap {
+    /// The map.
+    pub map: SubjectMap,
+    /// Its file's text.
+    pub toml: String,
+}
+
+/// What `map` found.
+pub struct MapReport {
+    /// The live database.
+    pub schema: DatabaseSchema,
+    /// The map that is proposed (or the one that was checked).
+    pub proposal: Proposal,
+    /// The proposed file.
+    pub toml: String,
+    /// Where the source's map is kept.
+    pub path: PathBuf,
+    /// Where the file and the database differ; only when a check was asked for.
+    pub drift: Vec<Drift>,
+}
+
+/// What `map` shall do besides showing its proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapAction {
+    /// Nothing.
+    Show,
+    /// Write the file, unless something is undecided.
+    Write,
+    /// Compare the file with the live database.
+    Check,
+}
+
+/// Infers, writes or checks the map of a source.
+pub async fn map(
+    vault: &Vault,
+    credentials: &Credentials,
+    source: &str,
+    decisions: &Decisions,
+    action: MapAction,
+) -> Result<MapReport, OpsError> {
+    let row = sources::find(vault, source)?;
+    audited(vault, Action::Map, source, async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded())?;
+        let settings = sources::settings(vault, &unlocked, &row)?;
+        let session = Session::connect(&settings).await?;
+        session.begin_snapshot().await?;
+        let schema = describe(&session).await?;
+        let path = path(vault, &row.name);
+        let existing = match load(vault, &row) {
+            Ok(loaded) => Some(loaded.map),
+            Err(OpsError::NoMap { .. }) if action != MapAction::Check => None,
+            Err(error) => return Err(error),
+        };
+        if let (MapAction::Check, Some(map)) = (action, &existing) {
+            let drift = subject_map::check(map, &schema);
+            let toml = map.to_toml(&schema);
+            let proposal = Proposal { map: map.clone(), undecided: Vec::new(), notes: Vec::new() };
+            return Ok(MapReport { schema, proposal, toml, path, drift });
+        }
+        let mut proposal = subject_map::infer(&schema, decisions, existing.as_ref());
+        proposal.map.source.clone_from(&row.name);
+        let toml = proposal.map.to_toml(&schema);
+        if action == MapAction::Write {
+            if !proposal.undecided.is_empty() {
+                return Err(OpsError::MapUndecided(proposal.undecided));
+            }
+            write(vault, &path, &toml)?;
+            remember(vault, &row, &LoadedMap { map: proposal.map.clone(), toml: toml.clone() })?;
+        }
+        Ok(MapReport { schema, proposal, toml, path, drift: Vec::new() })
+    })
+    .await
+}
+
+/// Where a source's map is kept.
+#[must_use]
+pub fn path(vault: &Vault, source: &str) -> PathBuf {
+    vault.places().maps.join(format!("{source}.toml"))
+}
+
+/// Reads the map's file.
+pub fn load(vault: &Vault, source: &SourceRow) -> Result<LoadedMap, OpsError> {
+    let path = path(vault, &source.name);
+    let toml = match fs::read_to_string(&path) {
+        Ok(toml) => toml,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpsError::NoMap {
+                name: source.name.clone(),
+                path: path.display().to_string(),
+            });
+        }
+        Err(source) => {
+            let what = format!("reading the subject map {}", path.display());
+            return Err(OpsError::File { what, source });
+        }
+    };
+    Ok(LoadedMap { map: SubjectMap::from_toml(&toml)?, toml })
+}
+
+/// Reads the map's file, or where it is gone the one last used: an erasure must be possible without
+/// the file.
+pub fn load_or_last_used(vault: &Vault, source: &SourceRow) -> Result<LoadedMap, OpsError> {
+    match load(vault, source) {
+        Err(OpsError::NoMap { name, path }) => {
+            let last = subject_maps::latest(vault.catalog().connection(), source.source_id)?;
+            let toml = last.ok_or(OpsError::NoMap { name, path })?.toml;
+            Ok(LoadedMap { map: SubjectMap::from_toml(&toml)?, toml })
+        }
+        other => other,
+    }
+}
+
+/// Puts a map into the catalog's history, if it is not the latest there.
+pub fn remember(vault: &Vault, source: &SourceRow, loaded: &LoadedMap) -> Result<(), OpsError> {
+    let row = SubjectMapRow {
+        source_id: source.source_id,
+        digest: loaded.map.digest(),
+        toml: loaded.toml.clone(),
+        created_at: vault.clock().now(),
+    };
+    vault.catalog().transaction(|transaction| {
+        subject_maps::insert(transaction, &row)?;
+        Ok(())
+    })
+}
+
+fn write(vault: &Vault, path: &std::path::Path, toml: &str) -> Result<(), OpsError> {
+    durable::create_folder(&vault.places().maps)
+        .and_then(|()| durable::replace_file(path, toml.as_bytes()))
+        .map_err(|source| OpsError::File {
+            what: format!("writing the subject map {}", path.display()),
+            source,
+        })
+}

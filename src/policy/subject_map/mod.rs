@@ -26,6 +26,10 @@ mod personal_data;
 mod references;
 
 #[cfg(test)]
+mod infer_tests;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod testing;
 
 pub use check::{Drift, DriftKind, check};

@@ -55,13 +55,12 @@ pub(super) fn from_foreign_keys(
         }
         let root_class = classes.iter().find(|class| class.root == parent.name);
         let direct = root_class.and_then(|class| key_columns(class, key, table));
-        let (columns, via) = match direct {
-            Some(columns) => (columns, None),
-            None => {
-                let columns = key.referenced_columns.clone();
-                let parent = Parent { table: key.referenced_table.clone(), columns };
-                (key.columns.clone(), Some(parent))
-            }
+        let (columns, via) = if let Some(columns) = direct {
+            (columns, None)
+        } else {
+            let columns = key.referenced_columns.clone();
+            let parent = Parent { table: key.referenced_table.clone(), columns };
+            (key.columns.clone(), Some(parent))
         };
         candidates.insert(Candidate {
             steps: place.steps.saturating_add(1),

@@ -3,7 +3,7 @@
 use super::index::SchemaIndex;
 use super::model::{OnGone, Ownership, Parent, ReferenceRule, SubjectClass, SubjectMap};
 use super::personal_data::personal_columns;
-use super::references::columns_to_null;
+use super::references::indexed_columns_to_null;
 use crate::schema::QualifiedName;
 
 /// Stands above every file.
@@ -111,11 +111,11 @@ pub(super) fn reference_comment(
         OnGone::SetNull => format!(
             "`{columns}` can refer to somebody else's row of `{to}`; where that is gone, `{}` \
              becomes NULL.",
-            columns_to_null(map, index.schema, rule).join(", ")
+            indexed_columns_to_null(map, index, rule).join(", ")
         ),
         OnGone::DropRow => format!(
-            "`{columns}` can refer to a row of `{to}` that is gone, and cannot become NULL; the \
-             referring row is left out."
+            "`{columns}` can refer to a row of `{to}` that is gone; then the referring row is left \
+             out."
         ),
         OnGone::Placeholder => format!(
             "`{columns}` can refer to somebody else's row of `{to}`; where that is gone, it leads \

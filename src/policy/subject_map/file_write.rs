@@ -116,3 +116,68 @@ fn text(value: &str) -> String {
 fn push(file: &mut String, part: &str) {
     file.push_str(part);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SchemaBuilder, decisions, name};
+    use super::super::{OnGone, SubjectMap, check, infer};
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../docs/subject-map.md");
+
+    fn schema() -> DatabaseSchema {
+        SchemaBuilder::new()
+            .table("users", &["id bigint !", "email text !", "invited_by bigint"], "id")
+            .table("ingestion_batches", &["id bigint !", "user_id bigint !"], "id")
+            .table("ingestion_items", &["id bigint !", "batch_id bigint !"], "id")
+            .table("rules", &["id bigint !", "user_id bigint", "pattern text"], "id")
+            .table("referrals", &["referrer_id bigint !", "referred_id bigint !"], "")
+            .table("documents", &["user_id bigint !", "scan oid"], "")
+            .table("currencies", &["code text !", "name text !"], "code")
+            .references("users", "invited_by", "users", "id")
+            .references("ingestion_batches", "user_id", "users", "id")
+            .references("ingestion_items", "batch_id", "ingestion_batches", "id")
+            .references("rules", "user_id", "users", "id")
+            .references("referrals", "referrer_id", "users", "id")
+            .references("referrals", "referred_id", "users", "id")
+            .references("documents", "user_id", "users", "id")
+            .large_objects(2)
+            .build()
+    }
+
+    fn map() -> SubjectMap {
+        let mut decisions = decisions(&["users"], &["referrals=referrer_id"], &["currencies"]);
+        decisions.large_objects =
+            vec![LargeObjectRule::Column { table: name("documents"), column: "scan".to_owned() }];
+        let proposal = infer(&schema(), &decisions, None);
+        assert_eq!(proposal.undecided, []);
+        let mut map = proposal.map;
+        map.classes[0].placeholder = Some(
+            [("id", "0"), ("email", "forgotten@example.invalid")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        );
+        map.references[1].on_gone = OnGone::Placeholder;
+        map
+    }
+
+    #[test]
+    fn the_manual_shows_the_file_as_it_is_written() {
+        let map = map();
+        assert_eq!(check(&map, &schema()), []);
+        let file = map.to_toml(&schema());
+        let body = file.strip_prefix(HEADER).unwrap().trim();
+        let example = MANUAL.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(example.trim(), body, "the manual's example");
+        assert_eq!(SubjectMap::from_toml(&file), Ok(map));
+    }
+
+    #[test]
+    fn names_cannot_leave_their_comment_or_their_string() {
+        let odd = "x\n[table]\r\t\"\\'\u{7f}";
+        assert_eq!(comment(odd).lines().count(), 1);
+        let file = format!("a = {}\n{}", text(odd), comment(odd));
+        let read: toml::Table = file.parse().unwrap();
+        assert_eq!(read["a"].as_str(), Some(odd));
+    }
+}

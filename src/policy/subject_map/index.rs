@@ -10,6 +10,7 @@ pub(super) struct SchemaIndex<'s> {
     tables: BTreeMap<&'s QualifiedName, &'s Table>,
     foreign_keys: BTreeMap<&'s QualifiedName, Vec<&'s ForeignKey>>,
     unique: BTreeMap<&'s QualifiedName, Vec<BTreeSet<&'s str>>>,
+    referred_to: BTreeSet<(&'s QualifiedName, &'s str)>,
 }
 
 impl<'s> SchemaIndex<'s> {
@@ -26,12 +27,17 @@ impl<'s> SchemaIndex<'s> {
         }
         // A table's own name wins over its being listed as a partition.
         tables.extend(schema.tables.iter().map(|table| (&table.name, table)));
+        let mut referred_to = BTreeSet::new();
         let mut foreign_keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for key in &schema.foreign_keys {
             foreign_keys.entry(&key.table).or_default().push(key);
             unique.entry(&key.referenced_table).or_default().push(set(&key.referenced_columns));
+            if let Some(table) = tables.get(&key.referenced_table) {
+                let columns = key.referenced_columns.iter();
+                referred_to.extend(columns.map(|column| (&table.name, column.as_str())));
+            }
         }
-        Self { schema, tables, foreign_keys, unique }
+        Self { schema, tables, foreign_keys, unique, referred_to }
     }
 
     /// The table of that name; a partition finds the table that its rows belong to.
@@ -60,6 +66,11 @@ impl<'s> SchemaIndex<'s> {
             .filter_map(|name| self.unique.get(name))
             .flatten()
             .any(|unique| unique.is_subset(&columns))
+    }
+
+    /// Whether a foreign key refers to the column of the table or of one of its partitions.
+    pub(super) fn is_referred_to(&self, table: &Table, column: &str) -> bool {
+        self.referred_to.contains(&(&table.name, column))
     }
 
     /// The table whose name is nearest to one that does not exist.

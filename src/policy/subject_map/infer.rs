@@ -20,7 +20,7 @@ use super::references::{needed_rules, unchecked_keys};
 use crate::schema::{DatabaseSchema, QualifiedName, Table};
 
 /// A map, and what is still to be decided before it can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proposal {
     /// The map, with every table that is decided. Its source is the existing map's, or else the
     /// database's name until the caller sets it.
@@ -383,7 +383,18 @@ impl<'i> Inference<'i> {
 
     fn note_references(&mut self, map: &SubjectMap, old: &[super::model::ReferenceRule]) {
         for rule in &map.references {
-            let from_root = matches!(map.tables.get(&rule.table), Some(Ownership::Root { .. }));
+            let owner_of =
+                |table| self.index.table(table).and_then(|found| map.tables.get(&found.name));
+            let to_root = matches!(owner_of(&rule.referenced_table), Some(Ownership::Root { .. }));
+            if to_root && owner_of(&rule.table) == Some(&Ownership::Shared) {
+                self.notes.push(format!(
+                    "`{}` is shared and refers to people by `{}`: their keys stand in rows that no \
+                     erasure reaches, until a restore applies its rule.",
+                    rule.table,
+                    identifiers(&rule.columns)
+                ));
+            }
+            let from_root = matches!(owner_of(&rule.table), Some(Ownership::Root { .. }));
             if from_root && rule.on_gone == OnGone::DropRow {
                 self.notes.push(format!(
                     "`{}` of `{}` cannot be NULL: when the person it refers to is forgotten, a \

@@ -299,3 +299,17 @@ fn large_objects_need_a_rule_and_likely_columns_are_proposed() {
     let wrong = with("files.contents");
     assert_eq!(open(&wrong, "files").flags, ["--large-objects public.files.content"]);
 }
+
+#[test]
+fn a_person_is_told_of_what_a_rule_costs() {
+    let schema = SchemaBuilder::new()
+        .table("users", &["id bigint !", "invited_by bigint !"], "id")
+        .table("kinds", &["code text", "made_by bigint"], "")
+        .references("users", "invited_by", "users", "id")
+        .references("kinds", "made_by", "users", "id")
+        .build();
+    let proposal = propose(&schema, &["users"], &[], &["kinds"]);
+    assert_eq!(proposal.undecided, []);
+    assert!(proposal.notes[0].contains("shared and refers to people by `made_by`"));
+    assert!(proposal.notes[1].contains("leaves out the person who refers"));
+}

@@ -63,7 +63,7 @@ pub(super) fn holds_large_object(type_name: &str) -> bool {
 
 /// Whether a column of the type most likely holds large objects' numbers.
 pub(super) fn is_large_object(type_name: &str) -> bool {
-    type_name == "oid" || type_name == "lo" || type_name.ends_with(".lo")
+    matches!(type_name.rsplit('.').next(), Some("oid" | "lo"))
 }
 
 fn is_text(base: &str) -> bool {

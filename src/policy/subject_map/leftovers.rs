@@ -130,6 +130,23 @@ pub(super) fn large_objects(
         let mut flags = likely_columns(inference);
         flags.push("--large-objects shared".to_owned());
         inference.undecided.push(Undecided { table: None, reason, flags });
+    } else if count > 0 {
+        let covered = |flag: &String| {
+            rules.iter().any(|rule| match rule {
+                LargeObjectRule::Column { table, column } => {
+                    *flag == large_object_flag(table, column)
+                }
+                LargeObjectRule::Shared => false,
+            })
+        };
+        let uncovered: Vec<String> =
+            likely_columns(inference).into_iter().filter(|flag| !covered(flag)).collect();
+        if !uncovered.is_empty() {
+            inference.notes.push(format!(
+                "These columns may name large objects, too: add {} if they do.",
+                uncovered.join(" ")
+            ));
+        }
     }
     rules
 }

@@ -11,19 +11,24 @@ use super::model::{OnGone, Ownership, ReferenceRule, SubjectMap};
 use crate::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
 
 /// The columns that [`OnGone::SetNull`] sets: those of the foreign key that may be NULL, without
-/// those by which the row finds its own owner (a row must not become nobody's) and without
-/// generated ones. Empty if setting NULL cannot release the reference.
+/// those by which the row finds its own owner (a row must not become nobody's), those that other
+/// rows refer to, and generated ones. Empty if setting NULL cannot release the reference.
 #[must_use]
 pub fn columns_to_null(
     map: &SubjectMap,
     schema: &DatabaseSchema,
     rule: &ReferenceRule,
 ) -> Vec<String> {
-    let index = SchemaIndex::new(schema);
-    match index.foreign_key(&rule.table, &rule.constraint) {
-        Some(key) => nullable_columns(map, &index, key),
-        None => Vec::new(),
-    }
+    indexed_columns_to_null(map, &SchemaIndex::new(schema), rule)
+}
+
+pub(super) fn indexed_columns_to_null(
+    map: &SubjectMap,
+    index: &SchemaIndex<'_>,
+    rule: &ReferenceRule,
+) -> Vec<String> {
+    let key = index.foreign_key(&rule.table, &rule.constraint);
+    key.map(|key| nullable_columns(map, index, key)).unwrap_or_default()
 }
 
 /// The rules that the map needs, by table and constraint, with decisions of `existing` kept where
@@ -71,7 +76,10 @@ pub(super) fn is_possible(
     match on_gone {
         OnGone::DropRow => true,
         OnGone::SetNull => !nullable_columns(map, index, key).is_empty(),
-        OnGone::Placeholder => refers_to_root_key(map, index, key),
+        OnGone::Placeholder => {
+            refers_to_root_key(map, index, key)
+                && key.columns.iter().all(|column| may_change(map, index, key, column))
+        }
     }
 }
 
@@ -174,13 +182,22 @@ fn owner_columns(map: &SubjectMap, table: &QualifiedName) -> Option<OwnerColumns
 
 fn nullable_columns(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey) -> Vec<String> {
     let Some(table) = index.table(&key.table) else { return Vec::new() };
-    let own = owner_columns(map, &table.name).map(|own| own.columns).unwrap_or_default();
     let free = |name: &&String| {
-        let nullable = table.column(name).is_some_and(|found| !found.not_null && !found.generated);
-        nullable && !own.contains(name) && !is_half_of_full_match(index, key, name)
+        table.column(name).is_some_and(|found| !found.not_null)
+            && may_change(map, index, key, name)
+            && !is_half_of_full_match(index, key, name)
     };
     let columns: Vec<String> = key.columns.iter().filter(free).cloned().collect();
     if key.match_full && columns.len() < key.columns.len() { Vec::new() } else { columns }
+}
+
+/// Whether a restore may give the column another value: it is not computed by the database, does
+/// not lead to the row's own owner, and no other row refers to it.
+fn may_change(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey, column: &str) -> bool {
+    let Some(table) = index.table(&key.table) else { return false };
+    let stored = table.column(column).is_some_and(|found| !found.generated);
+    let own = owner_columns(map, &table.name).map(|own| own.columns).unwrap_or_default();
+    stored && !own.iter().any(|name| name == column) && !index.is_referred_to(table, column)
 }
 
 /// Whether setting the column NULL would break another foreign key, one that is `MATCH FULL` and
@@ -293,6 +310,20 @@ mod tests {
         assert_eq!(columns_to_null(&map, &schema, &map.references[0]), ["a"]);
         let map = infer_all(&build(true), &["users"], &[], &[]);
         assert_eq!(rules(&map), [("uses_a_b_fkey".to_owned(), OnGone::DropRow)]);
+    }
+
+    #[test]
+    fn a_column_that_others_refer_to_or_that_leads_to_the_owner_is_not_changed() {
+        let schema = builder()
+            .table("seats", &["user_id bigint !", "guest_id bigint"], "user_id")
+            .table("meals", &["guest_id bigint"], "")
+            .references("seats", "user_id", "users", "id")
+            .references("seats", "guest_id", "users", "id")
+            .references("meals", "guest_id", "seats", "guest_id")
+            .build();
+        let map = infer_all(&schema, &["users"], &["seats=user_id"], &[]);
+        let drop = |name: &str| (name.to_owned(), OnGone::DropRow);
+        assert_eq!(rules(&map), [drop("meals_guest_id_fkey"), drop("seats_guest_id_fkey")]);
     }
 
     #[test]

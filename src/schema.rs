@@ -49,7 +49,9 @@ impl fmt::Display for QualifiedName {
     }
 }
 
-fn display_identifier(identifier: &str) -> String {
+/// One identifier as a person writes it: quoted only if it needs to be.
+#[must_use]
+pub fn display_identifier(identifier: &str) -> String {
     let plain = identifier.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && identifier
             .chars()

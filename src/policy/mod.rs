@@ -1,1 +1,3 @@
-//! (to come)
+//! What may, must and must not happen. Everything here is pure: values in, decisions out.
+
+pub mod subject_map;

@@ -263,14 +263,22 @@ impl TemporaryCluster {
 /// terminal do not reach it, for it leads a process group of its own.
 const KEEPER: &str = r#"
 folder=$1
-server=
+begun=
 while IFS= read -r line; do
-    eval "$line" </dev/null >>"$folder/log" 2>&1 &
-    server=$!
-    ( wait_for=$server; while kill -0 "$wait_for" 2>/dev/null; do sleep 0.05; done; : >"$folder/stopped" ) </dev/null >/dev/null 2>&1 &
+    begun=1
+    rm -f "$folder/server" "$folder/stopped"
+    (
+        eval "exec $line" </dev/null >>"$folder/log" 2>&1 &
+        echo $! >"$folder/server"
+        wait $!
+        : >"$folder/stopped"
+    ) </dev/null &
 done
-[ -n "$server" ] && kill -QUIT "$server" 2>/dev/null
-wait
+if [ -n "$begun" ]; then
+    until [ -s "$folder/server" ] || [ -e "$folder/stopped" ]; do sleep 0.02; done
+    [ -e "$folder/stopped" ] || kill -QUIT "$(cat "$folder/server")"
+    wait
+fi
 rm -rf "$folder"
 "#;
 

@@ -3,6 +3,7 @@
 //! For a table that belongs to data subjects, the statement asks the server for the owner of each
 //! row in the same pass: the first field of a line is the subject's key, or `\N` for nobody.
 
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,7 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
 use super::error::PostgresError;
+use super::foreign_keys::{self, BUILT_IN_EQUALITY};
 pub use super::lines::{Lines, composite_key, key_parts, split_owner};
 use super::session::{Link, Session};
 use crate::schema::{OwnerPath, QualifiedName, Table, TableKind, quote_identifier};
@@ -22,14 +24,17 @@ use crate::schema::{OwnerPath, QualifiedName, Table, TableKind, quote_identifier
 /// rows, not those of its inheritance children, which are tables of their own. A partitioned table
 /// gives the rows of all its partitions, except of foreign ones: those rows live elsewhere (the
 /// foreign server is still asked for them, so it must answer).
+///
+/// [`Session::copy_table_out`] runs it with the right `equality`.
 #[must_use]
-pub fn copy_out_statement(table: &Table, owner: Option<&OwnerPath>) -> String {
-    let columns = table.copied_columns().map(|column| format!("t0.{}", quote_identifier(&column.name)));
+pub fn copy_out_statement(table: &Table, owner: Option<&OwnerPath>, equality: &Equality) -> String {
+    let columns =
+        table.copied_columns().map(|column| format!("t0.{}", quote_identifier(&column.name)));
     let selected: Vec<String> = owner.map(owner_key).into_iter().chain(columns).collect();
     format!(
         "COPY (SELECT {} FROM {}{}) TO STDOUT",
         selected.join(", "),
-        owner_joins(table, owner),
+        owner_joins(table, owner, equality),
         local_rows_only(table)
     )
 }
@@ -56,9 +61,7 @@ pub fn owner_key(owner: &OwnerPath) -> String {
         [single] => text(single),
         several => several
             .iter()
-            .map(|column| {
-                format!("replace(replace({}, '\\', '\\\\'), ',', '\\,')", text(column))
-            })
+            .map(|column| format!("replace(replace({}, '\\', '\\\\'), ',', '\\,')", text(column)))
             .collect::<Vec<_>>()
             .join(" || ',' || "),
     }
@@ -66,30 +69,50 @@ pub fn owner_key(owner: &OwnerPath) -> String {
 
 /// The table as `t0` and the joins on the way to its owner as `t1`, `t2`, … Left joins: a row whose
 /// way ends early is nobody's, and is not lost. Foreign keys lead to unique rows, so none is doubled.
-pub(super) fn owner_joins(table: &Table, owner: Option<&OwnerPath>) -> String {
+pub(super) fn owner_joins(table: &Table, owner: Option<&OwnerPath>, equality: &Equality) -> String {
     let mut from = format!("{} t0", source(table));
     for (index, join) in owner.iter().flat_map(|owner| &owner.joins).enumerate() {
         let conditions: Vec<String> = join
             .columns
             .iter()
             .zip(&join.referenced_columns)
-            .map(|(column, referenced)| {
+            .enumerate()
+            .map(|(position, (column, referenced))| {
                 format!(
-                    "t{index}.{} = t{}.{}",
+                    "t{index}.{} {} t{}.{}",
                     quote_identifier(column),
+                    equality.operator(index, position),
                     index + 1,
                     quote_identifier(referenced)
                 )
             })
             .collect();
-        from.push_str(&format!(
+        let _ = write!(
+            from,
             " LEFT JOIN {} t{} ON {}",
             join.table.quoted(),
             index + 1,
             conditions.join(" AND ")
-        ));
+        );
     }
     from
+}
+
+/// Which operator compares the columns of each join on a path, as the foreign keys themselves do.
+///
+/// An extension's type may have an equality of its own (`citext` ignores case). Under the empty
+/// `search_path` a bare `=` would silently be text's, and rows of a person would seem nobody's.
+#[derive(Debug, Clone, Default)]
+pub struct Equality {
+    /// By join, then by column; an operator that is missing is the built-in one.
+    operators: Vec<Vec<String>>,
+}
+
+impl Equality {
+    fn operator(&self, join: usize, column: usize) -> &str {
+        let known = self.operators.get(join).and_then(|operators| operators.get(column));
+        known.map_or(BUILT_IN_EQUALITY, String::as_str)
+    }
 }
 
 /// `ONLY` for an ordinary table; a partitioned one has no rows by itself.
@@ -111,6 +134,19 @@ pub(super) fn local_rows_only(table: &Table) -> &'static str {
 }
 
 impl Session {
+    /// The operators by which the joins of a path compare.
+    pub async fn equality(&self, owner: Option<&OwnerPath>) -> Result<Equality, PostgresError> {
+        let mut operators = Vec::new();
+        for join in owner.iter().flat_map(|owner| &owner.joins) {
+            let mut of_join = Vec::new();
+            for column in &join.referenced_columns {
+                of_join.push(foreign_keys::equality(self, &join.table, column).await?);
+            }
+            operators.push(of_join);
+        }
+        Ok(Equality { operators })
+    }
+
     /// Starts reading. Bytes arrive as the server sends them; see [`Lines`].
     pub async fn copy_out(&self, statement: &str) -> Result<CopyOut, PostgresError> {
         let doing = "reading rows".to_owned();
@@ -127,7 +163,8 @@ impl Session {
         owner: Option<&OwnerPath>,
     ) -> Result<CopyOut, PostgresError> {
         let doing = format!("reading the rows of {}", table.name);
-        match self.client.copy_out(&copy_out_statement(table, owner)).await {
+        let equality = self.equality(owner).await?;
+        match self.client.copy_out(&copy_out_statement(table, owner, &equality)).await {
             Ok(stream) => Ok(CopyOut { stream: Box::pin(stream), link: self.link.clone(), doing }),
             Err(error) => Err(self.link.failure(&doing, &error)),
         }
@@ -249,10 +286,14 @@ mod tests {
     #[test]
     fn a_table_twice_on_the_way_is_told_apart_by_its_alias() {
         assert_eq!(
-            copy_out_statement(&table(TableKind::Ordinary, &[("id", false)]), Some(&path(2, &["u"]))),
+            copy_out_statement(
+                &table(TableKind::Ordinary, &[("id", false)]),
+                Some(&path(2, &["u"])),
+                &Equality::default()
+            ),
             "COPY (SELECT t2.\"u\"::text, t0.\"id\" FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0 \
-             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t1 ON t0.\"parent\" = t1.\"id\" \
-             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t2 ON t1.\"parent\" = t2.\"id\") TO STDOUT"
+             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t1 ON t0.\"parent\" OPERATOR(pg_catalog.=) t1.\"id\" \
+             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t2 ON t1.\"parent\" OPERATOR(pg_catalog.=) t2.\"id\") TO STDOUT"
         );
     }
 
@@ -260,7 +301,7 @@ mod tests {
     fn a_table_without_copied_columns_has_statements_too() {
         let empty = table(TableKind::Ordinary, &[("g", true)]);
         assert_eq!(
-            copy_out_statement(&empty, None),
+            copy_out_statement(&empty, None, &Equality::default()),
             "COPY (SELECT  FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0) TO STDOUT"
         );
         assert_eq!(copy_in_statement(&empty), "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN");
@@ -268,7 +309,11 @@ mod tests {
 
     #[test]
     fn a_partitioned_table_is_read_through_its_root_without_foreign_rows() {
-        let statement = copy_out_statement(&table(TableKind::Partitioned, &[("a", false)]), None);
+        let statement = copy_out_statement(
+            &table(TableKind::Partitioned, &[("a", false)]),
+            None,
+            &Equality::default(),
+        );
         assert!(!statement.contains("ONLY"), "{statement}");
         assert!(statement.contains("t0.tableoid <> ALL"), "{statement}");
     }

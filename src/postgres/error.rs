@@ -151,7 +151,7 @@ pub enum PostgresError {
     /// No client tools that are new enough.
     #[error(
         "no pg_dump and pg_restore of PostgreSQL {major} or newer on this machine{}; the Debian package is postgresql-client-{major}",
-        found_instead(.newest_found)
+        found_instead(*.newest_found)
     )]
     ToolsMissing {
         /// The major version needed.
@@ -214,7 +214,7 @@ fn listed(relations: &[QualifiedName]) -> String {
     relations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn found_instead(newest: &Option<u32>) -> String {
+fn found_instead(newest: Option<u32>) -> String {
     newest.map_or_else(String::new, |major| format!(" (the newest there are of {major})"))
 }
 

@@ -10,6 +10,9 @@ use super::error::PostgresError;
 use super::session::{Session, value};
 use crate::schema::{ForeignKey, QualifiedName, quote_identifier, quote_literal};
 
+/// The equality of every type that is not an extension's.
+pub(super) const BUILT_IN_EQUALITY: &str = "OPERATOR(pg_catalog.=)";
+
 /// How many rows dangle.
 pub async fn count_dangling(session: &Session, key: &ForeignKey) -> Result<u64, PostgresError> {
     let form = Form::read(session, key).await?;
@@ -97,10 +100,8 @@ impl Form {
                 quote_identifier(column)
             ));
         }
-        conditions.push(format!(
-            "NOT EXISTS (SELECT FROM {referenced} p WHERE {})",
-            equal.join(" AND ")
-        ));
+        conditions
+            .push(format!("NOT EXISTS (SELECT FROM {referenced} p WHERE {})", equal.join(" AND ")));
         Ok(Self {
             referring: format!("{referring} r"),
             dangles: conditions.join(" AND "),
@@ -133,7 +134,7 @@ async fn source(session: &Session, table: &QualifiedName) -> Result<String, Post
 
 /// The equality of the referenced column's type. An extension's type (`citext`) has one of its own,
 /// which the empty `search_path` would not find: text's would be taken, silently.
-async fn equality(
+pub(super) async fn equality(
     session: &Session,
     table: &QualifiedName,
     column: &str,
@@ -156,7 +157,7 @@ async fn equality(
         WHERE n.nspname <> 'pg_catalog'";
     let rows = session.query(statement, &[&table.quoted(), &column]).await?;
     let Some(row) = rows.first() else {
-        return Ok("OPERATOR(pg_catalog.=)".to_owned());
+        return Ok(BUILT_IN_EQUALITY.to_owned());
     };
     let (schema, operator): (String, String) = (value(row, 0)?, value(row, 1)?);
     Ok(format!("OPERATOR({}.{operator})", quote_identifier(&schema)))

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::copy::{local_rows_only, owner_joins, owner_key};
+use super::copy::{Equality, local_rows_only, owner_joins, owner_key};
 use super::error::PostgresError;
 use super::session::{Session, value};
 use crate::schema::{Column, OwnerPath, Table, quote_identifier, quote_literal};
@@ -127,8 +127,7 @@ pub async fn set_properties(
             let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
             // The server names the privilege itself: a word, never a user's text.
             let privilege = if grant.privilege == "UPDATE" { "UPDATE" } else { "SELECT" };
-            statements
-                .push(format!("GRANT {privilege} ON LARGE OBJECT {oid} TO {role}{option}"));
+            statements.push(format!("GRANT {privilege} ON LARGE OBJECT {oid} TO {role}{option}"));
         }
     }
     if with_owner {
@@ -145,14 +144,19 @@ pub async fn set_properties(
 /// owner's key (`\N` for nobody), a tab, and the oid; see [`super::copy::split_owner`]. The column may be an
 /// `oid`, a `lo`, or a number or text that holds one. An oid may come more than once.
 #[must_use]
-pub fn owner_statement(table: &Table, column: &Column, owner: Option<&OwnerPath>) -> String {
+pub fn owner_statement(
+    table: &Table,
+    column: &Column,
+    owner: Option<&OwnerPath>,
+    equality: &Equality,
+) -> String {
     let column = format!("t0.{}", quote_identifier(&column.name));
     let key = owner.map_or_else(|| "NULL::text".to_owned(), owner_key);
     let local = local_rows_only(table);
     let join = if local.is_empty() { " WHERE" } else { " AND" };
     format!(
         "COPY (SELECT {key}, {column}::text::oid FROM {}{local}{join} {column} IS NOT NULL) TO STDOUT",
-        owner_joins(table, owner)
+        owner_joins(table, owner, equality)
     )
 }
 
@@ -163,7 +167,8 @@ pub async fn owners(
     column: &Column,
     owner: Option<&OwnerPath>,
 ) -> Result<Vec<(u32, Option<String>)>, PostgresError> {
-    let mut rows = session.copy_out(&owner_statement(table, column, owner)).await?;
+    let equality = session.equality(owner).await?;
+    let mut rows = session.copy_out(&owner_statement(table, column, owner, &equality)).await?;
     let mut lines = super::lines::Lines::new();
     let mut pairs = Vec::new();
     while let Some(chunk) = rows.next_chunk().await {

@@ -33,21 +33,17 @@ impl Lines {
     /// The next whole line with its newline, `None` when another chunk is needed. Copies nothing,
     /// unless the line came in several chunks.
     pub fn next_line(&mut self) -> Option<Bytes> {
-        match self.chunk.iter().position(|byte| *byte == b'\n') {
-            Some(end) => {
-                let line = self.chunk.split_to(end + 1);
-                if self.begun.is_empty() {
-                    return Some(line);
-                }
-                self.begun.extend_from_slice(&line);
-                Some(self.begun.split().freeze())
-            }
-            None => {
-                self.begun.extend_from_slice(&self.chunk);
-                self.chunk.clear();
-                None
-            }
+        let Some(end) = self.chunk.iter().position(|byte| *byte == b'\n') else {
+            self.begun.extend_from_slice(&self.chunk);
+            self.chunk.clear();
+            return None;
+        };
+        let line = self.chunk.split_to(end + 1);
+        if self.begun.is_empty() {
+            return Some(line);
         }
+        self.begun.extend_from_slice(&line);
+        Some(self.begun.split().freeze())
     }
 
     /// Whether the last line was whole. False after the end of a COPY means that it was cut short.

@@ -77,7 +77,8 @@ mod tests {
     fn the_first_line_that_fits_gives_the_password() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pgpass");
-        std::fs::write(&path, "# c\nother:*:*:*:no\nh:5432:d:u:a\\:b:c\\\\\n*:*:*:*:last\n").unwrap();
+        std::fs::write(&path, "# c\nother:*:*:*:no\nh:5432:d:u:a\\:b:c\\\\\n*:*:*:*:last\n")
+            .unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(password(&path, &endpoint("h"), "d", "u").unwrap(), "a:b:c\\");
         assert_eq!(password(&path, &endpoint("h"), "d", "v").unwrap(), "last");

@@ -99,7 +99,8 @@ impl Session {
                 major: self.server_major(),
             });
         }
-        let mut calls: Vec<String> = SETTINGS.iter().map(|(name, to)| set_config(name, to)).collect();
+        let mut calls: Vec<String> =
+            SETTINGS.iter().map(|(name, to)| set_config(name, to)).collect();
         if self.server_major() >= 14 {
             calls.push(set_config("idle_session_timeout", "0"));
         }

@@ -4,9 +4,7 @@ use super::describe::OF_THE_USER;
 use super::error::PostgresError;
 use super::session::{Session, value};
 use super::url::ConnectionSettings;
-use crate::schema::{
-    DatabaseSettings, QualifiedName, Sequence, quote_identifier, quote_literal,
-};
+use crate::schema::{DatabaseSettings, QualifiedName, Sequence, quote_identifier, quote_literal};
 
 /// Makes an empty database like the source's: same encoding, same locale. `maintenance` is a
 /// database of the same server to connect to meanwhile, usually `postgres`.
@@ -25,7 +23,7 @@ fn create_statement(
     name: &str,
     like: &DatabaseSettings,
 ) -> Result<String, PostgresError> {
-    let mut statement = format!(
+    let statement = format!(
         "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
         quote_identifier(name),
         quote_literal(&like.encoding),
@@ -33,18 +31,16 @@ fn create_statement(
         quote_literal(&like.ctype)
     );
     let locale = quote_literal(like.locale.as_deref().unwrap_or_default());
-    let unsupported =
-        |provider| PostgresError::LocaleProvider { major: target_major, provider };
+    let unsupported = |provider| PostgresError::LocaleProvider { major: target_major, provider };
     match like.locale_provider {
-        'i' if target_major < 15 => return Err(unsupported("ICU")),
-        'b' if target_major < 17 => return Err(unsupported("builtin")),
-        'i' => statement.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}")),
-        'b' => statement.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}")),
+        'i' if target_major < 15 => Err(unsupported("ICU")),
+        'b' if target_major < 17 => Err(unsupported("builtin")),
+        'i' => Ok(format!("{statement} LOCALE_PROVIDER icu ICU_LOCALE {locale}")),
+        'b' => Ok(format!("{statement} LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}")),
         // The server's own default may be another.
-        _ if target_major >= 15 => statement.push_str(" LOCALE_PROVIDER libc"),
-        _ => {}
+        _ if target_major >= 15 => Ok(format!("{statement} LOCALE_PROVIDER libc")),
+        _ => Ok(statement),
     }
-    Ok(statement)
 }
 
 /// The first few relations of users: tables, views, sequences, foreign tables.

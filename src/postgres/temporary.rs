@@ -188,7 +188,8 @@ impl TemporaryCluster {
         fs::remove_file(&password_file)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let line = said.lines().find(|line| line.contains("error")).unwrap_or("no reason given");
+            let line =
+                said.lines().find(|line| line.contains("error")).unwrap_or("no reason given");
             return Err(TemporaryError::Initdb(line.to_owned()));
         }
         if let Some((certificate, key)) = &options.tls {
@@ -199,7 +200,11 @@ impl TemporaryCluster {
     }
 
     /// Hands the server's command line to the keeper and waits until the server answers.
-    fn launch(&mut self, binaries: &Path, options: &TemporaryOptions) -> Result<(), TemporaryError> {
+    fn launch(
+        &mut self,
+        binaries: &Path,
+        options: &TemporaryOptions,
+    ) -> Result<(), TemporaryError> {
         use std::io::Write;
 
         self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -252,7 +257,8 @@ impl TemporaryCluster {
     /// What the server logged last of a failure.
     fn last_words(&self) -> String {
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        let telling = |line: &&str| ["could not bind", "FATAL", "PANIC"].iter().any(|w| line.contains(w));
+        let telling =
+            |line: &&str| ["could not bind", "FATAL", "PANIC"].iter().any(|w| line.contains(w));
         let found = log.lines().rev().find(telling).or_else(|| log.lines().last());
         found.unwrap_or("it logged nothing").to_owned()
     }
@@ -283,9 +289,7 @@ rm -rf "$folder"
 "#;
 
 /// Makes the folder and starts its keeper.
-fn keep_folder(
-    user: Option<(u32, u32)>,
-) -> Result<(Child, ChildStdin, PathBuf), TemporaryError> {
+fn keep_folder(user: Option<(u32, u32)>) -> Result<(Child, ChildStdin, PathBuf), TemporaryError> {
     let folder = tempfile::Builder::new()
         .prefix("strongroom-pg-")
         .permissions(fs::Permissions::from_mode(0o700))
@@ -316,7 +320,8 @@ pub fn find_server() -> Option<PathBuf> {
 /// step before it is done.
 pub fn install_debian_postgresql(say: impl Fn(&str)) -> Result<(), TemporaryError> {
     let root = rustix::process::geteuid().is_root();
-    for arguments in [&["update"][..], &["install", "--yes", "--no-install-recommends", "postgresql"]]
+    for arguments in
+        [&["update"][..], &["install", "--yes", "--no-install-recommends", "postgresql"]]
     {
         let mut words = if root { vec![] } else { vec!["sudo", "-n"] };
         words.push("apt-get");

@@ -12,16 +12,16 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
 use super::url::{ConnectionSettings, RootCertificates, SslMode};
 
 /// The connector for these settings.
-pub(super) fn connector(
-    settings: &ConnectionSettings,
-) -> Result<MakeRustlsConnect, PostgresError> {
+pub(super) fn connector(settings: &ConnectionSettings) -> Result<MakeRustlsConnect, PostgresError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = verifier(settings, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)

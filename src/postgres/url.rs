@@ -152,14 +152,13 @@ impl ConnectionSettings {
         if root_certificates == Some(RootCertificates::System) && ssl_mode != SslMode::VerifyFull {
             return Err(invalid("`sslrootcert=system` needs `sslmode=verify-full`"));
         }
-        let client_certificate =
-            match (take("sslcert", "PGSSLCERT"), take("sslkey", "PGSSLKEY")) {
-                (Some(certificate), Some(key)) => {
-                    Some((PathBuf::from(certificate), PathBuf::from(key)))
-                }
-                (None, None) => None,
-                _ => return Err(invalid("`sslcert` and `sslkey` are needed together")),
-            };
+        let client_certificate = match (take("sslcert", "PGSSLCERT"), take("sslkey", "PGSSLKEY")) {
+            (Some(certificate), Some(key)) => {
+                Some((PathBuf::from(certificate), PathBuf::from(key)))
+            }
+            (None, None) => None,
+            _ => return Err(invalid("`sslcert` and `sslkey` are needed together")),
+        };
         let connect_timeout = match take("connect_timeout", "PGCONNECT_TIMEOUT") {
             None => Some(Duration::from_secs(CONNECT_TIMEOUT_SECONDS)),
             // As in libpq, zero or less means to wait for ever.
@@ -241,7 +240,11 @@ impl ConnectionSettings {
             .endpoints
             .iter()
             .map(|Endpoint { host, port }| {
-                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+                if host.contains(':') {
+                    format!("[{host}]:{port}")
+                } else {
+                    format!("{host}:{port}")
+                }
             })
             .collect();
         format!("postgres://{}@{}/{}", self.user, hosts.join(","), self.database)
@@ -262,7 +265,10 @@ impl ConnectionSettings {
             ("PGDATABASE", self.database.clone()),
             ("PGSSLMODE", self.ssl_mode.as_str().to_owned()),
             ("PGAPPNAME", self.application_name.clone()),
-            ("PGCONNECT_TIMEOUT", self.connect_timeout.map_or(0, |wait| wait.as_secs()).to_string()),
+            (
+                "PGCONNECT_TIMEOUT",
+                self.connect_timeout.map_or(0, |wait| wait.as_secs()).to_string(),
+            ),
         ];
         if let Some(password) = &self.password {
             variables.push(("PGPASSWORD", password.to_string()));
@@ -325,26 +331,83 @@ impl fmt::Debug for ConnectionSettings {
 /// Every environment variable that libpq or its tools read.
 /// Source: PostgreSQL's documentation, "Environment Variables" (of libpq), 13 to 18.
 pub const LIBPQ_VARIABLES: &[&str] = &[
-    "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE",
-    "PGREQUIREAUTH", "PGCHANNELBINDING", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGAPPNAME",
-    "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT", "PGSSLKEY",
-    "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGSSLSNI", "PGREQUIREPEER",
-    "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGGSSENCMODE", "PGKRBSRVNAME",
-    "PGGSSLIB", "PGGSSDELEGATION", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING",
-    "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION",
-    "PGDATESTYLE", "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGSSLMODE",
+    "PGREQUIRESSL",
+    "PGSSLNEGOTIATION",
+    "PGSSLCOMPRESSION",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLCERTMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLSNI",
+    "PGREQUIREPEER",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGGSSENCMODE",
+    "PGKRBSRVNAME",
+    "PGGSSLIB",
+    "PGGSSDELEGATION",
+    "PGCONNECT_TIMEOUT",
+    "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+    "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION",
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+    "PGSYSCONFDIR",
+    "PGLOCALEDIR",
 ];
 
 const PARAMETERS: &[&str] = &[
-    "user", "password", "dbname", "host", "hostaddr", "port", "sslmode", "sslrootcert", "sslcert",
-    "sslkey", "connect_timeout", "application_name", "options", "target_session_attrs", "passfile",
+    "user",
+    "password",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "connect_timeout",
+    "application_name",
+    "options",
+    "target_session_attrs",
+    "passfile",
 ];
 
 /// Parameters of libpq that change nothing here.
 const IGNORED_PARAMETERS: &[&str] = &[
-    "client_encoding", "fallback_application_name", "gssencmode", "keepalives", "keepalives_idle",
-    "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslcompression", "sslsni",
-    "channel_binding", "krbsrvname", "gsslib",
+    "client_encoding",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    "sslcompression",
+    "sslsni",
+    "channel_binding",
+    "krbsrvname",
+    "gsslib",
 ];
 
 fn invalid(reason: impl Into<String>) -> PostgresError {
@@ -353,7 +416,8 @@ fn invalid(reason: impl Into<String>) -> PostgresError {
 
 /// Names the parameter only if it looks like one: it might be a part of a password.
 fn unknown_parameter(name: &str) -> String {
-    let looks_like_one = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let looks_like_one =
+        name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     if looks_like_one {
         format!("it has an unknown parameter `{name}`")
     } else {
@@ -471,9 +535,8 @@ fn url_parameters(rest: &str) -> Result<BTreeMap<String, String>, PostgresError>
     }
 
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter
-            .split_once('=')
-            .ok_or_else(|| invalid("a parameter after `?` has no `=`"))?;
+        let (name, value) =
+            parameter.split_once('=').ok_or_else(|| invalid("a parameter after `?` has no `=`"))?;
         let name = decoded(name, "a parameter's name")?;
         let value = decoded(value, "a parameter's value")?;
         // JDBC's way to ask for encryption, which libpq accepts too.
@@ -492,8 +555,9 @@ fn decoded(text: &str, what: &str) -> Result<String, PostgresError> {
     while let Some((&first, after)) = rest.split_first() {
         if first == b'%' {
             let digits = after.get(..2).ok_or_else(|| invalid(format!("{what} ends in `%`")))?;
-            let byte = hex::decode(digits)
-                .map_err(|_| invalid(format!("{what} has a `%` without two digits; write `%25`")))?;
+            let byte = hex::decode(digits).map_err(|_| {
+                invalid(format!("{what} has a `%` without two digits; write `%25`"))
+            })?;
             bytes.extend_from_slice(&byte);
             rest = &after[2..];
         } else {

@@ -1,5 +1,6 @@
 //! What the integration tests share: one temporary PostgreSQL for a test process, a database a test.
 #![allow(dead_code, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -157,22 +157,19 @@ fn conninfo_database(database: &str) -> String {
 
 /// What failed, one text for each error that matters.
 ///
-/// An error is a line `pg_restore: error: …`, lines that belong to it (`DETAIL`, `CONTEXT`,
-/// `Command was: …`), and before it the entry that was worked on.
+/// An error is a line `pg_restore: error: …` and the lines that belong to it: `DETAIL`, `CONTEXT`,
+/// and at last `Command was: …`, whose beginning tells the object.
 fn failures(printed: &str, section: Section) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut entry = None;
     let mut lines = printed.lines().peekable();
     while let Some(line) = lines.next() {
-        if let Some(from) = line.strip_prefix("pg_restore: from TOC entry ") {
-            entry = Some(entry_name(from));
-        }
         let Some(message) = line.strip_prefix("pg_restore: error: ") else { continue };
         let mut rest = Vec::new();
         while let Some(more) = lines.next_if(|next| !next.starts_with("pg_restore: ")) {
             rest.push(more);
         }
-        if rest.iter().any(|line| line.starts_with("Command was: SET transaction_timeout")) {
+        let command = rest.iter().find_map(|line| line.strip_prefix("Command was: "));
+        if command.is_some_and(|command| command.starts_with("SET transaction_timeout")) {
             continue;
         }
         let message = match section {
@@ -180,17 +177,20 @@ fn failures(printed: &str, section: Section) -> Vec<String> {
             Section::PreData => message.to_owned(),
             Section::PostData => without_values(message, &rest),
         };
-        failures.push(match &entry {
-            Some(entry) => format!("{entry}: {message}"),
+        failures.push(match command {
+            Some(command) => format!("{message} (in `{}`)", beginning(command)),
             None => message,
         });
     }
     failures
 }
 
-/// `215; 1259 16385 TABLE app users owner` without its numbers.
-fn entry_name(entry: &str) -> String {
-    entry.splitn(4, ' ').nth(3).unwrap_or(entry).to_owned()
+fn beginning(command: &str) -> String {
+    const CHARACTERS: usize = 100;
+    match command.char_indices().nth(CHARACTERS) {
+        None => command.to_owned(),
+        Some((end, _)) => format!("{}…", &command[..end]),
+    }
 }
 
 /// The message without what may be a row's value: an index or a check reads the rows. What PostgreSQL
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_error_is_a_failure_that_names_its_entry() {
+    fn every_other_error_is_a_failure_that_names_its_command() {
         let printed = format!(
             "{BENIGN}pg_restore: while PROCESSING TOC:\n\
              pg_restore: from TOC entry 215; 1259 16385 TABLE users alice\n\
@@ -252,7 +252,9 @@ mod tests {
         let found = failures(&printed, Section::PreData);
         assert_eq!(
             found,
-            ["TABLE users alice: could not execute query: ERROR:  type \"x\" does not exist"]
+            [
+                "could not execute query: ERROR:  type \"x\" does not exist (in `CREATE TABLE app.users (a x);`)"
+            ]
         );
     }
 
@@ -260,10 +262,17 @@ mod tests {
     fn no_row_value_is_reported() {
         let error = "pg_restore: error: could not execute query: ERROR:  ";
         for (said, reported) in [
-            ("could not create unique index \"i\"\nDETAIL:  Key (email)=(bob) is duplicated.", "could not create unique index \"i\""),
-            ("invalid input syntax for type integer: \"bob\"", "invalid input syntax for type integer"),
+            (
+                "could not create unique index \"i\"\nDETAIL:  Key (email)=(bob) is duplicated.",
+                "could not create unique index \"i\"",
+            ),
+            (
+                "invalid input syntax for type integer: \"bob\"",
+                "invalid input syntax for type integer",
+            ),
         ] {
             let printed = format!("{error}{said}\nCommand was: CREATE INDEX;\n");
+            let reported = format!("{reported} (in `CREATE INDEX;`)");
             assert_eq!(failures(&printed, Section::PostData), [reported]);
         }
         let printed = format!("{error}no bob\nCONTEXT:  PL/pgSQL function f()\nCommand was: X;\n");

@@ -1,1 +1,34 @@
-//! (to come)
+//! All that strongroom says to a PostgreSQL server or to PostgreSQL's own tools. Knows nothing of
+//! keys, backups or stores.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`url`] | where a database is and how to log in, from a URL |
+//! | [`tls`] | encryption of the connection, `sslmode` as libpq means it |
+//! | [`session`] | one connection, set up so that what it reads is complete and unambiguous |
+//! | [`describe`] | the catalogs of a live database as the values of [`crate::schema`] |
+//! | [`copy`], [`lines`] | rows out and in, each with its owner's key |
+//! | [`large_objects`] | large objects out and in, and whose they are |
+//! | [`tools`] | `pg_dump` for the schema and `pg_restore` to make it again |
+//! | [`target`], [`foreign_keys`] | what a restore asks of the database it writes to |
+//! | [`temporary`] | a throw-away server for the demonstration and the tests |
+
+pub mod copy;
+pub mod describe;
+pub mod error;
+pub mod foreign_keys;
+pub mod large_objects;
+pub mod lines;
+mod passfile;
+pub mod session;
+pub mod target;
+pub mod temporary;
+pub mod tls;
+pub mod tools;
+pub mod url;
+
+pub use copy::{CopyIn, CopyOut};
+pub use describe::describe;
+pub use error::PostgresError;
+pub use session::{Session, SnapshotId};
+pub use url::{ConnectionSettings, SslMode};

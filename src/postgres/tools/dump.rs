@@ -1,0 +1,66 @@
+//! `pg_dump`: the schema of a database at a snapshot.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::{Tools, not_run};
+use crate::postgres::error::PostgresError;
+use crate::postgres::session::SnapshotId;
+use crate::postgres::url::ConnectionSettings;
+
+/// The schema as an archive in `pg_dump`'s custom format, without any row. Held in memory: it is as
+/// large as the DDL.
+///
+/// The tool is killed when the future is dropped. Nothing that it prints is a row's value: it reads
+/// no rows.
+pub async fn dump_schema(
+    tools: &Tools,
+    settings: &ConnectionSettings,
+    snapshot: &SnapshotId,
+) -> Result<Vec<u8>, PostgresError> {
+    let mut command = Command::new(tools.folder().join("pg_dump"));
+    settings.apply_to(&mut command);
+    command
+        .env("LC_ALL", "C")
+        // Compressed by whoever stores it, and the same schema is then the same bytes for longer.
+        .args(["--schema-only", "--format=custom", "--compress=0", "--no-password"])
+        .arg(format!("--snapshot={}", snapshot.as_str()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if tools.major() >= 18 {
+        command.arg("--no-statistics");
+    }
+    let output = command.output().await.map_err(|error| not_run("pg_dump", &error))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(PostgresError::ToolFailed {
+        tool: "pg_dump".to_owned(),
+        reason: errors(&String::from_utf8_lossy(&output.stderr)),
+    })
+}
+
+/// The lines that say what failed, in one.
+fn errors(printed: &str) -> String {
+    const LINES: usize = 4;
+    let lines: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("pg_dump: ").or(Some(line)))
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("warning:"))
+        .take(LINES)
+        .collect();
+    if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_are_reported() {
+        let printed = "pg_dump: warning: w\npg_dump: error: no\npg_dump: detail: more\n\n";
+        assert_eq!(errors(printed), "error: no; detail: more");
+        assert_eq!(errors(""), "it said nothing");
+    }
+}

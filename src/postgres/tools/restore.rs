@@ -1,0 +1,292 @@
+//! `pg_restore`: the schema of an archive into a database, section by section.
+//!
+//! The archive and the list of its entries are files in memory (`memfd_create`), handed over as the
+//! child's standard input and output, which `pg_restore` does not use otherwise when it writes to a
+//! database; so they never touch a disk, and no other child can inherit them.
+//!
+//! `pg_restore` is not told to stop at the first error, because a newer one sets a parameter that an
+//! older server does not know (`transaction_timeout`). That one refusal means nothing; any other
+//! fails the restore.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use tokio::process::Command;
+
+use super::{Tools, not_run};
+use crate::postgres::error::PostgresError;
+use crate::postgres::url::ConnectionSettings;
+
+/// A part of the schema, as `pg_restore` divides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Types, functions, tables: what must be there before rows are.
+    PreData,
+    /// Indexes, constraints, triggers, policies: what comes after the rows.
+    PostData,
+}
+
+/// How to restore a section.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// Everything belongs to the restoring role.
+    pub no_owner: bool,
+    /// No rights are granted.
+    pub no_privileges: bool,
+    /// How many connections make indexes and check constraints at the same time; at least 1.
+    pub jobs: usize,
+    /// Entries to leave out: the catalog's oid and the object's oid in the source (a foreign key is
+    /// `(2606, oid)`, a table `(1259, oid)`).
+    pub skip: Vec<(u32, u32)>,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { no_owner: false, no_privileges: false, jobs: 1, skip: Vec::new() }
+    }
+}
+
+/// Restores one section of an archive that [`super::dump_schema`] made. The tool is killed when the
+/// future is dropped.
+pub async fn restore_section(
+    tools: &Tools,
+    settings: &ConnectionSettings,
+    archive: &[u8],
+    section: Section,
+    options: &RestoreOptions,
+) -> Result<(), PostgresError> {
+    let archive = in_memory("archive", archive)?;
+    let mut command = pg_restore(tools, &archive)?;
+    settings.apply_to(&mut command);
+    command.arg(format!("--dbname={}", conninfo_database(settings.database())));
+    command.args(["--no-password", section.argument()]);
+    if options.no_owner {
+        command.arg("--no-owner");
+    }
+    if options.no_privileges {
+        command.arg("--no-privileges");
+    }
+    if options.jobs > 1 {
+        command.arg(format!("--jobs={}", options.jobs));
+    }
+    if !options.skip.is_empty() {
+        let list = without(&list(tools, &archive).await?, &options.skip);
+        command.stdout(in_memory("list", list.as_bytes())?).arg("--use-list=/proc/self/fd/1");
+    }
+    let output = run(command).await?;
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let failures = failures(&printed, section);
+    if failures.is_empty() && (output.status.success() || ended_with_ignored_errors(&printed)) {
+        return Ok(());
+    }
+    let reason = match failures.as_slice() {
+        [] => first_line(&printed),
+        [only] => only.clone(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    };
+    Err(PostgresError::ToolFailed { tool: "pg_restore".to_owned(), reason })
+}
+
+impl Section {
+    fn argument(self) -> &'static str {
+        match self {
+            Self::PreData => "--section=pre-data",
+            Self::PostData => "--section=post-data",
+        }
+    }
+}
+
+/// The archive's table of contents.
+async fn list(tools: &Tools, archive: &File) -> Result<String, PostgresError> {
+    let mut command = pg_restore(tools, archive)?;
+    command.arg("--list").stdout(Stdio::piped());
+    let output = run(command).await?;
+    if !output.status.success() {
+        return Err(PostgresError::ToolFailed {
+            tool: "pg_restore --list".to_owned(),
+            reason: first_line(&String::from_utf8_lossy(&output.stderr)),
+        });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The list without some entries. A line is `dump id; catalog oid object oid DESCRIPTION …`.
+fn without(list: &str, skip: &[(u32, u32)]) -> String {
+    let kept = list.lines().filter(|line| {
+        let oids = line.split_once("; ").and_then(|(_, rest)| {
+            let mut numbers = rest.split(' ').map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        });
+        !oids.is_some_and(|oids| skip.contains(&oids))
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn pg_restore(tools: &Tools, archive: &File) -> Result<Command, PostgresError> {
+    let archive = archive.try_clone().map_err(|error| not_run("pg_restore", &error))?;
+    let mut command = Command::new(tools.folder().join("pg_restore"));
+    command
+        .env("LC_ALL", "C")
+        .stdin(archive)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        // By its name, not as the standard input: several jobs open it once each.
+        .arg("/proc/self/fd/0");
+    Ok(command)
+}
+
+async fn run(mut command: Command) -> Result<Output, PostgresError> {
+    let child = command.spawn().map_err(|error| not_run("pg_restore", &error))?;
+    child.wait_with_output().await.map_err(|error| not_run("pg_restore", &error))
+}
+
+fn in_memory(name: &str, contents: &[u8]) -> Result<File, PostgresError> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
+    let mut file = file.map_err(|error| not_run("pg_restore", &error))?;
+    file.write_all(contents).map_err(|error| not_run("pg_restore", &error))?;
+    Ok(file)
+}
+
+/// `--dbname` is read as connection settings if it looks like some; a quoted setting always is one.
+fn conninfo_database(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// What failed, one text for each error that matters.
+///
+/// An error is a line `pg_restore: error: …` and the lines that belong to it: `DETAIL`, `CONTEXT`,
+/// and at last `Command was: …`, whose beginning tells the object.
+fn failures(printed: &str, section: Section) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut lines = printed.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(message) = line.strip_prefix("pg_restore: error: ") else { continue };
+        let mut rest = Vec::new();
+        while let Some(more) = lines.next_if(|next| !next.starts_with("pg_restore: ")) {
+            rest.push(more);
+        }
+        let command = rest.iter().find_map(|line| line.strip_prefix("Command was: "));
+        if command.is_some_and(|command| command.starts_with("SET transaction_timeout")) {
+            continue;
+        }
+        let message = match section {
+            // No row has been read by anything yet.
+            Section::PreData => message.to_owned(),
+            Section::PostData => without_values(message, &rest),
+        };
+        failures.push(match command {
+            Some(command) => format!("{message} (in `{}`)", beginning(command)),
+            None => message,
+        });
+    }
+    failures
+}
+
+fn beginning(command: &str) -> String {
+    const CHARACTERS: usize = 100;
+    match command.char_indices().nth(CHARACTERS) {
+        None => command.to_owned(),
+        Some((end, _)) => format!("{}…", &command[..end]),
+    }
+}
+
+/// The message without what may be a row's value: an index or a check reads the rows. What PostgreSQL
+/// says of a value stands after a colon (`invalid input syntax for type integer: "…"`), or in lines
+/// of its own; what a function raises can be anything, and then there is a line of context.
+fn without_values(message: &str, rest: &[&str]) -> String {
+    const HARMLESS: [&str; 4] = ["DETAIL:", "HINT:", "LINE ", " "];
+    let raised_by_a_function = rest
+        .iter()
+        .take_while(|line| !line.starts_with("Command was:"))
+        .any(|line| !line.is_empty() && !HARMLESS.iter().any(|begin| line.starts_with(begin)));
+    if raised_by_a_function {
+        return "a function of the database raised an error; its message is withheld, for it may \
+                hold personal data"
+            .to_owned();
+    }
+    match message.strip_prefix("could not execute query: ") {
+        None => message.to_owned(),
+        Some(said) => {
+            let (_, text) = said.split_once(":  ").unwrap_or(("", said));
+            text.split(": ").next().unwrap_or(text).to_owned()
+        }
+    }
+}
+
+/// What `pg_restore` ends with when it did everything but what failed.
+fn ended_with_ignored_errors(printed: &str) -> bool {
+    printed.lines().any(|line| line.starts_with("pg_restore: warning: errors ignored on restore:"))
+}
+
+fn first_line(printed: &str) -> String {
+    printed.lines().next().unwrap_or("it said nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BENIGN: &str = "pg_restore: while INITIALIZING:\n\
+        pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+        Command was: SET transaction_timeout = 0;\n\n\
+        pg_restore: warning: errors ignored on restore: 1\n";
+
+    #[test]
+    fn a_parameter_that_an_older_server_does_not_know_is_no_failure() {
+        assert!(failures(BENIGN, Section::PreData).is_empty());
+        assert!(ended_with_ignored_errors(BENIGN));
+    }
+
+    #[test]
+    fn every_other_error_is_a_failure_that_names_its_command() {
+        let printed = format!(
+            "{BENIGN}pg_restore: while PROCESSING TOC:\n\
+             pg_restore: from TOC entry 215; 1259 16385 TABLE users alice\n\
+             pg_restore: error: could not execute query: ERROR:  type \"x\" does not exist\n\
+             LINE 1: x\n\
+             Command was: CREATE TABLE app.users (a x);\n"
+        );
+        let found = failures(&printed, Section::PreData);
+        assert_eq!(
+            found,
+            [
+                "could not execute query: ERROR:  type \"x\" does not exist (in `CREATE TABLE app.users (a x);`)"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_row_value_is_reported() {
+        let error = "pg_restore: error: could not execute query: ERROR:  ";
+        for (said, reported) in [
+            (
+                "could not create unique index \"i\"\nDETAIL:  Key (email)=(bob) is duplicated.",
+                "could not create unique index \"i\"",
+            ),
+            (
+                "invalid input syntax for type integer: \"bob\"",
+                "invalid input syntax for type integer",
+            ),
+        ] {
+            let printed = format!("{error}{said}\nCommand was: CREATE INDEX;\n");
+            let reported = format!("{reported} (in `CREATE INDEX;`)");
+            assert_eq!(failures(&printed, Section::PostData), [reported]);
+        }
+        let printed = format!("{error}no bob\nCONTEXT:  PL/pgSQL function f()\nCommand was: X;\n");
+        assert!(!failures(&printed, Section::PostData)[0].contains("bob"));
+    }
+
+    #[test]
+    fn entries_are_left_out_of_the_list_by_their_oids() {
+        let list = ";\n; x\n5; 2606 7 FK CONSTRAINT a b c\n6; 2606 77 FK CONSTRAINT a b c\n";
+        assert_eq!(without(list, &[(2606, 7)]), ";\n; x\n6; 2606 77 FK CONSTRAINT a b c\n");
+    }
+
+    #[test]
+    fn a_database_name_is_never_read_as_settings() {
+        assert_eq!(conninfo_database("host=x it's"), "dbname='host=x it\\'s'");
+    }
+}

@@ -1,0 +1,59 @@
+//! What the integration tests share: one temporary PostgreSQL for a test process, a database a test.
+#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
+use strongroom::postgres::{ConnectionSettings, Session};
+
+/// The password of the shared server's superuser.
+pub const PASSWORD: &str = "only for tests";
+
+/// Everything that a real application's database has; needs a superuser.
+pub const EVERYTHING: &str = include_str!("../fixtures/everything.sql");
+
+/// The server that all tests of this process share. It stops when the process ends, however it does
+/// (see `temporary.rs`), so it may be a static variable.
+pub fn cluster() -> &'static TemporaryCluster {
+    static CLUSTER: OnceLock<TemporaryCluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| TemporaryCluster::start(&TemporaryOptions::new(PASSWORD)).unwrap())
+}
+
+/// A database of one test, empty at first. Dropped with whoever is still connected.
+pub struct TestDatabase {
+    pub name: String,
+    pub url: String,
+}
+
+/// A fresh, empty database.
+pub fn database() -> TestDatabase {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    cluster().create_database(&name).unwrap();
+    TestDatabase { url: cluster().url(&name), name }
+}
+
+/// A database with the fixture in it.
+pub async fn everything() -> TestDatabase {
+    let database = database();
+    database.session().await.batch("the fixture", EVERYTHING).await.unwrap();
+    database
+}
+
+impl TestDatabase {
+    pub fn settings(&self) -> ConnectionSettings {
+        ConnectionSettings::parse_with(&self.url, &|_| None).unwrap()
+    }
+
+    pub async fn session(&self) -> Session {
+        Session::connect(&self.settings()).await.unwrap()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let _ = cluster().drop_database(&self.name);
+    }
+}

@@ -10,7 +10,7 @@
 //! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
 //! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
 //! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
-//! | ground | [`ids`], [`schema`], [`clock`], [`durable`] | newtypes and values; the one durable write |
+//! | ground | [`ids`], [`schema`], [`clock`], [`durable`], [`progress`] | newtypes and values; the one durable write |
 
 pub mod audit;
 pub mod catalog;
@@ -24,5 +24,6 @@ pub mod keys;
 pub mod ops;
 pub mod policy;
 pub mod postgres;
+pub mod progress;
 pub mod schema;
 pub mod store;

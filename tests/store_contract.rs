@@ -1,5 +1,7 @@
 //! What every store must do, run for each store that there is. A new store adds itself at the end.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use strongroom::store::{ObjectName, Store, StoreError, Written};
 /// A store for one test, and what must live as long as it.
 struct Subject {
     store: Arc<dyn Store>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn name(text: &str) -> ObjectName {
@@ -250,6 +252,7 @@ macro_rules! keeps_the_contract {
             async fn $part() {
                 let subject: super::Subject = $make;
                 super::contract::$part(subject.store).await;
+                drop(subject.folder);
             })*
         }
     };
@@ -258,13 +261,13 @@ macro_rules! keeps_the_contract {
 fn directory() -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::create(&folder.path().join("store")).unwrap();
-    Subject { store: Arc::new(store), _folder: folder }
+    Subject { store: Arc::new(store), folder }
 }
 
 #[cfg(debug_assertions)]
 fn faultless() -> Subject {
-    let Subject { store, _folder } = directory();
-    Subject { store: Arc::new(strongroom::store::faulty::FaultyStore::new(store)), _folder }
+    let Subject { store, folder } = directory();
+    Subject { store: Arc::new(strongroom::store::faulty::FaultyStore::new(store)), folder }
 }
 
 keeps_the_contract!(directory_store, super::directory());

@@ -7,9 +7,9 @@ use std::str::FromStr;
 ///
 /// Every name can be kept by every kind of store, so it obeys the strictest: at most
 /// [`ObjectName::BYTES_MAX`] bytes in all (what S3 allows, less a prefix) and
-/// [`ObjectName::PART_BYTES_MAX`] a part (what a Linux file name can hold). A longer part is refused
-/// here, never split or shortened. No part is empty or begins with a dot, for those are a store's
-/// own (`.`, `..`, `.incoming`), and no character is a control character.
+/// [`ObjectName::PART_BYTES_MAX`] bytes a part (what a Linux file name can hold). A longer part is
+/// refused here, never split or shortened. No part is empty or begins with a dot, for those are a
+/// store's own (`.`, `..`, `.incoming`), and no character is a control character.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
 

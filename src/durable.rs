@@ -150,7 +150,8 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The prefix of temporary files, so that what a crash leaves behind can be told from anything else.
+/// The prefix of temporary files, so that what a crash leaves behind can be told from anything
+/// else.
 pub const TEMPORARY_PREFIX: &str = ".strongroom-tmp-";
 
 fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {

@@ -10,7 +10,7 @@
 //! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
 //! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
 //! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
-//! | ground | [`ids`], [`schema`], [`clock`], [`durable`], [`random`] | newtypes and values; the one durable write |
+//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`progress`] | newtypes and values; the one durable write |
 
 pub mod audit;
 pub mod catalog;
@@ -24,6 +24,10 @@ pub mod keys;
 pub mod ops;
 pub mod policy;
 pub mod postgres;
+<<<<<<< HEAD
 pub mod random;
+=======
+pub mod progress;
+>>>>>>> store
 pub mod schema;
 pub mod store;

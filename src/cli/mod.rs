@@ -1,7 +1,108 @@
 //! What people touch: one file per command.
+//!
+//! A command reads its arguments, calls a verb of [`crate::ops`], and makes a [`output::Report`]
+//! of the outcome. Errors become sentences, hints and exit codes in [`error`]; nothing below this
+//! layer prints.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub mod args;
+pub mod audit;
+pub mod backup;
+pub mod completions;
+pub mod config;
+pub mod context;
+pub mod demo;
+pub mod erase;
+pub mod error;
+pub mod exit;
+pub mod init;
+pub mod list;
+pub mod man;
+pub mod map;
+pub mod output;
+mod process;
+pub mod progress;
+pub mod prompt;
+pub mod restore;
+pub mod show;
+pub mod source;
+pub mod values;
+pub mod verify;
+
+use args::{Command, Parsed};
+use context::Context;
+use error::CliError;
+use exit::Exit;
+use output::{Output, Report};
 
 /// Runs the command line.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    process::guard(wants_json(&arguments));
+    let json = wants_json(&arguments);
+    let cli = match args::parse(arguments) {
+        Ok(Parsed::Run(cli)) => cli,
+        Ok(Parsed::Print(text)) => {
+            // A reader that has gone (`--help | head`) is no failure.
+            let _ = text.print();
+            return Exit::Done.into();
+        }
+        Err(error) => return failed(&Output::new(json, false), &error),
+    };
+    let context = Context::new(cli.global);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(&context, &cli.command)),
+        Err(error) => Err(CliError::from_error(Exit::Internal, &error)),
+    };
+    match ended.and_then(|report| print(&context.output, &cli.command, &report)) {
+        Ok(exit) => exit.into(),
+        Err(error) => failed(&context.output, &error),
+    }
+}
+
+async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
+    match command {
+        Command::Init(args) => init::run(context, args).await,
+        Command::Source(args) => source::run(context, args).await,
+        Command::Map(args) => map::run(context, args).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::List(args) => list::run(context, args).await,
+        Command::Show(args) => show::run(context, args).await,
+        Command::Verify(args) => verify::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
+        Command::Erase(args) => erase::run(context, args).await,
+        Command::Audit(args) => audit::run(context, args).await,
+        Command::Demo(args) => demo::run(context, args).await,
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+    }
+}
+
+fn print(output: &Output, command: &Command, report: &Report) -> Result<Exit, CliError> {
+    let printed = match command {
+        Command::Completions(_) => output.product(report),
+        _ => output.report(report),
+    };
+    match printed {
+        Ok(()) => Ok(report.exit()),
+        Err(error) => {
+            let message = format!("the report could not be written to standard output: {error}");
+            Err(CliError::new(Exit::Internal, message)
+                .hint("the command itself was carried out; `strongroom audit list` tells"))
+        }
+    }
+}
+
+fn failed(output: &Output, error: &CliError) -> ExitCode {
+    output.error(error);
+    error.exit().into()
+}
+
+/// Whether `--json` was given, for complaints about arguments that cannot be read.
+fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|word| word == "--json")
 }

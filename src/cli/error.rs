@@ -1,0 +1,127 @@
+//! Errors as a person meets them: one clear sentence, what to do, an exit code.
+//!
+//! The layers below say what failed and on what; what it means and what helps is decided here.
+
+use std::error::Error;
+
+use serde_json::json;
+
+use super::exit::Exit;
+use crate::store::StoreError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// An error with its sentence (no full stop at the end).
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// The sentence is the error's own, followed by its causes as far as they add anything.
+    #[must_use]
+    pub fn from_error(exit: Exit, error: &dyn Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Self::new(exit, message)
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// How the command ends.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it, if anything is known to help.
+    #[must_use]
+    pub fn what_to_do(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The document that `--json` prints.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        json!({"error": {
+            "code": self.exit.name(),
+            "exit": self.exit.number(),
+            "message": self.message,
+            "hint": self.hint,
+        }})
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let told = |exit| Self::from_error(exit, &error);
+        match &error {
+            StoreError::NotFound { .. } | StoreError::ShortRead { .. } => told(Exit::Integrity)
+                .hint("`strongroom verify --all` tells what is damaged, and what still restores"),
+            StoreError::AlreadyExists { .. } => told(Exit::Store)
+                .hint("another vault may be using the same store; give each vault its own"),
+            StoreError::NotWritable { .. } => told(Exit::Store)
+                .hint("check the permissions of the store, and whether it is mounted read-only"),
+            StoreError::Full { .. } => told(Exit::Store)
+                .hint("make room in the store or move it, then run the command again"),
+            StoreError::Io { .. } => told(Exit::Store)
+                .hint("check the store's disk or network, then run the command again"),
+            StoreError::Unreachable { .. } => told(Exit::Store).hint(
+                "check that it is mounted, and `url` in section [store] of the configuration file",
+            ),
+            StoreError::Unsupported { .. } => {
+                told(Exit::Usage).hint("name a directory, as in `/mnt/backups`")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = std::io::Error::other("the disk is on fire");
+        let error = StoreError::Io { location: "/s".into(), name: "a".into(), source: cause };
+        let error = CliError::from(error);
+        assert_eq!(error.message(), "/s failed (object `a`): the disk is on fire");
+        assert_eq!(error.exit(), Exit::Store);
+    }
+
+    #[test]
+    fn the_json_document_is_the_documented_one() {
+        let error = CliError::new(Exit::NotFound, "no backup `x`").hint("see `strongroom list`");
+        assert_eq!(
+            error.to_json().to_string(),
+            concat!(
+                r#"{"error":{"code":"not-found","exit":5,"#,
+                r#""hint":"see `strongroom list`","message":"no backup `x`"}}"#
+            )
+        );
+    }
+}

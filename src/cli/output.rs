@@ -1,0 +1,245 @@
+//! What a command prints: text for people, or one JSON document.
+
+use std::io::{self, IsTerminal, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::CliError;
+use super::exit::Exit;
+
+/// What a command found or did, in both forms, and how it ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    text: String,
+    document: Value,
+    exit: Exit,
+}
+
+impl Report {
+    /// A report of success. `text` ends with a newline, or is empty.
+    ///
+    /// # Errors
+    /// Internal, when `document` cannot be JSON.
+    pub fn new(document: &impl Serialize, text: impl Into<String>) -> Result<Self, CliError> {
+        let document = serde_json::to_value(document)
+            .map_err(|error| CliError::from_error(Exit::Internal, &error))?;
+        Ok(Self { text: text.into(), document, exit: Exit::Done })
+    }
+
+    /// The same report with another end: what `verify` tells of a damaged backup is a report too.
+    #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// How the command ends.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+/// Where and how a command prints.
+#[derive(Debug, Clone)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    colour: bool,
+    width: Option<u16>,
+}
+
+impl Output {
+    /// The width of tables where standard output is no terminal.
+    pub const COLUMNS_DEFAULT: u16 = 80;
+
+    /// As the flags, the terminals and `NO_COLOR` (<https://no-color.org>) have it.
+    #[must_use]
+    pub fn new(json: bool, quiet: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let width = if io::stdout().is_terminal() { None } else { Some(Self::COLUMNS_DEFAULT) };
+        Self { json, quiet, colour: !plain && io::stderr().is_terminal(), width }
+    }
+
+    /// Whether standard output is to be one JSON document.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether progress is to be drawn: for a person who looks at it.
+    #[must_use]
+    pub fn draws_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Prints a command's report on standard output. With `--quiet`, text is left out.
+    ///
+    /// # Errors
+    /// Whatever writing reports. A reader that has gone (`| head`) is none.
+    pub fn report(&self, report: &Report) -> io::Result<()> {
+        if self.json {
+            return to_reader(format!("{:#}\n", report.document).as_bytes());
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        to_reader(report.text.as_bytes())
+    }
+
+    /// Prints what a command was asked to make (a script), even with `--quiet`.
+    ///
+    /// # Errors
+    /// As [`Output::report`].
+    pub fn product(&self, report: &Report) -> io::Result<()> {
+        Self { quiet: false, ..*self }.report(report)
+    }
+
+    /// Prints an error: text on standard error, or the JSON document on standard output.
+    pub fn error(&self, error: &CliError) {
+        if self.json {
+            // Nothing is left to tell a reader that has gone.
+            let _ = to_reader(format!("{:#}\n", error.to_json()).as_bytes());
+            return;
+        }
+        let message = self.labelled("error", "1;31", error.message());
+        let hint = error.what_to_do().map(|hint| self.labelled("hint", "1;36", hint));
+        to_stderr(&(message + &hint.unwrap_or_default()));
+    }
+
+    /// Prints what a person must not miss, on standard error, even with `--quiet`. What `--json`
+    /// users must not miss belongs into the document as well.
+    pub fn warning(&self, text: &str) {
+        to_stderr(&self.labelled("warning", "1;33", text));
+    }
+
+    /// Prints what is good to know, on standard error.
+    pub fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            to_stderr(&format!("{}\n", printable(text)));
+        }
+    }
+
+    fn labelled(&self, label: &str, colour: &str, text: &str) -> String {
+        let text = printable(text);
+        if self.colour {
+            format!("\x1b[{colour}m{label}:\x1b[0m {text}\n")
+        } else {
+            format!("{label}: {text}\n")
+        }
+    }
+
+    /// A table as text, as wide as the terminal at most. Columns named in `numbers` are aligned to
+    /// the right.
+    #[must_use]
+    pub fn table(&self, headers: &[&str], numbers: &[&str], rows: &[Vec<String>]) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if let Some(width) = self.width {
+            table.force_no_tty().set_width(width);
+        }
+        table.set_header(headers.iter().map(|header| header.to_uppercase()));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell)));
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            // Two spaces between columns, none at the left edge.
+            column.set_padding((0, 2));
+            if headers.get(index).is_some_and(|header| numbers.contains(header)) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        format!("{}\n", table.trim_fmt())
+    }
+}
+
+/// The text without control characters other than line feeds: a table's name in a database must
+/// not be able to command a terminal.
+fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            clean.extend(character.escape_debug());
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+fn to_reader(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn to_stderr(text: &str) {
+    // Without standard error there is no one to tell that it is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A count as people read it: `1,234,567`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of bytes as people read it, in powers of 1,024: `1.5 MiB`.
+#[must_use]
+pub fn bytes(number: u64) -> String {
+    indicatif::BinaryBytes(number).to_string()
+}
+
+/// A word with its number: `1 row`, `2,000 rows`.
+#[must_use]
+pub fn counted(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { singular } else { plural })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIPED: Output = Output { json: false, quiet: false, colour: false, width: Some(40) };
+
+    #[test]
+    fn a_table_fits_its_width_and_has_no_space_at_line_ends() {
+        let rows = [
+            vec!["users".to_owned(), "12".to_owned(), "word ".repeat(20)],
+            vec!["a".to_owned(), "1,000".to_owned(), String::new()],
+        ];
+        let table = PIPED.table(&["table", "rows", "note"], &["rows"], &rows);
+        for line in table.lines() {
+            assert!(line.chars().count() <= 40, "{line}");
+            assert_eq!(line.trim_end(), line);
+        }
+        assert!(table.starts_with("TABLE   ROWS  NOTE\nusers     12  word"), "{table}");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\nb\\u{9b}");
+        let table = PIPED.table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
+        assert!(!table.contains('\x07'));
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(bytes(1536 * 1024), "1.50 MiB");
+        assert_eq!(counted(1, "row", "rows"), "1 row");
+    }
+}

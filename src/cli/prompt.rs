@@ -1,0 +1,162 @@
+//! Asking a person: passphrases, and confirmation of what cannot be undone.
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::error::CliError;
+use super::exit::Exit;
+
+/// The longest passphrase file that is read, in bytes.
+const PASSPHRASE_FILE_BYTES_MAX: u64 = 4096;
+/// The shortest new passphrase, in characters.
+const PASSPHRASE_CHARACTERS_MIN: usize = 12;
+
+/// Lets a person type `expected` before something that cannot be undone.
+///
+/// # Errors
+/// `Refused` when something else is typed; `Usage` when nobody can type.
+pub fn confirm_by_typing(question: &str, expected: &str) -> Result<(), CliError> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(CliError::new(
+            Exit::Usage,
+            "this needs a confirmation, and standard input is no terminal",
+        )
+        .hint("run it in a terminal, or add --yes to confirm it here"));
+    }
+    confirm_from(stdin.lock(), io::stderr().lock(), question, expected)
+}
+
+fn confirm_from(
+    mut input: impl BufRead,
+    mut output: impl Write,
+    question: &str,
+    expected: &str,
+) -> Result<(), CliError> {
+    let mut ask = || {
+        write!(output, "{question}\nType `{expected}` to go on: ")?;
+        output.flush()?;
+        let mut typed = String::new();
+        input.read_line(&mut typed)?;
+        Ok(typed)
+    };
+    let typed: String =
+        ask().map_err(|error: io::Error| CliError::from_error(Exit::Internal, &error))?;
+    if typed.trim() == expected {
+        Ok(())
+    } else {
+        Err(CliError::new(Exit::Refused, "it was not confirmed; nothing was changed"))
+    }
+}
+
+/// Asks for the vault's passphrase, unseen.
+///
+/// # Errors
+/// `Identity` when nobody can type it.
+pub fn passphrase(question: &str) -> Result<Zeroizing<String>, CliError> {
+    let missing = || {
+        CliError::new(Exit::Identity, "a passphrase is needed, and there is no terminal to ask on")
+            .hint(
+                "give a file with --passphrase-file, or an identity with --identity; both can be \
+                 set in the configuration file",
+            )
+    };
+    if !io::stdin().is_terminal() {
+        return Err(missing());
+    }
+    rpassword::prompt_password(format!("{question}: ")).map(Zeroizing::new).map_err(|_| missing())
+}
+
+/// Asks for a new passphrase, twice.
+///
+/// # Errors
+/// As [`passphrase`]; `Usage` when it is too short or the two differ.
+pub fn new_passphrase(question: &str) -> Result<Zeroizing<String>, CliError> {
+    let first = passphrase(question)?;
+    check_new(&first)?;
+    let second = passphrase("The same again")?;
+    if *first == *second {
+        Ok(first)
+    } else {
+        Err(CliError::new(Exit::Usage, "the two passphrases differ"))
+    }
+}
+
+/// Whether a passphrase is good enough to begin a vault with.
+///
+/// # Errors
+/// `Usage` when it is too short.
+pub fn check_new(passphrase: &str) -> Result<(), CliError> {
+    if passphrase.chars().count() >= PASSPHRASE_CHARACTERS_MIN {
+        return Ok(());
+    }
+    let message = format!("the passphrase is shorter than {PASSPHRASE_CHARACTERS_MIN} characters");
+    Err(CliError::new(Exit::Usage, message).hint("five or six random words are good and easy"))
+}
+
+/// Reads a passphrase from a file: its first line.
+///
+/// # Errors
+/// `Identity` when the file cannot be read, is empty, too long or not UTF-8.
+pub fn passphrase_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let refuse = |reason: &str| {
+        let message = format!("cannot read a passphrase from {}: {reason}", path.display());
+        CliError::new(Exit::Identity, message)
+            .hint("the file's first line is the passphrase; check --passphrase-file")
+    };
+    // Room for all of it at once: growing would leave pieces behind in memory.
+    let mut text = Zeroizing::new(String::with_capacity(4096 + 1));
+    File::open(path)
+        .and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| refuse(&error.to_string()))?;
+    if text.len() as u64 > PASSPHRASE_FILE_BYTES_MAX {
+        return Err(refuse("it is longer than 4,096 bytes"));
+    }
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Zeroizing::new(line.to_owned())),
+        _ => Err(refuse("its first line is empty")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &str) -> Result<(), CliError> {
+        confirm_from(text.as_bytes(), Vec::new(), "Forget one person?", "erase 7")
+    }
+
+    #[test]
+    fn only_the_exact_words_confirm() {
+        typed("erase 7\n").unwrap();
+        for other in ["", "\n", "y\n", "yes\n", "erase 8\n"] {
+            assert_eq!(typed(other).unwrap_err().exit(), Exit::Refused, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_file_is_its_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        let read = |contents: &[u8]| {
+            std::fs::write(&path, contents).unwrap();
+            passphrase_file(&path)
+        };
+        assert_eq!(*read(b"correct horse\r\nsecond").unwrap(), "correct horse");
+        assert_eq!(*read(b" spaces stay ").unwrap(), " spaces stay ");
+        for wrong in [&b""[..], b"\nx", b"\xff\xfe", &[b'x'; 5000]] {
+            assert_eq!(read(wrong).unwrap_err().exit(), Exit::Identity);
+        }
+        assert_eq!(passphrase_file(folder.path()).unwrap_err().exit(), Exit::Identity);
+    }
+
+    #[test]
+    fn a_short_new_passphrase_is_refused_without_being_repeated() {
+        let error = check_new("hunter2").unwrap_err();
+        assert!(!error.message().contains("hunter2"));
+        check_new("twelve chars").unwrap();
+    }
+}

@@ -1,0 +1,349 @@
+//! Arguments that mean something: read once, passed on as values.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use zeroize::Zeroizing;
+
+use super::error::CliError;
+use super::exit::Exit;
+use crate::schema::{QualifiedName, split_identifiers};
+
+/// Why an argument cannot be read. The argument parser adds which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(&'static str);
+
+/// Where a database is: a URL, or the environment variable that holds it. Reading it never fails,
+/// so that no complaint of the argument parser can repeat a password; [`ConnectionUrl::resolve`]
+/// checks it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ConnectionUrl {
+    /// The URL itself.
+    Literal(String),
+    /// `env:NAME`: the variable's name.
+    Environment(String),
+}
+
+impl FromStr for ConnectionUrl {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_prefix("env:") {
+            Some(variable) => Self::Environment(variable.to_owned()),
+            None => Self::Literal(text.to_owned()),
+        })
+    }
+}
+
+impl ConnectionUrl {
+    /// The URL to connect with. `flag` is the argument's, for the message.
+    ///
+    /// # Errors
+    /// `Usage` when a URL with a password stands on the command line, where every process of the
+    /// machine can read it, or when the variable is not set.
+    pub fn resolve(&self, flag: &str) -> Result<Zeroizing<String>, CliError> {
+        match self {
+            Self::Literal(url) if holds_password(url) => {
+                Err(CliError::new(Exit::Usage, format!("the URL of {flag} holds a password")).hint(
+                    format!(
+                        "put the URL into an environment variable and write `{flag} env:NAME`, or \
+                         leave the password to a passfile (PGPASSFILE)"
+                    ),
+                ))
+            }
+            Self::Literal(url) => Ok(Zeroizing::new(url.clone())),
+            Self::Environment(name) => match std::env::var(name) {
+                Ok(url) if !url.is_empty() => Ok(Zeroizing::new(url)),
+                _ => {
+                    let message = format!("{flag}: the environment variable `{name}` is not set");
+                    Err(CliError::new(Exit::Usage, message).hint(format!(
+                        "set it to a URL, as in `export {name}=postgresql://user@host/database`"
+                    )))
+                }
+            },
+        }
+    }
+}
+
+/// Whether a connection string holds a password. Rather once too often than once too rarely: a
+/// password may itself hold `/`, `?` or `@`.
+fn holds_password(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    authority.is_some_and(|(user, _)| user.contains(':')) || url.contains("password")
+}
+
+/// The text with the passwords of all connection strings in it left out.
+#[must_use]
+pub fn without_passwords(text: &str) -> String {
+    text.split_inclusive(char::is_whitespace)
+        .map(|word| match (word.split_once("://"), word.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+            _ => match word.split_once("password=") {
+                Some((before, after)) => {
+                    let end = after.trim_start_matches(|c: char| !c.is_whitespace());
+                    format!("{before}password=…{end}")
+                }
+                None => word.to_owned(),
+            },
+        })
+        .collect()
+}
+
+/// Which backup is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupSelector {
+    /// `latest`: the newest one.
+    Latest,
+    /// An id, or the beginning of one.
+    Prefix(String),
+}
+
+impl FromStr for BackupSelector {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            _ if !text.is_empty()
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') =>
+            {
+                Ok(Self::Prefix(text.to_owned()))
+            }
+            _ => Err(InvalidValue("write a backup's id, the beginning of one, or `latest`")),
+        }
+    }
+}
+
+/// `SCHEMA.TABLE.COLUMN` or `TABLE.COLUMN` (schema `public`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnName {
+    /// The table.
+    pub table: QualifiedName,
+    /// The column.
+    pub column: String,
+}
+
+impl FromStr for ColumnName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let parts = split_identifiers(text).unwrap_or_default();
+        match <[String; 3]>::try_from(parts) {
+            Ok([schema, table, column]) => {
+                Ok(Self { table: QualifiedName { schema, name: table }, column })
+            }
+            Err(parts) => match <[String; 2]>::try_from(parts) {
+                Ok([table, column]) => {
+                    Ok(Self { table: QualifiedName::new("public", table), column })
+                }
+                Err(_) => Err(InvalidValue("write TABLE.COLUMN or SCHEMA.TABLE.COLUMN")),
+            },
+        }
+    }
+}
+
+/// `TABLE=COLUMN`: the column that names a row's owner, or several, joined by commas, where the
+/// owner's key has several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerChoice {
+    /// The table.
+    pub table: QualifiedName,
+    /// The columns, in the order of the owner's primary key.
+    pub columns: Vec<String>,
+}
+
+impl FromStr for OwnerChoice {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        const FORM: InvalidValue = InvalidValue("write TABLE=COLUMN or TABLE=COLUMN,COLUMN");
+        let (table, columns) = split_outside_quotes(text, '=').ok_or(FORM)?;
+        let table = table.parse().map_err(|_| FORM)?;
+        let mut names = Vec::new();
+        let mut rest = Some(columns);
+        while let Some(columns) = rest {
+            let (column, after) = match split_outside_quotes(columns, ',') {
+                Some((column, after)) => (column, Some(after)),
+                None => (columns, None),
+            };
+            rest = after;
+            let parts = split_identifiers(column).ok_or(FORM)?;
+            let [name] = <[String; 1]>::try_from(parts).map_err(|_| FORM)?;
+            names.push(name);
+        }
+        Ok(Self { table, columns: names })
+    }
+}
+
+/// `TABLE.COLUMN`, the column that names large objects, or `shared`: all of them are everybody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LargeObjectsChoice {
+    /// They belong to the owner of the row whose column names them.
+    Column(ColumnName),
+    /// They belong to nobody.
+    Shared,
+}
+
+impl FromStr for LargeObjectsChoice {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            _ => match text.parse() {
+                Ok(column) => Ok(Self::Column(column)),
+                Err(_) => Err(InvalidValue("write TABLE.COLUMN, SCHEMA.TABLE.COLUMN or `shared`")),
+            },
+        }
+    }
+}
+
+/// What happens to a reference to a person who is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGone {
+    /// The column becomes null.
+    Null,
+    /// The referring row is left out.
+    Drop,
+    /// A placeholder row stands for the person.
+    Placeholder,
+}
+
+/// `TABLE.COLUMN=null|drop|placeholder`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnGoneChoice {
+    /// The referring column.
+    pub column: ColumnName,
+    /// What happens to it.
+    pub action: OnGone,
+}
+
+impl FromStr for OnGoneChoice {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        const FORM: InvalidValue = InvalidValue("write TABLE.COLUMN=null, =drop or =placeholder");
+        let (column, action) = split_outside_quotes(text, '=').ok_or(FORM)?;
+        let action = match action {
+            "null" => OnGone::Null,
+            "drop" => OnGone::Drop,
+            "placeholder" => OnGone::Placeholder,
+            _ => return Err(FORM),
+        };
+        Ok(Self { column: column.parse().map_err(|_| FORM)?, action })
+    }
+}
+
+/// Splits at the first `mark` that is not inside double quotes.
+fn split_outside_quotes(text: &str, mark: char) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let at = text.char_indices().find(|&(_, character)| {
+        quoted ^= character == '"';
+        character == mark && !quoted
+    });
+    at.map(|(index, mark)| (&text[..index], &text[index + mark.len_utf8()..]))
+}
+
+/// A moment as a person gives it: a day (its beginning in UTC) or RFC 3339.
+///
+/// # Errors
+/// When it is neither.
+pub fn moment(text: &str) -> Result<DateTime<Utc>, InvalidValue> {
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(day.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => Ok(moment.to_utc()),
+        Err(_) => Err(InvalidValue("write a day, 2026-11-22, or a moment, 2026-11-22T02:00:00Z")),
+    }
+}
+
+/// Checks a name that a person gives to a source: it becomes a file name and part of messages.
+///
+/// # Errors
+/// When it is not 1 to 63 letters, digits, `-` and `_`, beginning with a letter or digit.
+pub fn source_name(text: &str) -> Result<String, InvalidValue> {
+    let fits = (1..=63).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidValue("write 1 to 63 letters, digits, `-` and `_`, no mark first"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> ConnectionUrl {
+        let Ok(url) = text.parse();
+        url
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+        for text in [
+            "postgres://u:hunter2@h/d",
+            "postgres://u:hun/ter2@h/d",
+            "postgresql://u@h/d?password=hunter2",
+            "host=h user=u password=hunter2",
+        ] {
+            let error = url(text).resolve("--url").unwrap_err();
+            assert_eq!(error.exit(), Exit::Usage);
+            assert!(!error.message().contains("ter2"), "{error}");
+        }
+        for text in ["postgres://u@h:5432/d", "postgresql:///d?host=/run", "host=h user=u"] {
+            assert_eq!(*url(text).resolve("--url").unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn an_unset_variable_is_named() {
+        let error = url("env:STRONGROOM_NO_SUCH").resolve("--to").unwrap_err();
+        assert!(error.message().contains("`STRONGROOM_NO_SUCH` is not set"));
+    }
+
+    #[test]
+    fn passwords_are_taken_out_of_any_text() {
+        let text = "unexpected 'postgres://u:p@ss@h/d' and password=x y";
+        assert_eq!(without_passwords(text), "unexpected 'postgres://…@h/d' and password=… y");
+        assert_eq!(without_passwords("plain a@b\n text"), "plain a@b\n text");
+    }
+
+    #[test]
+    fn choices_are_read_as_postgresql_reads_names() {
+        let owner: OwnerChoice = "app.\"It=ems\"=Tenant,\"User,Id\"".parse().unwrap();
+        assert_eq!(owner.table, QualifiedName::new("app", "It=ems"));
+        assert_eq!(owner.columns, ["tenant", "User,Id"]);
+        let gone: OnGoneChoice = "referrals.referred_id=null".parse().unwrap();
+        assert_eq!(gone.column.table, QualifiedName::new("public", "referrals"));
+        assert_eq!((gone.column.column.as_str(), gone.action), ("referred_id", OnGone::Null));
+        assert_eq!("shared".parse(), Ok(LargeObjectsChoice::Shared));
+        for wrong in ["", "a", "a=", "=b", "a=b,", "a=b.c", "a.b.c=d"] {
+            assert!(wrong.parse::<OwnerChoice>().is_err(), "{wrong}");
+        }
+        assert!("a.b=keep".parse::<OnGoneChoice>().is_err());
+        assert!("a.b.c.d".parse::<LargeObjectsChoice>().is_err());
+    }
+
+    #[test]
+    fn moments_are_days_or_rfc_3339() {
+        let day = moment("2026-11-22").unwrap();
+        assert_eq!(day, moment("2026-11-22T01:00:00+01:00").unwrap());
+        assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn names_and_selectors_are_plain() {
+        assert!(source_name("finance-1_x").is_ok());
+        for wrong in ["", "-a", "a/b", "a b", "ä", &"x".repeat(64)] {
+            assert!(source_name(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!("latest".parse(), Ok(BackupSelector::Latest));
+        assert!("../x".parse::<BackupSelector>().is_err());
+    }
+}

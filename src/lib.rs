@@ -24,10 +24,7 @@ pub mod keys;
 pub mod ops;
 pub mod policy;
 pub mod postgres;
-<<<<<<< HEAD
-pub mod random;
-=======
 pub mod progress;
->>>>>>> store
+pub mod random;
 pub mod schema;
 pub mod store;

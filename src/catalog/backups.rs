@@ -8,11 +8,11 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use serde::{Deserialize, Serialize};
 
+use super::CatalogError;
 use super::error::Doing;
 use super::packs::{self, PackRow};
 use super::value::{Count, Moment, parsed};
-use super::{CatalogError, ShardId};
-use crate::ids::{BackupId, Digest, InvalidId, SourceId};
+use crate::ids::{BackupId, Digest, InvalidId, ShardId, SourceId};
 
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $($(#[$variant_doc:meta])* $variant:ident = $text:literal),*) => {

@@ -157,6 +157,15 @@ impl Catalog {
         Ok(outcome)
     }
 
+    /// A view of the catalog at one moment, for reads that belong together.
+    ///
+    /// # Errors
+    /// [`CatalogError::Database`].
+    pub fn snapshot(&self) -> Result<Transaction<'_>, CatalogError> {
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)
+            .doing("begin to read")
+    }
+
     /// Moves everything from the write-ahead file into the database file and empties the former:
     /// with `secure_delete` alone, a deleted key stays in the write-ahead file.
     ///

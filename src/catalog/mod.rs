@@ -30,7 +30,6 @@ pub mod vault_keys;
 pub use error::CatalogError;
 pub use file::Catalog;
 pub use lock::WriterLock;
-pub use shards::ShardId;
 pub use vault::{NewVault, Vault};
 
 #[cfg(test)]

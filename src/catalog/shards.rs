@@ -1,25 +1,12 @@
 //! Shard keys: the middle of the key tree.
 
-use std::fmt;
-
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
-use serde::{Deserialize, Serialize};
 
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Count;
-
-/// The number of a shard, from 1; never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ShardId(pub u32);
-
-impl fmt::Display for ShardId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use crate::ids::ShardId;
 
 impl ToSql for ShardId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

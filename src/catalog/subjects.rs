@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
+use super::CatalogError;
 use super::error::Doing;
 use super::value::{Count, Moment};
-use super::{CatalogError, ShardId};
-use crate::ids::{SourceId, SubjectReference};
+use crate::ids::{ShardId, SourceId, SubjectReference};
 
 /// One data subject.
 #[derive(Debug, Clone, PartialEq, Eq)]

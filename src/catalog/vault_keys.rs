@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
+use super::CatalogError;
 use super::error::Doing;
-use super::{CatalogError, ShardId};
+use crate::ids::ShardId;
 
 /// One key that belongs to the vault itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

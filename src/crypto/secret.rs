@@ -19,6 +19,8 @@ macro_rules! secret_key {
             }
 
             /// The secret from its bytes; `None` unless there are exactly 32.
+            // Not every secret is read back from bytes.
+            #[allow(dead_code)]
             #[must_use]
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 let mut secret = Self(Box::new([0; 32]));

@@ -17,6 +17,10 @@ crate::secret_key!(
     CommonsKey
 );
 crate::secret_key!(
+    /// Seals nothing: whether it opens tells whether an epoch works.
+    CanaryKey
+);
+crate::secret_key!(
     /// TK: makes the tombstones of one quarter.
     TombstoneKey
 );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::BackupRow;
+use crate::catalog::backups::BackupRow;
 use crate::container::age_file::BackupIdentity;
 use crate::container::index::{BlockPlace, HEADER_BYTES, IndexSeal};
 use crate::container::index_block::IndexEntry;
@@ -47,9 +47,7 @@ impl BackupReader {
         let manifest =
             Manifest::open(&sealed, &identity, vault.id(), &row.backup_id, object.as_str())?;
         let index = match &manifest.index {
-            Some(summary) => {
-                Some(open_index(&*store, &manifest, summary, &identity).await?)
-            }
+            Some(summary) => Some(open_index(&*store, &manifest, summary, &identity).await?),
             None => None,
         };
         Ok(Self { store, identity, manifest, index })

@@ -121,17 +121,12 @@ pub async fn erase(
             row_count: report.rows,
             subject_key_count: 1,
         };
-        let epoch_after = forget::subjects(
-            vault,
-            &unlocked,
-            &lock,
-            &[reference],
-            |transaction, ring, epoch| {
+        let epoch_after =
+            forget::subjects(vault, &unlocked, &lock, &[reference], |transaction, ring, epoch| {
                 write_tombstone(transaction, &unlocked, ring, reference, epoch, requested_at)?;
                 erasure_id = erasures::insert(transaction, &erasure)?;
                 Ok(())
-            },
-        )?;
+            })?;
         report.erasure = Some(erasure_id);
         report.state = "confirmed";
         report.epoch_after = Some(epoch_after);
@@ -179,14 +174,10 @@ fn ensure_known(
         vault.clock().now(),
     );
     Err(match keys.erased_at(reference)? {
-        Some(erased_at) => {
-            OpsError::AlreadyErased { reference, erased_at: timestamp(erased_at) }
+        Some(erased_at) => OpsError::AlreadyErased { reference, erased_at: timestamp(erased_at) },
+        None => {
+            OpsError::NoSubject { name: source.name.clone(), class: class.name.clone(), reference }
         }
-        None => OpsError::NoSubject {
-            name: source.name.clone(),
-            class: class.name.clone(),
-            reference,
-        },
     })
 }
 

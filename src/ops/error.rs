@@ -195,7 +195,9 @@ pub enum OpsError {
         problems: Vec<String>,
     },
     /// The subject is not in the vault.
-    #[error("the vault holds nothing of the subject asked for in class `{class}` of source `{name}` (reference {reference})")]
+    #[error(
+        "the vault holds nothing of the subject asked for in class `{class}` of source `{name}` (reference {reference})"
+    )]
     NoSubject {
         /// The source.
         name: String,
@@ -205,7 +207,9 @@ pub enum OpsError {
         reference: crate::ids::SubjectReference,
     },
     /// The subject has been erased before.
-    #[error("the subject (reference {reference}) was erased on {erased_at}; nothing of her is left to erase")]
+    #[error(
+        "the subject (reference {reference}) was erased on {erased_at}; nothing of her is left to erase"
+    )]
     AlreadyErased {
         /// Her reference.
         reference: crate::ids::SubjectReference,
@@ -232,7 +236,9 @@ pub enum OpsError {
     #[error("not confirmed; nothing was erased")]
     NotConfirmed,
     /// A backup met people who were erased from the vault, and was asked to be strict.
-    #[error("backup {backup} is complete; {rows} rows of people who were erased from the vault are still in the source and were left out")]
+    #[error(
+        "backup {backup} is complete; {rows} rows of people who were erased from the vault are still in the source and were left out"
+    )]
     ErasedInSource {
         /// The backup.
         backup: BackupId,
@@ -254,9 +260,153 @@ pub enum OpsError {
         /// The new epoch.
         epoch: Epoch,
     },
+    /// The target is older than the source.
+    #[error(
+        "the target is PostgreSQL {target_major}, and the backup comes from {source_major}: a \
+         schema does not go back to an older version"
+    )]
+    TargetOlder {
+        /// The source's major version.
+        source_major: u32,
+        /// The target's.
+        target_major: u32,
+    },
+    /// A placeholder was asked for and the map has none.
+    #[error("the subject map has no placeholder row for {table}, or not all of its key")]
+    NoPlaceholder {
+        /// The root table.
+        table: QualifiedName,
+    },
+    /// The index leads to another number of rows than the manifest says.
+    #[error("{relation}: {expected} rows were sealed and {found} found")]
+    RowsMissing {
+        /// The relation.
+        relation: String,
+        /// Rows sealed.
+        expected: u64,
+        /// Rows found.
+        found: u64,
+    },
     /// A thread of work ended abnormally, or a promise of this program does not hold.
     #[error("a fault in strongroom itself: {0}")]
     Bug(&'static str),
+}
+
+/// What sort of failure it is. The command line gives each sort its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A defect of strongroom.
+    Internal,
+    /// A wrong argument, config or subject map.
+    Usage,
+    /// Something stored is not what was written.
+    Integrity,
+    /// A rule forbids it, or it was not confirmed.
+    Refused,
+    /// What was named does not exist.
+    NotFound,
+    /// A database failed.
+    Source,
+    /// The store failed.
+    Store,
+    /// The vault's own files failed.
+    Vault,
+    /// The passphrase or identity is wrong or missing.
+    Identity,
+    /// Another command has the vault.
+    Busy,
+    /// A backup met people who were erased.
+    ErasedPersonMet,
+}
+
+impl ErrorKind {
+    /// The stable name, as the audit log has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Integrity => "integrity",
+            Self::Refused => "refused",
+            Self::NotFound => "not-found",
+            Self::Source => "source",
+            Self::Store => "store",
+            Self::Vault => "vault",
+            Self::Identity => "identity",
+            Self::Busy => "busy",
+            Self::ErasedPersonMet => "erased-person-met",
+        }
+    }
+}
+
+impl OpsError {
+    /// The sort of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
+            Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
+            Self::Key(
+                KeyError::WrongPassphrase { .. }
+                | KeyError::WrongIdentity { .. }
+                | KeyError::MissingCredential { .. },
+            ) => ErrorKind::Identity,
+            Self::Key(KeyError::InvalidAgeKey { .. }) | Self::Map(_) => ErrorKind::Usage,
+            Self::Key(
+                KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
+            )
+            | Self::Container(_)
+            | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+            | Self::OtherVaultsStore { .. }
+            | Self::StoreWithoutVault { .. }
+            | Self::StoreMarkerDamaged { .. }
+            | Self::Damaged { .. }
+            | Self::RowCount { .. }
+            | Self::RowsMissing { .. }
+            | Self::Canary { .. } => ErrorKind::Integrity,
+            Self::Catalog(_)
+            | Self::Audit(_)
+            | Self::Key(_)
+            | Self::File { .. }
+            | Self::Spill { .. }
+            | Self::OldCatalog { .. } => ErrorKind::Vault,
+            Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
+            Self::VaultExists { .. }
+            | Self::SourceExists { .. }
+            | Self::MapUndecided(_)
+            | Self::MapDrift(_)
+            | Self::LargeObjectOwners { .. }
+            | Self::TargetNotEmpty { .. }
+            | Self::MissingRoles { .. }
+            | Self::TargetOlder { .. }
+            | Self::NoPlaceholder { .. }
+            | Self::NotConfirmed => ErrorKind::Refused,
+            Self::NoSource { .. }
+            | Self::NoBackup { .. }
+            | Self::NotInBackup { .. }
+            | Self::NoMap { .. }
+            | Self::NoSubject { .. }
+            | Self::AlreadyErased { .. }
+            | Self::NoClass { .. } => ErrorKind::NotFound,
+            Self::SourceVariable { .. }
+            | Self::AmbiguousBackup { .. }
+            | Self::ClassNeeded { .. } => ErrorKind::Usage,
+            Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
+            Self::Bug(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether stored bytes are not what was written: what `verify` reports rather than stops at.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Container(_)
+                | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+                | Self::Damaged { .. }
+        )
+    }
 }
 
 impl From<crate::store::InvalidObjectName> for OpsError {

@@ -18,7 +18,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 
 use super::OpsError;
@@ -102,9 +101,7 @@ pub fn recover(vault: &Vault, master: &MasterSecret) -> Result<(), OpsError> {
         (forgetting::current(connection)?, crate::catalog::vault::read(connection)?.epoch)
     };
     match interrupted {
-        Some(interrupted) if epoch == interrupted.epoch_from => {
-            undo(vault, interrupted.epoch_to)
-        }
+        Some(interrupted) if epoch == interrupted.epoch_from => undo(vault, interrupted.epoch_to),
         Some(interrupted) => finish(vault, master, interrupted.epoch_from, interrupted.epoch_to),
         None => Ok(()),
     }
@@ -125,23 +122,10 @@ fn finish(vault: &Vault, master: &MasterSecret, from: Epoch, to: Epoch) -> Resul
     let now = vault.clock().now();
     durable::step("forget.finish", || {
         vault.catalog().transaction(|transaction| {
-            confirm_erasures(transaction, to, now)?;
+            erasures::confirm(transaction, to, now)?;
             Ok::<_, OpsError>(forgetting::finish(transaction)?)
         })
     })
-}
-
-fn confirm_erasures(
-    transaction: &Transaction<'_>,
-    epoch_after: Epoch,
-    now: DateTime<Utc>,
-) -> Result<(), OpsError> {
-    for row in erasures::list(transaction)? {
-        if row.confirmed_at.is_none() && row.erasure.epoch_before.next() == epoch_after {
-            erasures::confirm(transaction, row.erasure_id, now)?;
-        }
-    }
-    Ok(())
 }
 
 /// Computes the next epoch from what the catalog holds in this transaction.
@@ -157,9 +141,11 @@ fn prepare(
     }
     let mut survivors = Vec::new();
     for shard in &concerned {
-        survivors.extend(keys_of_shard(transaction, *shard)?.into_iter().filter(
-            |key| !matches!(&key.name, KeyName::Subject(one) if references.contains(one)),
-        ));
+        survivors.extend(
+            keys_of_shard(transaction, *shard)?.into_iter().filter(
+                |key| !matches!(&key.name, KeyName::Subject(one) if references.contains(one)),
+            ),
+        );
     }
     let ring = unlocked.ring();
     let rekeyed =

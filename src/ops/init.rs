@@ -19,7 +19,7 @@ use crate::keys::custodian::Custodian as _;
 use crate::keys::file_custodian::FileCustodian;
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
-use crate::keys::vault_keys::{CommonsKey, IndexKey, TombstoneKey, kinds, name};
+use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
 use crate::keys::{EpochSecret, MasterSecret};
 use crate::random;
 use crate::store::{ObjectName, StoreError};
@@ -68,11 +68,8 @@ pub async fn init(
     FileCustodian::new(&places.custodian).put(vault, Epoch::FIRST, &secret)?;
     drop(create_catalog(&places, &environment, vault, &master, &secret)?);
 
-    let contents = VaultMarker {
-        what: VaultMarker::WHAT.to_owned(),
-        format_version: FORMAT_VERSION,
-        vault,
-    };
+    let contents =
+        VaultMarker { what: VaultMarker::WHAT.to_owned(), format_version: FORMAT_VERSION, vault };
     let contents = serde_json::to_vec_pretty(&contents)
         .map_err(|_| OpsError::Bug("the vault's marker is no JSON"))?;
     let mut writer = store.create(&marker).await?;
@@ -110,19 +107,15 @@ fn create_catalog(
             shards::insert(transaction, &ShardRow { shard_id, wrapped_key, capacity })?;
         }
         let tombstone = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
-        let keys: [(&str, &[u8]); 4] = [
-            (kinds::COMMONS, CommonsKey::generate(random).expose()),
-            (kinds::INDEX, IndexKey::generate(random).expose()),
-            (kinds::CANARY, IndexKey::generate(random).expose()),
-            (&tombstone, TombstoneKey::generate(random).expose()),
-        ]
-        .map(|(kind, key)| (kind, key as &[u8]));
-        for (kind, key) in keys {
+        let mut add = |kind: &str, key: &[u8; 32]| {
             let (name, shard_id) = name(kind);
             let wrapped_key = ring.wrap(&name, shard_id, key, random)?;
             let row = VaultKeyRow { kind: kind.to_owned(), shard_id, wrapped_key };
-            catalog_keys::insert(transaction, &row)?;
-        }
-        Ok(())
+            Ok::<_, OpsError>(catalog_keys::insert(transaction, &row)?)
+        };
+        add(kinds::COMMONS, CommonsKey::generate(&mut random::system()).expose())?;
+        add(kinds::INDEX, IndexKey::generate(&mut random::system()).expose())?;
+        add(kinds::CANARY, CanaryKey::generate(&mut random::system()).expose())?;
+        add(&tombstone, TombstoneKey::generate(&mut random::system()).expose())
     })
 }

@@ -177,7 +177,9 @@ impl Opener {
             };
             match self.open(entry, key, sealed) {
                 Ok(lines) => self.gather(&lines, rows)?,
-                Err(problem) => self.send(Ok(Scanned::Damaged { rows, problem: problem.into() }))?,
+                Err(problem) => {
+                    self.send(Ok(Scanned::Damaged { rows, problem: problem.into() }))?
+                }
             }
         }
         Ok(())
@@ -195,13 +197,8 @@ impl Opener {
                 self.relation, entry.offset, entry.pack, entry.reference
             )
         };
-        let context = segment::context(
-            self.vault,
-            self.source,
-            &self.relation,
-            entry.reference,
-            entry.codec,
-        );
+        let context =
+            segment::context(self.vault, self.source, &self.relation, entry.reference, entry.codec);
         let payload = SegmentSealer::new(key)
             .open(&context, &entry.content_mac, sealed)
             .map_err(|_| ContainerError::not_authentic(&name()))?;

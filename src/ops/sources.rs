@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::OpsError;
 use super::audited::audited;
 use super::vault::{Unlocked, Vault};
-use super::OpsError;
 use crate::audit::Action;
 use crate::catalog::sources::{self, SourceRow, SourceUrl};
 use crate::clock::timestamp;

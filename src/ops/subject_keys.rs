@@ -119,10 +119,7 @@ impl SubjectKeys {
     }
 
     fn tombstones(&self, reference: SubjectReference) -> impl Iterator<Item = Digest> {
-        self.unlocked
-            .tombstones
-            .iter()
-            .map(move |(_, key)| Digest(key.tombstone(reference)))
+        self.unlocked.tombstones.iter().map(move |(_, key)| Digest(key.tombstone(reference)))
     }
 
     fn rows(

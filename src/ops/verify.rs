@@ -265,7 +265,11 @@ async fn compare(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<(), OpsError> {
     if store.size(name).await? != bytes {
-        return Err(ContainerError::malformed(name.as_str(), "it has another length than when it was written").into());
+        return Err(ContainerError::malformed(
+            name.as_str(),
+            "it has another length than when it was written",
+        )
+        .into());
     }
     let mut digest = RunningDigest::default();
     let mut offset = 0;

@@ -21,23 +21,27 @@ pub async fn count_dangling(session: &Session, key: &ForeignKey) -> Result<u64, 
     Ok(u64::try_from(value::<i64>(&row, 0)?).unwrap_or(0))
 }
 
-/// Sets the reference to NULL in rows that dangle: the columns that allow it, or all of them for
-/// `MATCH FULL`. The number of rows changed.
-pub async fn null_dangling(session: &Session, key: &ForeignKey) -> Result<u64, PostgresError> {
+/// Sets these columns of the reference to NULL in rows that dangle; `MATCH FULL` needs all of them.
+/// The number of rows changed.
+///
+/// # Errors
+/// [`PostgresError::NotNullable`] when a column refuses NULL, or too few were named to release the
+/// reference.
+pub async fn null_dangling(
+    session: &Session,
+    key: &ForeignKey,
+    columns: &[String],
+) -> Result<u64, PostgresError> {
     let form = Form::read(session, key).await?;
-    let enough = if key.match_full {
-        form.nullable.len() == key.columns.len()
-    } else {
-        !form.nullable.is_empty()
-    };
-    if !enough {
+    let enough = !columns.is_empty() && (!key.match_full || columns.len() == key.columns.len());
+    if !enough || columns.iter().any(|column| !form.nullable.contains(column)) {
         return Err(PostgresError::NotNullable {
             constraint: key.name.clone(),
             table: key.table.clone(),
         });
     }
     let assignments: Vec<String> =
-        form.nullable.iter().map(|column| format!("{} = NULL", quote_identifier(column))).collect();
+        columns.iter().map(|column| format!("{} = NULL", quote_identifier(column))).collect();
     form.update(session, &assignments).await
 }
 

@@ -4,6 +4,7 @@
 //! Source: PostgreSQL's documentation, "Large Objects", "Server-Side Functions".
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::copy::{Equality, local_rows_only, owner_joins, owner_key};
 use super::error::PostgresError;
@@ -14,7 +15,7 @@ use crate::schema::{Column, OwnerPath, Table, quote_identifier, quote_literal};
 pub const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What there is to know of a large object besides its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeObject {
     /// Its object identifier, by which rows name it.
     pub oid: u32,
@@ -27,7 +28,7 @@ pub struct LargeObject {
 }
 
 /// A right on a large object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeObjectGrant {
     /// The role; `None` for everybody.
     pub role: Option<String>,

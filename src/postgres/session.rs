@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row};
@@ -148,6 +149,16 @@ impl Session {
             quote_literal(&snapshot.0)
         );
         self.batch("the snapshot", &statements).await
+    }
+
+    /// The server's clock at the transaction's beginning, in UTC.
+    pub async fn transaction_time(&self) -> Result<DateTime<Utc>, PostgresError> {
+        let statement = "SELECT (extract(epoch FROM pg_catalog.now()) * 1000000)::bigint";
+        let microseconds: i64 = value(&self.query_one(statement, &[]).await?, 0)?;
+        DateTime::from_timestamp_micros(microseconds).ok_or_else(|| PostgresError::Unexpected {
+            doing: "the server's clock".to_owned(),
+            reason: "it is out of range".to_owned(),
+        })
     }
 
     /// Holds every table against being dropped or altered until the transaction ends, as `pg_dump`

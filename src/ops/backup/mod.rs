@@ -109,7 +109,8 @@ pub async fn backup(
         vault.check_store().await?;
         let settings = sources::settings(vault, &unlocked, &source)?;
         let map = subject_maps::load(vault, &source)?;
-        let work = Work { vault, access, unlocked, source: &source, settings, map, request, progress };
+        let work =
+            Work { vault, access, unlocked, source: &source, settings, map, request, progress };
         work.run().await
     })
     .await?;

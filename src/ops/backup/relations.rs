@@ -246,8 +246,7 @@ async fn read_one(
         let _ = sender.send(rows::END).await;
     }
     drop(sender);
-    let sealed =
-        sealing.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?;
+    let sealed = sealing.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?;
     // If both failed, the reason that came first in the data's way is the one to tell.
     sent?;
     sealed

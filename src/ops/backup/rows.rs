@@ -11,7 +11,7 @@ use super::segment_sink::{Sealed, SegmentSink};
 use crate::ids::{SourceId, SubjectReference};
 use crate::keys::vault_keys::ReferenceMaker;
 use crate::ops::OpsError;
-use crate::postgres::{Lines, split_owner};
+use crate::postgres::lines::{Lines, split_owner};
 
 /// References are remembered for this many subjects: rows of one person often follow each other.
 const REMEMBERED: usize = 1 << 14;

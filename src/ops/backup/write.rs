@@ -66,10 +66,8 @@ pub fn notices(schema: &DatabaseSchema) -> Vec<String> {
     let unlogged: Vec<_> =
         schema.tables.iter().filter(|table| table.unlogged).map(|table| &table.name).collect();
     if !unlogged.is_empty() {
-        notices.push(format!(
-            "unlogged tables are in the backup like any other: {}",
-            list(unlogged)
-        ));
+        notices
+            .push(format!("unlogged tables are in the backup like any other: {}", list(unlogged)));
     }
     if !schema.foreign_tables.is_empty() {
         notices.push(format!(

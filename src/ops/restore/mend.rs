@@ -12,7 +12,7 @@ use super::{RestoreRequest, target};
 use crate::container::manifest::Manifest;
 use crate::container::segment::Relation;
 use crate::ops::OpsError;
-use crate::policy::subject_map::{OnGone, Ownership, SubjectMap, columns_to_null};
+use crate::policy::subject_map::{OnGone, Ownership, ReferenceRule, SubjectMap, columns_to_null};
 use crate::postgres::{Session, foreign_keys};
 use crate::schema::{ForeignKey, QualifiedName, quote_identifier, quote_literal};
 
@@ -50,14 +50,16 @@ pub async fn references(
             }
             let rule = rule(manifest, map, request, key);
             let rows = match rule {
-                OnGone::SetNull => foreign_keys::null_dangling(session, key).await?,
+                OnGone::SetNull => {
+                    let columns = columns_to_null(map, &manifest.schema, &reference(key));
+                    foreign_keys::null_dangling(session, key, &columns).await?
+                }
                 OnGone::DropRow => foreign_keys::delete_dangling(session, key).await?,
                 OnGone::Placeholder => placeholders.redirect(session, manifest, map, key).await?,
             };
             if rows > 0 {
-                *counts
-                    .entry((key.table.clone(), key.name.clone(), rule.word()))
-                    .or_default() += rows;
+                *counts.entry((key.table.clone(), key.name.clone(), rule.word())).or_default() +=
+                    rows;
                 changed = true;
                 if rule == OnGone::DropRow {
                     lossy.insert(unit(manifest, &key.table).clone());
@@ -107,10 +109,8 @@ fn rule(
     key: &ForeignKey,
 ) -> OnGone {
     let table = unit(manifest, &key.table);
-    let given = key
-        .columns
-        .iter()
-        .find_map(|column| request.on_gone.get(&(table.clone(), column.clone())));
+    let given =
+        key.columns.iter().find_map(|column| request.on_gone.get(&(table.clone(), column.clone())));
     if let Some(rule) = given {
         return *rule;
     }
@@ -118,19 +118,32 @@ fn rule(
     if let Some(rule) = mapped {
         return rule.on_gone;
     }
-    let can_be_null = manifest
-        .schema
-        .table(&key.table)
-        .is_some_and(|table| columns_to_null(table, key).is_some());
-    if can_be_null { OnGone::SetNull } else { OnGone::DropRow }
+    if columns_to_null(map, &manifest.schema, &reference(key)).is_empty() {
+        OnGone::DropRow
+    } else {
+        OnGone::SetNull
+    }
+}
+
+/// A foreign key as the subject map's rules name it.
+fn reference(key: &ForeignKey) -> ReferenceRule {
+    ReferenceRule {
+        table: key.table.clone(),
+        constraint: key.name.clone(),
+        columns: key.columns.clone(),
+        referenced_table: key.referenced_table.clone(),
+        on_gone: OnGone::SetNull,
+    }
 }
 
 /// A rule for a column that no foreign key has would silently do nothing.
 fn check_overrides(manifest: &Manifest, request: &RestoreRequest) -> Result<(), OpsError> {
     for (table, column) in request.on_gone.keys() {
-        let fits = manifest.schema.foreign_keys.iter().any(|key| {
-            unit(manifest, &key.table) == table && key.columns.contains(column)
-        });
+        let fits = manifest
+            .schema
+            .foreign_keys
+            .iter()
+            .any(|key| unit(manifest, &key.table) == table && key.columns.contains(column));
         if !fits {
             return Err(OpsError::NotInBackup {
                 backup: manifest.backup.clone(),

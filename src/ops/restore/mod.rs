@@ -28,7 +28,7 @@ use crate::ids::BackupId;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{OnGone, SubjectMap};
 use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
-use crate::postgres::{self, ConnectionSettings, Session};
+use crate::postgres::{self, ConnectionSettings};
 use crate::progress::ProgressSink;
 use crate::schema::QualifiedName;
 
@@ -119,9 +119,8 @@ pub async fn restore(
 
 /// Refuses what the backup cannot give.
 fn check_request(request: &RestoreRequest, manifest: &Manifest) -> Result<(), OpsError> {
-    let lacks = |reason: String| {
-        Err(OpsError::NotInBackup { backup: manifest.backup.clone(), reason })
-    };
+    let lacks =
+        |reason: String| Err(OpsError::NotInBackup { backup: manifest.backup.clone(), reason });
     if manifest.contents == Contents::SchemaOnly && request.contents == Contents::DataOnly {
         return lacks("holds the schema only, no rows".to_owned());
     }
@@ -154,8 +153,7 @@ impl Work<'_> {
         let request = self.request;
         self.progress.phase("preparing the target database");
         let session = target::prepare(request, manifest).await?;
-        let tools_major =
-            session.server_major().max(manifest.schema.server_version_num / 10_000);
+        let tools_major = session.server_major().max(manifest.schema.server_version_num / 10_000);
         let with_schema = request.contents != Contents::DataOnly;
         let with_rows =
             request.contents != Contents::SchemaOnly && manifest.contents != Contents::SchemaOnly;

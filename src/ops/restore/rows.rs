@@ -86,11 +86,7 @@ impl Writer {
         }
     }
 
-    async fn relation(
-        &self,
-        session: &Session,
-        number: u32,
-    ) -> Result<RestoredRelation, OpsError> {
+    async fn relation(&self, session: &Session, number: u32) -> Result<RestoredRelation, OpsError> {
         let manifest = self.reader.manifest();
         let bug = OpsError::Bug("a relation is not in the manifest");
         let Some(summary) = manifest.relations.get(number as usize) else { return Err(bug) };

@@ -60,9 +60,8 @@ fn foreign_keys_left_out<'a>(
         .map(|table| &table.name)
         .collect();
     manifest.schema.foreign_keys.iter().filter(move |key| {
-        let is_chosen = |name| {
-            manifest.schema.table(name).is_some_and(|table| chosen.contains(&&table.name))
-        };
+        let is_chosen =
+            |name| manifest.schema.table(name).is_some_and(|table| chosen.contains(&&table.name));
         !chosen.is_empty() && is_chosen(&key.table) && !is_chosen(&key.referenced_table)
     })
 }

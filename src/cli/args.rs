@@ -11,7 +11,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, demo, erase, init, list, man, map, restore, show, source, verify,
+    audit, backup, completions, demo, erase, init, list, man, map, prune, restore, show, source,
+    verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -85,6 +86,8 @@ pub enum Command {
     Restore(restore::Args),
     /// Forget one person in every backup that exists
     Erase(erase::Args),
+    /// Remove what a crash left in the store
+    Prune(prune::Args),
     /// Read and check the audit log
     Audit(audit::Args),
     /// Back up, forget and restore on a temporary database

@@ -2,9 +2,11 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, bytes, count, counted};
 use super::values::source_name;
+use crate::catalog::backups::BackupClass;
+use crate::container::manifest::Contents;
+use crate::ops::backup::{BackupRequest, backup};
 
 /// What `backup` takes.
 #[derive(clap::Args)]
@@ -54,19 +56,6 @@ pub enum Class {
     Manual,
 }
 
-impl Class {
-    /// The name as the catalog and the command line write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Weekly => "weekly",
-            Self::PreMigration => "pre-migration",
-            Self::Manual => "manual",
-        }
-    }
-}
-
 /// Which part of a database.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct PartArgs {
@@ -82,8 +71,80 @@ pub struct PartArgs {
 /// Backs up a database.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom backup` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    let request = BackupRequest {
+        source: args.name.clone(),
+        class: args.class.into(),
+        note: args.note.clone(),
+        contents: args.part.contents(),
+        jobs: args.jobs.map_or(config.backup.jobs.into(), usize::from),
+        memory_bytes: usize::try_from(config.backup.memory_mib).unwrap_or(usize::MAX) << 20,
+        strict: args.strict,
+    };
+    let progress = context.progress();
+    let outcome = backup(&vault, &credentials, &request, &progress).await;
+    progress.finish();
+    let report = outcome?;
+    for notice in &report.notices {
+        context.output.note(&format!("note: {notice}"));
+    }
+    if report.rows_of_erased > 0 {
+        context.output.warning(&format!(
+            "{} of people who were erased from this vault are still in the source. They were left \
+             out of the backup; delete them in the live database too",
+            counted(report.rows_of_erased, "row", "rows")
+        ));
+    }
+    let seconds = report.seconds.max(0.001);
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let rate = (report.rows as f64 / seconds) as u64;
+    let text = format!(
+        "Backup {} of {} is complete.
+
+  snapshot    {}
+  tables      {}
+  rows        {} of {}
+  left out    {} of erased people
+  stored      {} ({} of rows)
+  time        {seconds:.1} s ({} rows/s)
+",
+        report.backup,
+        report.source,
+        report.snapshot_at,
+        count(report.tables),
+        count(report.rows),
+        counted(report.subjects, "person and everybody", "people and everybody"),
+        counted(report.rows_of_erased, "row", "rows"),
+        bytes(report.stored_bytes),
+        bytes(report.raw_bytes),
+        count(rate),
+    );
+    Report::new(&report, text)
+}
+
+impl From<Class> for BackupClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Daily => Self::Daily,
+            Class::Weekly => Self::Weekly,
+            Class::PreMigration => Self::PreMigration,
+            Class::Manual => Self::Manual,
+        }
+    }
+}
+
+impl PartArgs {
+    /// What is backed up or restored.
+    #[must_use]
+    pub fn contents(self) -> Contents {
+        match (self.schema_only, self.data_only) {
+            (true, _) => Contents::SchemaOnly,
+            (false, true) => Contents::DataOnly,
+            (false, false) => Contents::Full,
+        }
+    }
 }

@@ -1,16 +1,25 @@
 //! What every command is given: the options for all of them, and what follows from these.
 
+use std::fs;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::args::GlobalArgs;
-use super::config::{Config, FILE_NAME};
+use super::config::{Config, CustodianConfig, FILE_NAME};
 use super::error::CliError;
+use super::exit::Exit;
 use super::output::Output;
 use super::{progress, prompt};
+use crate::audit::Who;
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::SecretText;
+use crate::keys::KeyError;
+use crate::keys::master::{self, Credentials};
+use crate::ops::OpsError;
+use crate::ops::vault::{Environment, Vault, VaultPlaces};
 use crate::progress::ProgressSink;
 
 /// What every command is given.
@@ -83,9 +92,79 @@ impl Context {
         }
     }
 
+    /// The vault that the configuration describes.
+    ///
+    /// # Errors
+    /// `Usage`, `Vault` or `Store`.
+    pub fn vault(&self, config: &Config) -> Result<Vault, CliError> {
+        Ok(Vault::open(places(config), self.environment())?)
+    }
+
+    /// Who gave the command, and the clock.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        Environment { clock: Arc::clone(&self.clock), who: Who::current() }
+    }
+
+    /// What opens the master secret: an identity file where one is named, else a passphrase, asked
+    /// for only where the master secret needs one.
+    ///
+    /// # Errors
+    /// `Identity`, `Vault`.
+    pub fn credentials(&self, config: &Config) -> Result<Credentials, CliError> {
+        let mut credentials = Credentials::default();
+        if let Some(file) = self.identity_file(config) {
+            let text = fs::read_to_string(&file).map_err(|error| {
+                let message = format!("cannot read identities from {}: {error}", file.display());
+                CliError::new(Exit::Identity, message)
+                    .hint("check --identity, or `identity_file` in the configuration file")
+            })?;
+            credentials.identities = Some((SecretText::new(text), file.display().to_string()));
+        }
+        let file = config.master.display().to_string();
+        let sealed = fs::read(&config.master).map_err(|source| {
+            CliError::from(OpsError::from(KeyError::Io { file: file.clone(), source }))
+        })?;
+        if master::needs_passphrase(&sealed, &file).map_err(OpsError::from)? {
+            let passphrase = self.passphrase(config)?;
+            credentials.passphrase = Some(SecretText::new(passphrase.to_string()));
+        }
+        Ok(credentials)
+    }
+
+    /// Like [`Context::credentials`], but nothing where nothing is named and nobody can be asked.
+    ///
+    /// # Errors
+    /// As [`Context::credentials`].
+    pub fn credentials_if_any(&self, config: &Config) -> Result<Option<Credentials>, CliError> {
+        let named = self.identity_file(config).is_some()
+            || self.global.passphrase_file.is_some()
+            || config.passphrase_file.is_some();
+        if named || std::io::stdin().is_terminal() {
+            self.credentials(config).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// A line of progress, drawn only where a person watches.
     #[must_use]
     pub fn progress(&self) -> Arc<dyn ProgressSink> {
         progress::watched(&self.output)
+    }
+}
+
+/// Where a configuration has its vault's parts.
+#[must_use]
+pub fn places(config: &Config) -> VaultPlaces {
+    // The configuration has at least one custodian; one is what this version works with.
+    let custodian = config.custodians.first().map(|CustodianConfig::File { path }| path.clone());
+    VaultPlaces {
+        catalog: config.catalog.clone(),
+        master: config.master.clone(),
+        maps: config.maps.clone(),
+        custodian: custodian.unwrap_or_default(),
+        store: config.store.url.clone(),
+        spill: config.spill.clone().unwrap_or_else(std::env::temp_dir),
     }
 }

@@ -2,9 +2,12 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, count, counted};
+use super::prompt::confirm_by_typing;
 use super::values::source_name;
+use crate::crypto::SecretText;
+use crate::ops::OpsError;
+use crate::ops::erase::{EraseReport, EraseRequest, erase};
 
 /// What `erase` takes.
 #[derive(clap::Args)]
@@ -44,8 +47,70 @@ pub struct Args {
 /// Forgets one person.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom erase` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    let request = EraseRequest {
+        source: args.source.clone(),
+        class: args.class.clone(),
+        subject: SecretText::new(args.subject.clone()),
+        reason: args.reason.clone(),
+        dry_run: args.dry_run,
+    };
+    // Why the person at the terminal did not confirm says more than that she did not.
+    let mut refusal = None;
+    let outcome = erase(&vault, &credentials, &request, |report| {
+        if args.yes {
+            return true;
+        }
+        let question = format!("{}\nThis cannot be undone.", concerns(report));
+        let words = format!("erase {}", &report.subject_reference.to_string()[..8]);
+        match confirm_by_typing(&question, &words) {
+            Ok(()) => true,
+            Err(error) => {
+                refusal = Some(error);
+                false
+            }
+        }
+    })
+    .await;
+    let report = match (outcome, refusal) {
+        (Err(OpsError::NotConfirmed), Some(error)) => return Err(error),
+        (outcome, _) => outcome?,
+    };
+    let text = match report.erasure {
+        None => format!("{}\nNothing was erased: this was a dry run.\n", concerns(&report)),
+        Some(number) => format!(
+            "{}
+Erasure {number} is confirmed ({}).
+
+The key is destroyed, and with it every copy of the catalog from before: these
+rows can no longer be restored from any backup. The live database, exports and
+restored copies are not reached by this: delete the person there as well.
+",
+            concerns(&report),
+            report.confirmed_at.as_deref().unwrap_or("just now"),
+        ),
+    };
+    Report::new(&report, text)
+}
+
+/// What an erasure concerns, as a table.
+fn concerns(report: &EraseReport) -> String {
+    let mut text = format!(
+        "Subject {} ({}, class {}): {} in {}.\n",
+        report.subject_reference,
+        report.source,
+        report.class,
+        counted(report.rows, "row", "rows"),
+        counted(report.backups.len() as u64, "backup", "backups"),
+    );
+    for share in &report.backups {
+        let tables: Vec<_> =
+            share.tables.iter().map(|(table, rows)| format!("{table} {}", count(*rows))).collect();
+        text.push_str(&format!("  {}  {}\n", share.backup, tables.join(", ")));
+    }
+    text
 }

@@ -1,11 +1,18 @@
 //! `strongroom init`: begins a vault.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::context::Context;
+use serde_json::json;
+
+use super::config::{Config, CustodianConfig};
+use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Report;
+use crate::crypto::SecretText;
+use crate::durable;
+use crate::keys::master::Protection;
+use crate::ops::{OpsError, init};
 
 /// What `init` takes.
 #[derive(clap::Args)]
@@ -35,8 +42,73 @@ pub struct Args {
 /// Begins a vault.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom init` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let file = absolute(&context.config_file_to_write())?;
+    if file.exists() {
+        let message = format!("{} already exists; a vault is never made over another", file.display());
+        return Err(CliError::new(Exit::Refused, message).hint("name another file with --config"));
+    }
+    let folder = file.parent().unwrap_or(&file);
+    let custodian = match &args.custodian {
+        Some(folder) => absolute(folder)?,
+        None => folder.join("custodian"),
+    };
+    let store = if args.store.contains("://") {
+        args.store.clone()
+    } else {
+        absolute(&PathBuf::from(&args.store))?.display().to_string()
+    };
+    let mut config = Config::new(&file, store, custodian);
+    let protection = if args.recipients.is_empty() {
+        if let Some(file) = &context.global.passphrase_file {
+            config.passphrase_file = Some(absolute(file)?);
+        }
+        let passphrase = context.new_passphrase()?;
+        Protection::Passphrase(SecretText::new(passphrase.to_string()))
+    } else {
+        if let Some(file) = &context.global.identity {
+            config.identity_file = Some(absolute(file)?);
+        }
+        Protection::recipients(&args.recipients).map_err(OpsError::from)?
+    };
+    let vault = init::init(places(&config), context.environment(), &protection).await?;
+    durable::create_file(&file, config.to_toml().as_bytes()).map_err(|source| {
+        CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
+    })?;
+    let CustodianConfig::File { path: custodian } = &config.custodians[0];
+    let document = json!({
+        "vault": vault,
+        "config": file.display().to_string(),
+        "catalog": config.catalog.display().to_string(),
+        "master": config.master.display().to_string(),
+        "custodian": custodian.display().to_string(),
+        "store": config.store.url,
+    });
+    let text = format!(
+        "A new vault, {vault}.
+
+  configuration   {}
+  catalog         {}
+  master secret   {}
+  epoch secret    {}
+  store           {}
+
+Keep a copy of the master secret's file away from this machine: it never
+changes, and without it no backup opens. Never copy the epoch secret: that an
+erasure destroys it is what makes people forgotten.
+
+Next: strongroom source add NAME --url env:VARIABLE
+",
+        file.display(),
+        config.catalog.display(),
+        config.master.display(),
+        custodian.display(),
+        config.store.url,
+    );
+    Report::new(&document, text)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|error| CliError::from_error(Exit::Usage, &error))
 }

@@ -1,10 +1,12 @@
 //! `strongroom list`: lists the backups.
 
+use serde_json::json;
+
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, bytes, count};
 use super::values::source_name;
+use crate::ops::inspect::{self, BackupSummary};
 
 /// What `list` takes.
 #[derive(clap::Args)]
@@ -21,8 +23,27 @@ pub struct Args {
 /// Lists the backups.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom list` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let backups = inspect::list(&vault, args.source.as_deref())?;
+    let row = |one: &BackupSummary| {
+        vec![
+            one.backup.to_string(),
+            one.source.clone(),
+            one.class.to_owned(),
+            count(one.rows),
+            bytes(one.stored_bytes),
+            one.note.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = backups.iter().map(row).collect();
+    let text = if rows.is_empty() {
+        "There is no backup yet.\n".to_owned()
+    } else {
+        let headers = ["backup", "source", "class", "rows", "stored", "note"];
+        context.output.table(&headers, &["rows", "stored"], &rows)
+    };
+    std::future::ready(Report::new(&json!({ "backups": backups }), text)).await
 }

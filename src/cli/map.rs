@@ -1,11 +1,15 @@
 //! `strongroom map`: decides which row belongs to whom.
 
+use serde_json::json;
+
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Report;
-use super::values::{LargeObjectsChoice, OwnerChoice, source_name};
-use crate::schema::QualifiedName;
+use super::values::source_name;
+use crate::ops::OpsError;
+use crate::ops::subject_maps::{self, MapAction, MapReport};
+use crate::policy::subject_map::Decisions;
 
 /// What `map` takes.
 #[derive(clap::Args)]
@@ -25,35 +29,102 @@ pub struct Args {
 
     /// A table whose rows are people, one row a person; repeatable
     #[arg(long = "root", value_name = "SCHEMA.TABLE")]
-    pub roots: Vec<QualifiedName>,
+    pub roots: Vec<String>,
 
     /// The column that says whose a table's rows are (several, by commas, for a composite key);
     /// repeatable
     #[arg(long = "owner", value_name = "TABLE=COLUMN")]
-    pub owners: Vec<OwnerChoice>,
+    pub owners: Vec<String>,
 
     /// A table whose rows are nobody's own; repeatable
     #[arg(long = "shared", value_name = "TABLE")]
-    pub shared: Vec<QualifiedName>,
+    pub shared: Vec<String>,
+
+    /// A shared table although columns of it look like personal data; repeatable
+    #[arg(long = "shared-anyway", value_name = "TABLE")]
+    pub shared_anyway: Vec<String>,
 
     /// A column that names large objects, which belong to its row's owner, or `shared`; repeatable
     #[arg(long = "large-objects", value_name = "TABLE.COLUMN|shared")]
-    pub large_objects: Vec<LargeObjectsChoice>,
+    pub large_objects: Vec<String>,
 
     /// Save the map
     #[arg(long)]
     pub write: bool,
 
     /// Compare the saved map with the database
-    #[arg(long, conflicts_with_all = ["write", "roots", "owners", "shared", "large_objects"])]
+    #[arg(long, conflicts_with_all = ["write", "roots", "owners", "shared", "shared_anyway", "large_objects"])]
     pub check: bool,
 }
 
 /// Infers, saves or checks a subject map.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom map` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let decisions = Decisions::parse(
+        &args.roots,
+        &args.owners,
+        &args.shared,
+        &args.shared_anyway,
+        &args.large_objects,
+    )
+    .map_err(OpsError::from)?;
+    let credentials = context.credentials(&config)?;
+    let action = match (args.write, args.check) {
+        (true, _) => MapAction::Write,
+        (_, true) => MapAction::Check,
+        _ => MapAction::Show,
+    };
+    let report = subject_maps::map(&vault, &credentials, &args.name, &decisions, action).await?;
+    let document = json!({
+        "source": args.name,
+        "path": report.path.display().to_string(),
+        "written": args.write,
+        "tables": report.proposal.map.tables.len(),
+        "undecided": report.proposal.undecided,
+        "notes": report.proposal.notes,
+        "drift": report.drift,
+        "map": report.toml,
+    });
+    for note in &report.proposal.notes {
+        context.output.note(&format!("note: {note}"));
+    }
+    if args.check {
+        return checked(&report, &document);
+    }
+    let open = &report.proposal.undecided;
+    let text = if args.write {
+        format!(
+            "The subject map of {} is written to {}.\nRead it: it says whose every row is.\n\n\
+             Next: strongroom backup {}\n",
+            args.name,
+            report.path.display(),
+            args.name
+        )
+    } else if open.is_empty() {
+        format!("{}\n# All is decided. Add --write to save this map.\n", report.toml)
+    } else {
+        let mut text = format!("{}\n# Undecided:\n", report.toml);
+        for one in open {
+            text.push_str(&format!("#  - {}\n#    {}\n", one.reason, one.flags.join("  or  ")));
+        }
+        text
+    };
+    let exit = if open.is_empty() { Exit::Done } else { Exit::Refused };
+    Ok(Report::new(&document, text)?.with_exit(exit))
+}
+
+fn checked(report: &MapReport, document: &serde_json::Value) -> Result<Report, CliError> {
+    if report.drift.is_empty() {
+        let text = format!("The map {} fits the database.\n", report.path.display());
+        return Report::new(document, text);
+    }
+    let mut text = format!("The map {} does not fit the database:\n", report.path.display());
+    for drift in &report.drift {
+        text.push_str(&format!("  - {drift}\n"));
+    }
+    Ok(Report::new(document, text)?.with_exit(Exit::Refused))
 }

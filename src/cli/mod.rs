@@ -17,6 +17,7 @@ pub mod demo;
 pub mod erase;
 pub mod error;
 pub mod exit;
+mod failure;
 pub mod init;
 pub mod list;
 pub mod man;
@@ -25,6 +26,7 @@ pub mod output;
 mod process;
 pub mod progress;
 pub mod prompt;
+pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod source;
@@ -75,6 +77,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Verify(args) => verify::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
+        Command::Prune(args) => prune::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Completions(args) => completions::run(args),

@@ -4,8 +4,12 @@ use super::backup::PartArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Report;
-use super::values::{BackupSelector, ConnectionUrl, OnGoneChoice};
+use super::output::{Report, count, counted};
+use super::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice};
+use crate::ops::OpsError;
+use crate::ops::restore::{RestoreRequest, restore};
+use crate::policy::subject_map::OnGone;
+use crate::postgres::ConnectionSettings;
 use crate::schema::QualifiedName;
 
 /// What `restore` takes.
@@ -59,13 +63,84 @@ pub struct Args {
     /// Restore even if the database has tables already
     #[arg(long, conflicts_with = "create")]
     pub into_non_empty: bool,
+
+    /// Restore what is left of a damaged backup
+    #[arg(long)]
+    pub salvage: bool,
 }
 
 /// Restores a backup into a database.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom restore` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let target = args.to.resolve("--to", &context.output)?;
+    let target = ConnectionSettings::parse(&target).map_err(OpsError::from)?;
+    let credentials = context.credentials(&config)?;
+    let on_gone = args
+        .on_gone
+        .iter()
+        .map(|choice| {
+            let ColumnName { table, column } = &choice.column;
+            ((table.clone(), column.clone()), choice.action)
+        })
+        .collect();
+    let request = RestoreRequest {
+        backup: args.backup.as_str().to_owned(),
+        target,
+        create: args.create,
+        tables: args.tables.clone(),
+        contents: args.part.contents(),
+        no_owner: args.no_owner,
+        no_privileges: args.no_privileges,
+        jobs: args.jobs.map_or(config.backup.jobs.into(), usize::from),
+        on_gone,
+        into_non_empty: args.into_non_empty,
+        salvage: args.salvage,
+    };
+    let progress = context.progress();
+    let outcome = restore(&vault, &credentials, &request, &progress).await;
+    progress.finish();
+    let report = outcome?;
+    for notice in &report.notices {
+        context.output.note(&format!("note: {notice}"));
+    }
+    let mut text = format!(
+        "Backup {} is restored into {}.
+
+  tables      {}
+  rows        {}
+  forgotten   {}
+  time        {:.1} s
+",
+        report.backup,
+        report.target,
+        count(report.tables),
+        count(report.rows),
+        counted(report.rows_forgotten + report.rows_of_erased, "row", "rows"),
+        report.seconds,
+    );
+    for mended in &report.mended {
+        text.push_str(&format!(
+            "  {}: {} {} (foreign key {})\n",
+            mended.table,
+            counted(mended.rows, "row", "rows"),
+            match mended.done {
+                OnGone::SetNull => "no longer refer to a forgotten person",
+                OnGone::DropRow => "left out, for they refer to a forgotten person",
+                OnGone::Placeholder => "refer to the placeholder now",
+            },
+            mended.constraint,
+        ));
+    }
+    if report.rows_damaged > 0 {
+        context.output.warning(&format!(
+            "{} could not be restored: their segments are damaged",
+            counted(report.rows_damaged, "row", "rows")
+        ));
+    }
+    let exit = if report.rows_damaged > 0 { Exit::Integrity } else { Exit::Done };
+    Ok(Report::new(&report, text)?.with_exit(exit))
 }

@@ -2,9 +2,9 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, bytes, count, counted};
 use super::values::BackupSelector;
+use crate::ops::inspect;
 
 /// What `show` takes.
 #[derive(clap::Args)]
@@ -21,8 +21,51 @@ pub struct Args {
 /// Shows what a backup holds.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom show` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    let details = inspect::show(&vault, &credentials, args.backup.as_str()).await?;
+    let rows: Vec<_> = details
+        .relations
+        .iter()
+        .map(|one| {
+            vec![
+                one.relation.clone(),
+                count(one.rows),
+                count(one.subjects),
+                bytes(one.raw_bytes),
+                bytes(one.stored_bytes),
+            ]
+        })
+        .collect();
+    let headers = ["table", "rows", "people", "raw", "stored"];
+    let table = context.output.table(&headers, &headers[1..], &rows);
+    let summary = &details.summary;
+    let text = format!(
+        "Backup {}
+
+  source      {} (PostgreSQL {})
+  class       {}, {}
+  note        {}
+  snapshot    {}
+  complete    {}
+  rows        {}
+  stored      {} in {}
+
+{table}",
+        summary.backup,
+        summary.source,
+        details.server_version,
+        summary.class,
+        summary.contents,
+        summary.note.as_deref().unwrap_or("none"),
+        summary.snapshot_at,
+        details.finished_at,
+        count(summary.rows),
+        bytes(summary.stored_bytes),
+        counted(details.packs, "pack", "packs"),
+    );
+    Report::new(&details, text)
 }

@@ -1,10 +1,13 @@
 //! `strongroom source`: names the databases that are backed up.
 
+use serde_json::json;
+
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::output::Report;
 use super::values::{ConnectionUrl, source_name};
+use crate::crypto::SecretText;
+use crate::ops::sources::{self, NewUrl};
 
 /// What `source` takes.
 #[derive(clap::Args)]
@@ -53,8 +56,39 @@ pub struct AddArgs {
 /// Names or lists sources.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom source` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    match &args.command {
+        Command::Add(args) => {
+            let url = match &args.url {
+                ConnectionUrl::Environment(variable) => NewUrl::Variable(variable.clone()),
+                literal @ ConnectionUrl::Literal(_) => {
+                    let url = literal.resolve("--url", &context.output)?;
+                    NewUrl::Sealed(SecretText::new(url.to_string()))
+                }
+            };
+            let credentials = context.credentials(&config)?;
+            let source = sources::add(&vault, &credentials, &args.name, url).await?;
+            let text = format!(
+                "Source {} is known (URL: {}).\n\nNext: strongroom map {} --root SCHEMA.TABLE\n",
+                source.name, source.url, source.name
+            );
+            Report::new(&source, text)
+        }
+        Command::List => {
+            let sources = sources::list(&vault)?;
+            let rows: Vec<_> = sources
+                .iter()
+                .map(|one| vec![one.name.clone(), one.url.clone(), one.created_at.clone()])
+                .collect();
+            let text = if rows.is_empty() {
+                "There is no source yet.\n".to_owned()
+            } else {
+                context.output.table(&["name", "url", "since"], &[], &rows)
+            };
+            Report::new(&json!({ "sources": sources }), text)
+        }
+    }
 }

@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::output::Output;
+use crate::policy::subject_map::OnGone;
 use crate::schema::{QualifiedName, split_identifiers};
 
 /// Why an argument cannot be read. The argument parser adds which one.
@@ -38,22 +40,23 @@ impl FromStr for ConnectionUrl {
 }
 
 impl ConnectionUrl {
-    /// The URL to connect with. `flag` is the argument's, for the message.
+    /// The URL to connect with. `flag` is the argument's, for messages; a password on the command
+    /// line, where every process of the machine can read it, is warned of.
     ///
     /// # Errors
-    /// `Usage` when a URL with a password stands on the command line, where every process of the
-    /// machine can read it, or when the variable is not set.
-    pub fn resolve(&self, flag: &str) -> Result<Zeroizing<String>, CliError> {
+    /// `Usage` when the variable is not set.
+    pub fn resolve(&self, flag: &str, output: &Output) -> Result<Zeroizing<String>, CliError> {
         match self {
-            Self::Literal(url) if holds_password(url) => {
-                Err(CliError::new(Exit::Usage, format!("the URL of {flag} holds a password")).hint(
-                    format!(
-                        "put the URL into an environment variable and write `{flag} env:NAME`, or \
-                         leave the password to a passfile (PGPASSFILE)"
-                    ),
-                ))
+            Self::Literal(url) => {
+                if holds_password(url) {
+                    output.warning(&format!(
+                        "the URL of {flag} holds a password, and other users of this machine can \
+                         read command lines: `{flag} env:NAME` or a passfile (PGPASSFILE) keeps it \
+                         to yourself"
+                    ));
+                }
+                Ok(Zeroizing::new(url.clone()))
             }
-            Self::Literal(url) => Ok(Zeroizing::new(url.clone())),
             Self::Environment(name) => match std::env::var(name) {
                 Ok(url) if !url.is_empty() => Ok(Zeroizing::new(url)),
                 _ => {
@@ -91,27 +94,26 @@ pub fn without_passwords(text: &str) -> String {
         .collect()
 }
 
-/// Which backup is meant.
+/// Which backup is meant: an id, the beginning of one, or `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackupSelector {
-    /// `latest`: the newest one.
-    Latest,
-    /// An id, or the beginning of one.
-    Prefix(String),
+pub struct BackupSelector(String);
+
+impl BackupSelector {
+    /// The selector as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl FromStr for BackupSelector {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match text {
-            "latest" => Ok(Self::Latest),
-            _ if !text.is_empty()
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') =>
-            {
-                Ok(Self::Prefix(text.to_owned()))
-            }
-            _ => Err(InvalidValue("write a backup's id, the beginning of one, or `latest`")),
+        if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidValue("write a backup's id, the beginning of one, or `latest`"))
         }
     }
 }
@@ -144,73 +146,6 @@ impl FromStr for ColumnName {
     }
 }
 
-/// `TABLE=COLUMN`: the column that names a row's owner, or several, joined by commas, where the
-/// owner's key has several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnerChoice {
-    /// The table.
-    pub table: QualifiedName,
-    /// The columns, in the order of the owner's primary key.
-    pub columns: Vec<String>,
-}
-
-impl FromStr for OwnerChoice {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        const FORM: InvalidValue = InvalidValue("write TABLE=COLUMN or TABLE=COLUMN,COLUMN");
-        let (table, columns) = split_outside_quotes(text, '=').ok_or(FORM)?;
-        let table = table.parse().map_err(|_| FORM)?;
-        let mut names = Vec::new();
-        let mut rest = Some(columns);
-        while let Some(columns) = rest {
-            let (column, after) = match split_outside_quotes(columns, ',') {
-                Some((column, after)) => (column, Some(after)),
-                None => (columns, None),
-            };
-            rest = after;
-            let parts = split_identifiers(column).ok_or(FORM)?;
-            let [name] = <[String; 1]>::try_from(parts).map_err(|_| FORM)?;
-            names.push(name);
-        }
-        Ok(Self { table, columns: names })
-    }
-}
-
-/// `TABLE.COLUMN`, the column that names large objects, or `shared`: all of them are everybody's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LargeObjectsChoice {
-    /// They belong to the owner of the row whose column names them.
-    Column(ColumnName),
-    /// They belong to nobody.
-    Shared,
-}
-
-impl FromStr for LargeObjectsChoice {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match text {
-            "shared" => Ok(Self::Shared),
-            _ => match text.parse() {
-                Ok(column) => Ok(Self::Column(column)),
-                Err(_) => Err(InvalidValue("write TABLE.COLUMN, SCHEMA.TABLE.COLUMN or `shared`")),
-            },
-        }
-    }
-}
-
-/// What happens to a reference to a person who is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnGone {
-    /// The column becomes null.
-    Null,
-    /// The referring row is left out.
-    Drop,
-    /// A placeholder row stands for the person.
-    Placeholder,
-}
-
 /// `TABLE.COLUMN=null|drop|placeholder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnGoneChoice {
@@ -227,8 +162,8 @@ impl FromStr for OnGoneChoice {
         const FORM: InvalidValue = InvalidValue("write TABLE.COLUMN=null, =drop or =placeholder");
         let (column, action) = split_outside_quotes(text, '=').ok_or(FORM)?;
         let action = match action {
-            "null" => OnGone::Null,
-            "drop" => OnGone::Drop,
+            "null" => OnGone::SetNull,
+            "drop" => OnGone::DropRow,
             "placeholder" => OnGone::Placeholder,
             _ => return Err(FORM),
         };

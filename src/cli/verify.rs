@@ -1,10 +1,13 @@
 //! `strongroom verify`: reads everything in a backup and authenticates it.
 
+use serde_json::json;
+
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, count, counted};
 use super::values::BackupSelector;
+use crate::ops::verify::{self, VerifyReport};
 
 /// What `verify` takes.
 #[derive(clap::Args)]
@@ -28,8 +31,51 @@ pub struct Args {
 /// Reads everything in a backup and authenticates it.
 ///
 /// # Errors
-/// See [`Exit`].
-pub async fn run(_context: &Context, _args: &Args) -> Result<Report, CliError> {
-    std::future::ready(Err(CliError::new(Exit::Internal, "`strongroom verify` is not wired yet")))
-        .await
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    let progress = context.progress();
+    let outcome = match &args.backup {
+        Some(backup) => {
+            verify::verify(&vault, &credentials, backup.as_str(), &progress).await.map(|one| vec![one])
+        }
+        None => verify::verify_all(&vault, &credentials, &progress).await,
+    };
+    progress.finish();
+    let reports = outcome?;
+    let intact = reports.iter().all(|report| report.intact);
+    let text: String = if reports.is_empty() {
+        "There is no backup yet.\n".to_owned()
+    } else {
+        reports.iter().map(describe).collect()
+    };
+    let report = Report::new(&json!({ "intact": intact, "backups": reports }), text)?;
+    Ok(if intact { report } else { report.with_exit(Exit::Integrity) })
+}
+
+fn describe(report: &VerifyReport) -> String {
+    let rows = counted(report.rows, "row restores", "rows restore");
+    let forgotten = match report.rows_forgotten {
+        0 => String::new(),
+        rows => format!(", {} of forgotten people", counted(rows, "row", "rows")),
+    };
+    if report.intact {
+        return format!("{}  intact: {rows}{forgotten}\n", report.backup);
+    }
+    let damaged = counted(report.rows_damaged, "row is lost", "rows are lost");
+    let mut text = format!("{}  DAMAGED: {damaged}, {rows}{forgotten}\n", report.backup);
+    for problem in &report.problems {
+        text.push_str(&format!("  {problem}\n"));
+    }
+    for relation in &report.damaged {
+        text.push_str(&format!(
+            "  {}: {} of {} lost\n",
+            relation.relation,
+            count(relation.rows_damaged),
+            counted(relation.rows_damaged + relation.rows, "row", "rows")
+        ));
+    }
+    text
 }

@@ -53,6 +53,24 @@ impl MacKey {
     }
 }
 
+impl MacKey {
+    /// `HMAC(key, message)`, for messages that separate themselves from others.
+    #[must_use]
+    pub fn mac_message(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `expected` is `HMAC(key, message)`, in constant time.
+    #[must_use]
+    pub fn verify_message(&self, message: &[u8], expected: &[u8; 32]) -> bool {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        mac.verify_slice(expected).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

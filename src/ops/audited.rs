@@ -24,7 +24,7 @@ impl Access<'_> {
     /// Names the object more exactly, once it is known (a new backup's id, a subject's reference):
     /// an entry of its own, and the object of the entry that closes the access.
     pub fn name_object(&self, object: &str) -> Result<(), OpsError> {
-        self.vault.record(self.action, object, Outcome::Begun, None)?;
+        self.vault.note(self.action, object, Outcome::Begun, None)?;
         object.clone_into(&mut self.object.borrow_mut());
         Ok(())
     }
@@ -44,7 +44,7 @@ pub async fn audited<T>(
     let object = access.object.into_inner();
     match outcome {
         Ok(value) => {
-            vault.record(action, &object, Outcome::Done, None)?;
+            vault.note(action, &object, Outcome::Done, None)?;
             Ok(value)
         }
         Err(error) => {
@@ -54,7 +54,7 @@ pub async fn audited<T>(
             };
             let detail = format!("error={}", error.kind().name());
             // The access has failed already; that its entry fails too must not hide why.
-            let _ = vault.record(action, &object, outcome, Some(&detail));
+            let _ = vault.note(action, &object, outcome, Some(&detail));
             Err(error)
         }
     }

@@ -77,7 +77,7 @@ pub async fn init(
     writer.finish().await?;
 
     let opened = Vault::open(places, environment)?;
-    opened.record(Action::Init, &vault.to_string(), Outcome::Done, None)?;
+    opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
     Ok(vault)
 }
 

@@ -1,5 +1,6 @@
 //! The verbs, one a file. Plaintext and ciphertext meet only here.
 
+pub mod audit_log;
 pub mod audited;
 pub mod backup;
 pub mod backup_reader;

@@ -60,7 +60,11 @@ pub async fn map(
     action: MapAction,
 ) -> Result<MapReport, OpsError> {
     let row = sources::find(vault, source)?;
-    audited(vault, Action::Map, source, async |access| {
+    let recorded_as = match action {
+        MapAction::Write => Action::MapWrite,
+        MapAction::Show | MapAction::Check => Action::Show,
+    };
+    audited(vault, recorded_as, source, async |access| {
         let unlocked = vault.unlock(credentials, access.recorded())?;
         let settings = sources::settings(vault, &unlocked, &row)?;
         let session = Session::connect(&settings).await?;

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,8 @@ pub struct Vault {
     catalog: SharedCatalog,
     store: Arc<dyn Store>,
     custodian: Box<dyn Custodian>,
+    /// There from the moment the master secret was opened: every entry after it signs the log.
+    audit_head: OnceLock<MacKey>,
 }
 
 /// The keys of a vault, released for one command.
@@ -73,7 +77,6 @@ pub struct Unlocked {
     pub references: ReferenceMaker,
     /// Tombstone keys by quarter.
     pub tombstones: Vec<(String, TombstoneKey)>,
-    audit_head: MacKey,
     ring: RwLock<KeyRing>,
 }
 
@@ -120,7 +123,8 @@ impl Vault {
         let store = crate::store::open(&places.store)?;
         let custodian = Box::new(FileCustodian::new(&places.custodian));
         let catalog = Arc::new(Mutex::new(catalog));
-        Ok(Self { places, environment, id, catalog, store, custodian })
+        let audit_head = OnceLock::new();
+        Ok(Self { places, environment, id, catalog, store, custodian, audit_head })
     }
 
     /// The vault's id.
@@ -179,14 +183,31 @@ impl Vault {
     ) -> Result<Recorded, OpsError> {
         let entry = NewEntry {
             at: self.clock().now(),
-            actor: self.environment.who.actor.clone(),
-            host: self.environment.who.host.clone(),
+            actor: &self.environment.who.actor,
+            host: &self.environment.who.host,
             action,
-            object: object.to_owned(),
+            object,
             outcome,
-            detail: detail.map(str::to_owned),
+            detail,
         };
-        Ok(audit::record(self.catalog().connection(), &entry)?)
+        let catalog = self.catalog();
+        Ok(match self.audit_head.get() {
+            Some(key) => {
+                audit::record_with_head(catalog.connection(), &entry, |m| key.mac_message(m))?
+            }
+            None => audit::record(catalog.connection(), &entry)?,
+        })
+    }
+
+    /// Writes an audit entry that closes an access, or notes one that needs no key.
+    pub fn note(
+        &self,
+        action: Action,
+        object: &str,
+        outcome: Outcome,
+        detail: Option<&str>,
+    ) -> Result<(), OpsError> {
+        self.record(action, object, outcome, detail).map(|_| ())
     }
 
     /// Checks that the store is this vault's.
@@ -211,12 +232,28 @@ impl Vault {
 
     /// Releases the keys. First finishes or undoes a forgetting that a crash interrupted.
     pub fn unlock(&self, credentials: &Credentials, _: &Recorded) -> Result<Unlocked, OpsError> {
+        let master = self.open_master(credentials)?;
+        forget::recover(self, &master)?;
+        self.open_ring(master)
+    }
+
+    /// Releases the key that signs the audit log's head, and no other.
+    pub fn audit_head_key(
+        &self,
+        credentials: &Credentials,
+        _: &Recorded,
+    ) -> Result<&MacKey, OpsError> {
+        let master = self.open_master(credentials)?;
+        Ok(self.audit_head.get_or_init(|| vault_keys::audit_head_key(&master, self.id)))
+    }
+
+    fn open_master(&self, credentials: &Credentials) -> Result<MasterSecret, OpsError> {
         let file = self.places.master.display().to_string();
         let sealed = fs::read(&self.places.master)
             .map_err(|source| KeyError::Io { file: file.clone(), source })?;
         let master = master::open(&sealed, self.id, credentials, &file)?;
-        forget::recover(self, &master)?;
-        self.open_ring(master)
+        self.audit_head.get_or_init(|| vault_keys::audit_head_key(&master, self.id));
+        Ok(master)
     }
 
     fn open_ring(&self, master: MasterSecret) -> Result<Unlocked, OpsError> {
@@ -242,13 +279,11 @@ impl Vault {
                 tombstones.push((quarter.to_owned(), key));
             }
         }
-        let audit_head = vault_keys::audit_head_key(&master, self.id);
         Ok(Unlocked {
             master,
             commons,
             references: ReferenceMaker::new(&index),
             tombstones,
-            audit_head,
             ring: RwLock::new(ring),
         })
     }

@@ -23,8 +23,8 @@ pub struct Mended {
     pub table: QualifiedName,
     /// The foreign key.
     pub constraint: String,
-    /// `set-null`, `drop-row` or `placeholder`.
-    pub done: &'static str,
+    /// What was done.
+    pub done: OnGone,
     /// Rows changed or dropped.
     pub rows: u64,
 }
@@ -41,7 +41,7 @@ pub async fn references(
     }
     let mut placeholders = Placeholders::default();
     let mut lossy = tables_that_lost_rows(map);
-    let mut counts: BTreeMap<(QualifiedName, String, &'static str), u64> = BTreeMap::new();
+    let mut counts: BTreeMap<(QualifiedName, String, OnGone), u64> = BTreeMap::new();
     loop {
         let mut changed = false;
         for key in candidates(manifest, request) {
@@ -58,7 +58,7 @@ pub async fn references(
                 OnGone::Placeholder => placeholders.redirect(session, manifest, map, key).await?,
             };
             if rows > 0 {
-                *counts.entry((key.table.clone(), key.name.clone(), rule.word())).or_default() +=
+                *counts.entry((key.table.clone(), key.name.clone(), rule)).or_default() +=
                     rows;
                 changed = true;
                 if rule == OnGone::DropRow {

@@ -1,0 +1,211 @@
+//! What a verb's failure means to a person: the exit code, and what to do.
+
+use super::error::CliError;
+use super::exit::Exit;
+use crate::catalog::CatalogError;
+use crate::keys::KeyError;
+use crate::ops::{ErrorKind, OpsError};
+use crate::policy::subject_map::Undecided;
+use crate::postgres::PostgresError;
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Internal => Self::Internal,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::Integrity => Self::Integrity,
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Source => Self::Source,
+            ErrorKind::Store => Self::Store,
+            ErrorKind::Vault => Self::Vault,
+            ErrorKind::Identity => Self::Identity,
+            ErrorKind::Busy => Self::Busy,
+            ErrorKind::ErasedPersonMet => Self::ErasedPersonMet,
+        }
+    }
+}
+
+impl From<OpsError> for CliError {
+    fn from(error: OpsError) -> Self {
+        let error = match error {
+            // The store's errors have their hints already.
+            OpsError::Store(error) => return error.into(),
+            other => other,
+        };
+        let told = Self::from_error(error.kind().into(), &error);
+        match hint(&error) {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
+    }
+}
+
+/// What to do about it.
+fn hint(error: &OpsError) -> Option<String> {
+    let text = match error {
+        OpsError::Catalog(error) => return catalog_hint(error),
+        OpsError::Key(error) => return key_hint(error),
+        OpsError::Postgres(error) => return postgres_hint(error),
+        OpsError::Audit(_) => {
+            "without an entry in the audit log nothing is accessed; look at the disk that holds \
+             the catalog"
+        }
+        OpsError::Container(_) | OpsError::Damaged { .. } | OpsError::RowsMissing { .. } => {
+            "`strongroom verify --all` tells which backups are damaged and what of them still \
+             restores; `restore --salvage` restores that"
+        }
+        OpsError::Map(_) => "correct the subject map or the argument and run the command again",
+        OpsError::File { .. } => "check the path, its permissions and the space on its disk",
+        OpsError::Spill { .. } => {
+            "make room there, or set `spill` in the configuration file to a folder on another disk"
+        }
+        OpsError::VaultExists { .. } => {
+            "choose another --config and --store, or use the vault that is there"
+        }
+        OpsError::OtherVaultsStore { .. } => {
+            "set `url` in section [store] of the configuration file to this vault's own store"
+        }
+        OpsError::StoreWithoutVault { .. } => {
+            "check that the store is mounted, and `url` in section [store] of the configuration \
+             file"
+        }
+        OpsError::StoreMarkerDamaged { .. } => {
+            "put the object back from a copy of the store; nothing was written"
+        }
+        OpsError::OldCatalog { .. } => {
+            "use the newest catalog; an old copy cannot open anything that was forgotten since, \
+             nor anything else"
+        }
+        OpsError::NoSource { .. } => {
+            "see `strongroom source list`; add one with `strongroom source add`"
+        }
+        OpsError::SourceExists { .. } => "choose another name",
+        OpsError::SourceVariable { variable, .. } => {
+            return Some(format!("set it, as in `export {variable}=postgresql://user@host/db`"));
+        }
+        OpsError::NoBackup { .. } => "see `strongroom list`",
+        OpsError::AmbiguousBackup { .. } => "write more of the id",
+        OpsError::NoMap { name, .. } => {
+            return Some(format!(
+                "make one with `strongroom map {name} --root SCHEMA.TABLE --write`, and read it"
+            ));
+        }
+        OpsError::MapUndecided(undecided) => return Some(flags(undecided)),
+        OpsError::MapDrift(_) => {
+            "see `strongroom map NAME --check`; then `strongroom map NAME --write` adds what it \
+             can decide, and the file can be edited"
+        }
+        OpsError::LargeObjectOwners { .. } => {
+            "name the column with `map --large-objects TABLE.COLUMN --write`, remove orphans with \
+             PostgreSQL's `vacuumlo`, or declare the rest everybody's with `--large-objects shared`"
+        }
+        OpsError::TargetNotEmpty { .. } => TARGET_NOT_EMPTY,
+        OpsError::MissingRoles { .. } => {
+            "create the roles on the target server, or restore with --no-owner --no-privileges"
+        }
+        OpsError::TargetOlder { .. } => "restore into a server of the same version or a newer one",
+        OpsError::NoPlaceholder { .. } => {
+            "give the class its placeholder values in the subject map, or choose null or drop \
+             with --on-gone"
+        }
+        OpsError::NotInBackup { .. } => "`strongroom show BACKUP` tells what is in it",
+        OpsError::RowCount { .. } => {
+            "a trigger or rule of the target may have changed rows; restore into an empty database"
+        }
+        OpsError::NoSubject { .. } => {
+            "check the key, the class and the source; a person whom no backup has met is not in \
+             the vault"
+        }
+        OpsError::AlreadyErased { .. } => "there is nothing left to do",
+        OpsError::ClassNeeded { .. } => "name one with --class",
+        OpsError::NoClass { .. } => "see the classes in the subject map",
+        OpsError::NotConfirmed => "run it again and type the words, or add --yes",
+        OpsError::ErasedInSource { .. } => {
+            "delete them from the live database too: an erasure does not reach it"
+        }
+        OpsError::CutShort => "run the command again",
+        OpsError::Canary { .. } => {
+            "nothing was forgotten yet; check the custodian, then run any command: it resumes"
+        }
+        OpsError::Bug(_) => "nothing was lost; please report it",
+        OpsError::Store(_) | OpsError::StoreStopped => return None,
+    };
+    Some(text.to_owned())
+}
+
+const TARGET_NOT_EMPTY: &str = "restore into a new database with --create, or add \
+                                --into-non-empty if you know that nothing collides";
+
+fn flags(undecided: &[Undecided]) -> String {
+    let flags: Vec<String> = undecided.iter().map(|one| one.flags.join(" or ")).collect();
+    format!("decide with: {}", flags.join("; "))
+}
+
+fn catalog_hint(error: &CatalogError) -> Option<String> {
+    let text = match error {
+        CatalogError::NotFound { .. } => {
+            "check `catalog` in the configuration file, and that its disk is mounted"
+        }
+        CatalogError::Busy { .. } | CatalogError::BusyUnknown { .. } => {
+            "wait until it has ended, then run the command again"
+        }
+        CatalogError::TooNew { .. } => "use the strongroom that made it, or a newer one",
+        CatalogError::CheckpointIncomplete { .. } => {
+            "another command is reading the catalog; when it has ended, the next command finishes \
+             what was begun"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn key_hint(error: &KeyError) -> Option<String> {
+    let text = match error {
+        KeyError::WrongPassphrase { .. } => "try again; check --passphrase-file if one is used",
+        KeyError::WrongIdentity { .. } | KeyError::InvalidAgeKey { .. } => {
+            "give the identity file of one of the vault's recipients with --identity"
+        }
+        KeyError::MissingCredential { .. } => {
+            "give --identity or --passphrase-file, or set them in the configuration file"
+        }
+        KeyError::NoEpochSecret { .. } => {
+            "check that the custodian's folder is there and mounted; without the epoch secret no \
+             backup opens"
+        }
+        KeyError::OtherVault { .. } => "use the file that belongs to this vault",
+        KeyError::Damaged { .. } => "put the file back from a copy",
+        KeyError::Io { .. } => "check the path and its permissions",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn postgres_hint(error: &PostgresError) -> Option<String> {
+    let text = match error {
+        PostgresError::InvalidUrl { .. } => {
+            "write it as postgresql://user@host:5432/database?sslmode=require"
+        }
+        PostgresError::UnknownHost { .. } | PostgresError::Unreachable { .. } => {
+            "check the host and port, and that the server runs"
+        }
+        PostgresError::LoginRefused { .. } => {
+            "check the user and the password (in the URL, PGPASSWORD or the passfile)"
+        }
+        PostgresError::MissingDatabase { .. } => {
+            "check the name, or create it with `restore --create`"
+        }
+        PostgresError::Lost { .. } => "nothing half-done counts; run the command again",
+        PostgresError::NotEmpty { .. } => TARGET_NOT_EMPTY,
+        PostgresError::SequenceUnreadable(_) => "grant the role SELECT on the sequence",
+        PostgresError::Refused { sqlstate, .. } if sqlstate == "42501" => {
+            "the role needs SELECT on every table and sequence, and BYPASSRLS where row-level \
+             security is in force"
+        }
+        PostgresError::NotNullable { .. } => {
+            "choose drop or placeholder for this reference with --on-gone or in the subject map"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,119 @@
+//! The log's fixed words: actions and outcomes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InvalidId;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $($(#[$word_doc:meta])* $word:ident = $text:literal),* $(,)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$word_doc])* #[serde(rename = $text)] $word,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$word),*];
+
+            /// The word as the log holds it. It never changes.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => $text,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::ALL
+                    .iter()
+                    .copied()
+                    .find(|word| word.as_str() == text)
+                    .ok_or_else(|| InvalidId { kind: $kind, text: text.to_owned() })
+            }
+        }
+    };
+}
+
+words!(
+    /// What was done or attempted. `docs/audit.md` says what each means.
+    Action, "action of the audit log",
+    /// The vault was made.
+    Init = "init",
+    /// A source was added.
+    SourceAdd = "source-add",
+    /// A subject map was put in force.
+    MapWrite = "map-write",
+    /// A backup was made.
+    Backup = "backup",
+    /// A backup's manifest was opened and shown.
+    Show = "show",
+    /// A backup was read and authenticated.
+    Verify = "verify",
+    /// A backup was restored to a database.
+    Restore = "restore",
+    /// One person's rows were handed out.
+    Export = "export",
+    /// A data subject was erased.
+    Erase = "erase",
+    /// A backup was expired.
+    Expire = "expire",
+    /// Objects that no backup needs were removed from the store.
+    Prune = "prune",
+    /// The master secret was opened.
+    Unlock = "unlock",
+    /// The epoch was renewed, with no key forgotten.
+    Rotate = "rotate",
+    /// A forgetting that a crash interrupted was finished or undone.
+    Recover = "recover",
+    /// The audit log was read.
+    AuditList = "audit-list",
+    /// The audit log was checked.
+    AuditVerify = "audit-verify",
+);
+
+words!(
+    /// How an access went.
+    Outcome, "outcome of the audit log",
+    /// It begins now: written before any key is released.
+    Begun = "begun",
+    /// It was completed.
+    Done = "done",
+    /// It broke off.
+    Failed = "failed",
+    /// It was not allowed.
+    Refused = "refused",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_back_and_is_explained_in_the_document() {
+        let document =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit.md")).unwrap();
+        for action in Action::ALL {
+            assert_eq!(action.as_str().parse(), Ok(*action));
+            assert!(document.contains(&format!("\n| `{action}` |")), "{action}");
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(outcome.as_str().parse(), Ok(*outcome));
+            assert!(document.contains(&format!("\n| `{outcome}` |")), "{outcome}");
+        }
+        assert!("Init".parse::<Action>().is_err());
+    }
+}

@@ -55,9 +55,10 @@ impl WriterLock {
     }
 }
 
-/// `vault.db` is locked by `vault.db.lock`.
+/// `vault.db` is locked by `vault.db.lock`, by whatever links the catalog is reached.
 fn lock_path(catalog_path: &Path) -> PathBuf {
-    let mut name = catalog_path.as_os_str().to_owned();
+    let real = catalog_path.canonicalize().unwrap_or_else(|_| catalog_path.to_owned());
+    let mut name = real.into_os_string();
     name.push(".lock");
     PathBuf::from(name)
 }
@@ -130,6 +131,16 @@ mod tests {
         WriterLock::acquire(&path, "erase", moment(9)).unwrap();
         let mode = std::fs::metadata(lock_path(&path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_to_the_catalog_has_the_same_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("vault.db"), folder.path().join("link.db"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let _first = WriterLock::acquire(&path, "backup", moment(7)).unwrap();
+        assert!(WriterLock::acquire(&link, "erase", moment(9)).unwrap_err().is_busy());
     }
 
     #[test]

@@ -181,32 +181,26 @@ fn the_bytes_of_a_deleted_key_are_gone_from_every_file() {
     assert!(occurrences(&catalog, &kept.wrapped_key) > 0);
 }
 
-/// SQLite leaves stale copies of rows in pages that it redistributed, which `secure_delete` does
-/// not reach; `vacuum` does. Should SQLite stop doing so, the first half finds nothing to delete.
+/// SQLite 3.40 leaves a stale copy of some rows when it distributes them over pages, out of reach of
+/// `secure_delete`. This holds the bundled version to leaving none, before and after deletions.
 #[test]
-fn a_vacuum_removes_even_stale_copies_of_deleted_keys() {
+fn each_key_stands_in_the_file_once() {
     let (_folder, catalog) = catalog();
-    let rows: Vec<_> = (0..40_000).map(subject).collect();
-    catalog.transaction(|tx| subjects::insert_many(tx, &rows)).unwrap();
-    catalog.checkpoint_truncate().unwrap();
-
-    let file = fs::read(catalog.path()).unwrap();
-    let mut seen = std::collections::BTreeMap::<&[u8], usize>::new();
     let mark = b"wrapped-key-of-a-subject";
-    for start in 0..file.len() - 64 {
-        if file[start..].starts_with(mark) {
-            *seen.entry(&file[start..start + 64]).or_default() += 1;
-        }
+    let rows: Vec<_> = (0..40_000).map(subject).collect();
+    for part in rows.chunks(8000) {
+        catalog.transaction(|tx| subjects::insert_many(tx, part)).unwrap();
     }
-    let doubled: Vec<_> =
-        rows.iter().filter(|row| seen.get(row.wrapped_key.as_slice()) > Some(&1)).collect();
-    eprintln!("DOUBLED {}", doubled.len());
-    let references: Vec<_> = doubled.iter().map(|row| row.reference).collect();
-    catalog.transaction(|tx| subjects::delete(tx, &references)).unwrap();
+    catalog.checkpoint_truncate().unwrap();
+    assert_eq!(occurrences(&catalog, mark), rows.len());
+
+    let gone: Vec<_> = rows.iter().step_by(3).map(|row| row.reference).collect();
+    catalog.transaction(|tx| subjects::delete(tx, &gone)).unwrap();
+    catalog.checkpoint_truncate().unwrap();
+    assert_eq!(occurrences(&catalog, mark), rows.len() - gone.len());
+
     catalog.vacuum().unwrap();
-    for row in doubled {
-        assert_eq!(occurrences(&catalog, &row.wrapped_key), 0);
-    }
+    assert_eq!(occurrences(&catalog, mark), rows.len() - gone.len());
     catalog.check().unwrap();
 }
 

@@ -111,24 +111,22 @@ pub enum Parsed {
 /// # Errors
 /// `Usage`, without any password that was part of the arguments.
 pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
-    let mut command = Cli::command();
-    let parsed = command.try_get_matches_from_mut(arguments).and_then(|matches| {
-        let chosen = matches.subcommand();
-        // Only both on the command line are a contradiction: the variable may be set for good.
-        if let Some(("init", init)) = chosen
-            && init.contains_id("recipient")
-            && init.value_source("passphrase_file") == Some(ValueSource::CommandLine)
-        {
-            return Err(command.error(
-                ErrorKind::ArgumentConflict,
-                "a vault opens with a passphrase or to recipients, not both",
-            ));
-        }
-        Cli::from_arg_matches(&matches)
-    });
-    match parsed {
+    let matches = match Cli::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return Ok(Parsed::Print(error)),
+        Err(error) => return Err(usage_error(&error)),
+    };
+    // Only both on the command line are a contradiction: the variable may be set for good.
+    if let Some(("init", init)) = matches.subcommand()
+        && init.contains_id("recipient")
+        && init.value_source("passphrase_file") == Some(ValueSource::CommandLine)
+    {
+        let message = "a vault opens with a passphrase or to recipients, not both";
+        return Err(CliError::new(Exit::Usage, message)
+            .hint("leave out either --passphrase-file or --recipient"));
+    }
+    match Cli::from_arg_matches(&matches) {
         Ok(cli) => Ok(Parsed::Run(Box::new(cli))),
-        Err(error) if !error.use_stderr() => Ok(Parsed::Print(error)),
         Err(error) => Err(usage_error(&error)),
     }
 }

@@ -341,3 +341,117 @@ impl Store for DirectoryStore {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Written;
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn name(text: &str) -> ObjectName {
+        text.parse().unwrap()
+    }
+
+    async fn put(store: &DirectoryStore, object: &str) -> Result<Written, StoreError> {
+        let mut writer = store.create(&name(object)).await?;
+        writer.write(Bytes::from_static(b"bytes")).await?;
+        writer.finish().await
+    }
+
+    fn temporary_files(root: &Path) -> usize {
+        fs::read_dir(root.join(INCOMING)).map_or(0, Iterator::count)
+    }
+
+    #[tokio::test]
+    async fn objects_are_readable_by_their_owner_only() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::create(&root.path().join("s")).unwrap();
+        put(&store, "a/b").await.unwrap();
+        for (path, expected) in [("s", 0o700), ("s/a", 0o700), ("s/a/b", 0o600)] {
+            let mode = fs::metadata(root.path().join(path)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, expected, "{path}");
+        }
+        assert_eq!(temporary_files(&root.path().join("s")), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_told_from_a_writer_at_work() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::create(root.path()).unwrap();
+        let mut at_work = store.create(&name("a")).await.unwrap();
+        at_work.write(Bytes::from_static(b"one")).await.unwrap();
+        let crashed = root.path().join(INCOMING).join(format!("{TEMPORARY_PREFIX}crashed"));
+        fs::write(&crashed, b"half").unwrap();
+        fs::write(root.path().join(INCOMING).join("somebody's"), b"").unwrap();
+
+        let expected = [Leftover { place: crashed.display().to_string(), bytes: 4 }];
+        assert_eq!(store.leftovers().await.unwrap(), expected);
+        assert_eq!(store.remove_leftovers().await.unwrap(), expected);
+        assert_eq!(store.leftovers().await.unwrap(), []);
+        assert!(!crashed.exists());
+        assert_eq!(at_work.finish().await.unwrap().bytes, 3);
+        assert_eq!(temporary_files(root.path()), 1);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_dropped_removes_its_file() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::create(root.path()).unwrap();
+        let writer = store.create(&name("a")).await.unwrap();
+        assert_eq!(temporary_files(root.path()), 1);
+        drop(writer);
+        for _ in 0..500 {
+            if temporary_files(root.path()) == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the file is still there");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_stores_is_neither_listed_nor_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::create(root.path()).unwrap();
+        put(&store, "packs/a").await.unwrap();
+        fs::create_dir(root.path().join("lost+found")).unwrap();
+        fs::write(root.path().join(".hidden"), b"").unwrap();
+        fs::write(root.path().join("packs/new\nline"), b"").unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), b"bytes").unwrap();
+        symlink(outside.path(), root.path().join("way")).unwrap();
+        symlink(outside.path().join("secret"), root.path().join("packs/link")).unwrap();
+
+        let listed = store.list("").await.unwrap();
+        assert_eq!(listed, [ObjectInfo { name: name("packs/a"), bytes: 5 }]);
+        let read = store.read_range(&name("packs/link"), 0, 1).await;
+        assert!(matches!(read, Err(StoreError::NotFound { .. })), "{read:?}");
+        store.delete(&name("packs/link")).await.unwrap();
+        assert!(root.path().join("packs/link").symlink_metadata().is_ok());
+        let taken = put(&store, "packs/link").await;
+        assert!(matches!(taken, Err(StoreError::AlreadyExists { .. })), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn an_objects_name_cannot_be_a_folder_too() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::create(root.path()).unwrap();
+        put(&store, "a/b").await.unwrap();
+        for object in ["a", "a/b/c"] {
+            let refused = put(&store, object).await;
+            assert!(matches!(refused, Err(StoreError::Io { .. })), "{object}: {refused:?}");
+        }
+        assert_eq!(store.list("").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_folder_is_gone_is_not_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("s");
+        let store = DirectoryStore::create(&path).unwrap();
+        fs::remove_dir(&path).unwrap();
+        assert!(put(&store, "a/b").await.is_err());
+        assert!(store.list("").await.is_err());
+        assert!(!path.exists());
+    }
+}

@@ -1,6 +1,9 @@
 //! The postgres layer against a real server: what it reads, what it writes, how it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+mod encryption;
+mod leaving_nothing_behind;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -68,8 +71,8 @@ async fn rows_by_owner(
     counted
 }
 
-fn person(number: u32) -> Option<String> {
-    Some(format!("00000000-0000-4000-8000-{number:012}"))
+fn person(number: u32) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
 }
 
 #[tokio::test]
@@ -144,7 +147,7 @@ async fn every_row_comes_with_its_owner() {
         rows_by_owner(&session, named(&schema, "app.ingestion_errors"), &through_two).await;
     assert_eq!(counted[&None], 10);
     // Item n is of batch 1 + n % 60, which is of person 1 + (1 + n % 60) % 40.
-    assert_eq!(counted[&person(3)], 1);
+    assert_eq!(counted[&Some(person(3))], 1);
     assert_eq!(counted.values().sum::<usize>(), 40);
 
     let direct = path("users", &[], &["user_id"]);
@@ -433,7 +436,7 @@ async fn triggers_can_be_kept_from_firing() {
     let schema = describe(&session).await.unwrap();
     let referrals = named(&schema, "app.referrals");
     let mut rows = session.copy_in(&copy_in_statement(referrals)).await.unwrap();
-    let (one, two) = (person(1).unwrap(), person(9).unwrap());
+    let (one, two) = (person(1), person(9));
     rows.send(Bytes::from(format!("{one}\t{two}\t\\N\n"))).await.unwrap();
     assert_eq!(rows.finish().await.unwrap(), 1);
 }
@@ -496,165 +499,4 @@ async fn a_server_that_stops_while_rows_are_read_is_an_error_at_once() {
     };
     assert!(matches!(error, PostgresError::Lost { .. }), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-}
-
-mod encryption {
-    use super::*;
-    use std::path::Path;
-    use std::process::Command;
-
-    fn openssl(folder: &Path, line: &str) {
-        let status = Command::new("openssl")
-            .args(line.split(' '))
-            .current_dir(folder)
-            .stderr(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .status()
-            .expect("this test needs the `openssl` command");
-        assert!(status.success(), "openssl {line}");
-    }
-
-    const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-
-    /// A self-signed certificate for `localhost` and 127.0.0.1, as `openssl req -x509` makes it.
-    fn self_signed(folder: &Path, name: &str, host: &str) {
-        openssl(
-            folder,
-            &format!(
-                "req -x509 {NEW_KEY} -keyout {name}.key -out {name}.crt -subj /CN={host} -addext subjectAltName=DNS:{host}"
-            ),
-        );
-    }
-
-    fn server(folder: &Path, name: &str) -> TemporaryCluster {
-        let read =
-            |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).unwrap();
-        let tls = Some((read("crt"), read("key")));
-        TemporaryCluster::start(&TemporaryOptions { tls, ..TemporaryOptions::new("p") }).unwrap()
-    }
-
-    /// Whether a connection with these parameters is encrypted, or why there is none.
-    async fn encrypted(
-        cluster: &TemporaryCluster,
-        host: &str,
-        parameters: &str,
-    ) -> Result<bool, PostgresError> {
-        let url = cluster.url("postgres").replace("127.0.0.1", host) + "?" + parameters;
-        let session = Session::connect(&settings(&url)).await?;
-        let statement = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        Ok(session.query_one(statement, &[]).await?.get(0))
-    }
-
-    #[tokio::test]
-    async fn each_sslmode_does_what_libpq_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name).display().to_string();
-        self_signed(folder.path(), "self", "localhost");
-        self_signed(folder.path(), "stranger", "localhost");
-        let cluster = server(folder.path(), "self");
-        for (parameters, expected) in [
-            ("sslmode=disable", false),
-            ("sslmode=allow", false),
-            ("sslmode=prefer", true),
-            ("application_name=default", true),
-            ("sslmode=require", true),
-            (&format!("sslmode=verify-ca&sslrootcert={}", file("self.crt")), true),
-            (&format!("sslmode=verify-full&sslrootcert={}", file("self.crt")), true),
-        ] {
-            let found = encrypted(&cluster, "localhost", parameters).await;
-            assert_eq!(found.unwrap(), expected, "{parameters}");
-        }
-        let verify = |mode: &str, root: &str| format!("sslmode={mode}&sslrootcert={}", file(root));
-        // The address is not in the certificate; only verify-full looks.
-        encrypted(&cluster, "127.0.0.1", &verify("verify-ca", "self.crt")).await.unwrap();
-        for (host, parameters) in [
-            ("127.0.0.1", verify("verify-full", "self.crt")),
-            ("localhost", verify("verify-full", "stranger.crt")),
-            ("localhost", verify("verify-ca", "stranger.crt")),
-            ("localhost", verify("require", "stranger.crt")),
-            ("localhost", "sslrootcert=system".to_owned()),
-        ] {
-            let error = encrypted(&cluster, host, &parameters).await.unwrap_err();
-            assert!(matches!(error, PostgresError::Tls { .. }), "{parameters}: {error}");
-        }
-        let error = encrypted(&cluster, "localhost", &verify("verify-ca", "missing.crt")).await;
-        assert!(matches!(error, Err(PostgresError::CertificateFile { .. })));
-    }
-
-    #[tokio::test]
-    async fn a_certificate_of_an_authority_is_verified_to_its_root() {
-        let folder = tempfile::tempdir().unwrap();
-        self_signed(folder.path(), "root", "authority");
-        openssl(
-            folder.path(),
-            &format!("req {NEW_KEY} -keyout leaf.key -out leaf.csr -subj /CN=db"),
-        );
-        std::fs::write(
-            folder.path().join("names"),
-            "subjectAltName=DNS:other.example,IP:127.0.0.1",
-        )
-        .unwrap();
-        openssl(
-            folder.path(),
-            "x509 -req -in leaf.csr -CA root.crt -CAkey root.key -CAcreateserial -days 2 -extfile names -out leaf.crt",
-        );
-        let cluster = server(folder.path(), "leaf");
-        let root = folder.path().join("root.crt").display().to_string();
-        let full = format!("sslmode=verify-full&sslrootcert={root}");
-        assert!(encrypted(&cluster, "127.0.0.1", &full).await.unwrap());
-        let error = encrypted(&cluster, "localhost", &full).await.unwrap_err();
-        assert!(matches!(error, PostgresError::Tls { .. }), "{error}");
-        let chain = format!("sslmode=verify-ca&sslrootcert={root}");
-        assert!(encrypted(&cluster, "localhost", &chain).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_server_without_tls_is_refused_where_tls_is_required() {
-        let cluster = support::cluster();
-        assert!(!encrypted(cluster, "127.0.0.1", "sslmode=prefer").await.unwrap());
-        let error = encrypted(cluster, "127.0.0.1", "sslmode=require").await.unwrap_err();
-        assert!(matches!(error, PostgresError::Tls { .. }), "{error}");
-    }
-}
-
-mod leaving_nothing_behind {
-    use super::*;
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
-    /// Run by the test below in a process of its own, which is killed.
-    #[test]
-    #[ignore = "a part of the test below"]
-    fn a_process_with_a_server() {
-        let cluster = TemporaryCluster::start(&TemporaryOptions::new("p")).unwrap();
-        let told = format!("\nserver {} {}\n", cluster.port(), cluster.folder().display());
-        std::io::Write::write_all(&mut std::io::stdout(), told.as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_secs(60));
-    }
-
-    #[test]
-    fn a_killed_process_leaves_no_server_and_no_folder() {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--nocapture", "--exact"])
-            .arg("leaving_nothing_behind::a_process_with_a_server")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let told = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("server ").map(str::to_owned))
-            .unwrap();
-        let (port, folder) = told.split_once(' ').unwrap();
-        assert!(std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::path::Path::new(folder).exists() {
-            assert!(Instant::now() < deadline, "{folder} is still there");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err());
-    }
 }

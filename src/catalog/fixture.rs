@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::shards::{self, ShardRow};
 use super::sources::{self, SourceRow, SourceUrl};
 use super::subjects::SubjectRow;
-use super::{Catalog, NewVault, ShardId};
-use crate::ids::{Epoch, SourceId, SubjectReference, VaultId};
+use super::{Catalog, NewVault};
+use crate::ids::{Epoch, ShardId, SourceId, SubjectReference, VaultId};
 
 /// The source that [`catalog`] holds.
 pub const SOURCE: SourceId = SourceId([2; 16]);

@@ -46,7 +46,8 @@ pub struct Args {
 pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let file = absolute(&context.config_file_to_write())?;
     if file.exists() {
-        let message = format!("{} already exists; a vault is never made over another", file.display());
+        let message =
+            format!("{} already exists; a vault is never made over another", file.display());
         return Err(CliError::new(Exit::Refused, message).hint("name another file with --config"));
     }
     let folder = file.parent().unwrap_or(&file);

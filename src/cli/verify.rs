@@ -38,9 +38,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let credentials = context.credentials(&config)?;
     let progress = context.progress();
     let outcome = match &args.backup {
-        Some(backup) => {
-            verify::verify(&vault, &credentials, backup.as_str(), &progress).await.map(|one| vec![one])
-        }
+        Some(backup) => verify::verify(&vault, &credentials, backup.as_str(), &progress)
+            .await
+            .map(|one| vec![one]),
         None => verify::verify_all(&vault, &credentials, &progress).await,
     };
     progress.finish();

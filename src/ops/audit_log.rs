@@ -33,10 +33,7 @@ pub fn list(vault: &Vault, filter: &Filter) -> Result<Vec<Entry>, OpsError> {
 }
 
 /// Checks the whole log; with credentials, the signature of its head too.
-pub fn verify(
-    vault: &Vault,
-    credentials: Option<&Credentials>,
-) -> Result<AuditReport, OpsError> {
+pub fn verify(vault: &Vault, credentials: Option<&Credentials>) -> Result<AuditReport, OpsError> {
     let recorded = vault.record(Action::AuditVerify, "audit-log", Outcome::Begun, None)?;
     let head = audit::read_head(vault.catalog().connection())?;
     let mut expected = None;

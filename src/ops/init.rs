@@ -41,7 +41,7 @@ pub async fn init(
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let store = crate::store::open(&places.store)?;
+    let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
     match store.size(&marker).await {
         Err(StoreError::NotFound { .. }) => {}

@@ -104,8 +104,7 @@ pub async fn show(
 }
 
 fn summary(vault: &Vault, row: &BackupRow) -> Result<BackupSummary, OpsError> {
-    let source =
-        crate::catalog::sources::by_id(vault.catalog().connection(), row.source_id)?;
+    let source = crate::catalog::sources::by_id(vault.catalog().connection(), row.source_id)?;
     Ok(BackupSummary {
         backup: row.backup_id.clone(),
         source: source.map_or_else(|| row.source_id.to_string(), |source| source.name),

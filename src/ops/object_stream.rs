@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::durable;
+use crate::ops::OpsError;
 use crate::store::{ObjectName, Store, StoreError, Written};
 
 /// How many pieces may wait for the store.
@@ -56,12 +57,10 @@ impl ObjectStream {
     }
 
     /// Makes the object durable and visible.
-    pub async fn finish(self) -> Result<Written, StoreError> {
+    pub async fn finish(self) -> Result<Written, OpsError> {
         drop(self.pieces);
-        let writer = match self.writer.await {
-            Ok(writer) => writer?,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-        };
-        durable::step_async(self.step, writer.finish()).await
+        // The task is cancelled where the whole command has failed and the process is ending.
+        let writer = self.writer.await.map_err(|_| OpsError::StoreStopped)??;
+        Ok(durable::step_async(self.step, writer.finish()).await?)
     }
 }

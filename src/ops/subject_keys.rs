@@ -2,7 +2,7 @@
 //! the catalog before a segment is sealed under them, erased people recognised.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -34,6 +34,7 @@ pub struct SubjectKeys {
     unlocked: Arc<Unlocked>,
     source: SourceId,
     now: DateTime<Utc>,
+    resolving: Mutex<()>,
 }
 
 impl SubjectKeys {
@@ -45,7 +46,7 @@ impl SubjectKeys {
         source: SourceId,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { catalog, unlocked, source, now }
+        Self { catalog, unlocked, source, now, resolving: Mutex::new(()) }
     }
 
     /// The key of the commons.
@@ -67,9 +68,15 @@ impl SubjectKeys {
             .collect()
     }
 
-    /// The keys of subjects whose rows are to be sealed, in the order asked for. Whoever is new gets
-    /// a key, durable when this returns.
+    /// The keys of subjects whose rows are to be sealed, in the order asked for (each once).
+    /// Whoever is new gets a key, durable when this returns.
     pub fn resolve(&self, references: &[SubjectReference]) -> Result<Vec<Resolved>, OpsError> {
+        let known = self.known(references)?;
+        if known.iter().all(Option::is_some) {
+            return Ok(known.into_iter().flatten().map(Resolved::Key).collect());
+        }
+        // Several readers may meet the same new person at once: one of them makes her key.
+        let _alone = self.resolving.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.known(references)?;
         let mut resolved = Vec::with_capacity(references.len());
         let mut new = Vec::new();
@@ -78,20 +85,19 @@ impl SubjectKeys {
                 Some(key) => Resolved::Key(key),
                 None if self.is_erased(*reference)? => Resolved::Erased,
                 None => {
-                    let key = SubjectKey::generate(&mut random::system());
                     new.push((*reference, resolved.len()));
-                    Resolved::Key(key)
+                    Resolved::Key(SubjectKey::generate(&mut random::system()))
                 }
             });
         }
+        let new: Vec<(SubjectReference, &SubjectKey)> = new
+            .into_iter()
+            .filter_map(|(reference, place)| match &resolved[place] {
+                Resolved::Key(key) => Some((reference, key)),
+                Resolved::Erased => None,
+            })
+            .collect();
         if !new.is_empty() {
-            let new: Vec<(SubjectReference, &SubjectKey)> = new
-                .into_iter()
-                .filter_map(|(reference, place)| match &resolved[place] {
-                    Resolved::Key(key) => Some((reference, key)),
-                    Resolved::Erased => None,
-                })
-                .collect();
             self.insert(&new)?;
         }
         Ok(resolved)

@@ -33,7 +33,7 @@ impl IndexStream {
         let stream = ObjectStream::start(runtime, store, name, "backup.index");
         if stream.write(Bytes::from(header)).await.is_err() {
             return Err(match stream.finish().await {
-                Err(error) => error.into(),
+                Err(error) => error,
                 Ok(_) => OpsError::StoreStopped,
             });
         }

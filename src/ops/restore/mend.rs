@@ -58,8 +58,7 @@ pub async fn references(
                 OnGone::Placeholder => placeholders.redirect(session, manifest, map, key).await?,
             };
             if rows > 0 {
-                *counts.entry((key.table.clone(), key.name.clone(), rule)).or_default() +=
-                    rows;
+                *counts.entry((key.table.clone(), key.name.clone(), rule)).or_default() += rows;
                 changed = true;
                 if rule == OnGone::DropRow {
                     lossy.insert(unit(manifest, &key.table).clone());

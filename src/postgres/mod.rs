@@ -26,6 +26,7 @@ pub mod temporary;
 pub mod tls;
 pub mod tools;
 pub mod url;
+mod url_text;
 
 pub use copy::{CopyIn, CopyOut};
 pub use describe::describe;

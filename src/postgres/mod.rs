@@ -15,6 +15,7 @@
 
 pub mod copy;
 pub mod describe;
+mod endpoint;
 pub mod error;
 pub mod foreign_keys;
 pub mod large_objects;

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use super::endpoint::Endpoint;
+use super::endpoint::endpoints;
 use super::error::PostgresError;
 use super::passfile;
 use super::url_text::parameters;
@@ -59,23 +61,6 @@ pub enum RootCertificates {
     System,
     /// A PEM file.
     File(PathBuf),
-}
-
-/// One place where the server may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// A host name, an address, or a socket's folder (begins with `/` or `@`).
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl Endpoint {
-    /// Whether this is a Unix socket: never encrypted, as in libpq.
-    #[must_use]
-    pub fn is_socket(&self) -> bool {
-        self.host.starts_with('/') || self.host.starts_with('@')
-    }
 }
 
 /// Everything needed to connect to one database.
@@ -330,84 +315,31 @@ impl fmt::Debug for ConnectionSettings {
 
 /// Every environment variable that libpq or its tools read.
 /// Source: PostgreSQL's documentation, "Environment Variables" (of libpq), 13 to 18.
+#[rustfmt::skip]
 pub const LIBPQ_VARIABLES: &[&str] = &[
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGREQUIREAUTH",
-    "PGCHANNELBINDING",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGSSLMODE",
-    "PGREQUIRESSL",
-    "PGSSLNEGOTIATION",
-    "PGSSLCOMPRESSION",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLCERTMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLSNI",
-    "PGREQUIREPEER",
-    "PGSSLMINPROTOCOLVERSION",
-    "PGSSLMAXPROTOCOLVERSION",
-    "PGGSSENCMODE",
-    "PGKRBSRVNAME",
-    "PGGSSLIB",
-    "PGGSSDELEGATION",
-    "PGCONNECT_TIMEOUT",
-    "PGCLIENTENCODING",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "PGMINPROTOCOLVERSION",
-    "PGMAXPROTOCOLVERSION",
-    "PGDATESTYLE",
-    "PGTZ",
-    "PGGEQO",
-    "PGSYSCONFDIR",
-    "PGLOCALEDIR",
+    "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE",
+    "PGREQUIREAUTH", "PGCHANNELBINDING", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGAPPNAME",
+    "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT",
+    "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGSSLSNI",
+    "PGREQUIREPEER", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGGSSENCMODE",
+    "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR",
 ];
 
+#[rustfmt::skip]
 const PARAMETERS: &[&str] = &[
-    "user",
-    "password",
-    "dbname",
-    "host",
-    "hostaddr",
-    "port",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "connect_timeout",
-    "application_name",
-    "options",
-    "target_session_attrs",
-    "passfile",
+    "user", "password", "dbname", "host", "hostaddr", "port", "sslmode", "sslrootcert",
+    "sslcert", "sslkey", "connect_timeout", "application_name", "options",
+    "target_session_attrs", "passfile",
 ];
 
 /// Parameters of libpq that change nothing here.
+#[rustfmt::skip]
 const IGNORED_PARAMETERS: &[&str] = &[
-    "client_encoding",
-    "fallback_application_name",
-    "gssencmode",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "sslcompression",
-    "sslsni",
-    "channel_binding",
-    "krbsrvname",
-    "gsslib",
+    "client_encoding", "fallback_application_name", "gssencmode", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "sslcompression", "sslsni", "channel_binding", "krbsrvname", "gsslib",
 ];
 
 pub(super) fn invalid(reason: impl Into<String>) -> PostgresError {
@@ -433,54 +365,6 @@ fn ssl_mode(name: &str) -> Result<SslMode, PostgresError> {
         .ok_or_else(|| {
             invalid("`sslmode` is not disable, allow, prefer, require, verify-ca or verify-full")
         })
-}
-
-/// Pairs hosts with ports as libpq does: one port for all, or one for each.
-fn endpoints(
-    hosts: Option<&str>,
-    ports: Option<&str>,
-    addresses: &[std::net::IpAddr],
-) -> Result<Vec<Endpoint>, PostgresError> {
-    let hosts: Vec<String> = match hosts {
-        Some(list) => list.split(',').map(str::to_owned).collect(),
-        None if !addresses.is_empty() => addresses.iter().map(ToString::to_string).collect(),
-        None => vec![String::new()],
-    };
-    if !addresses.is_empty() && addresses.len() != hosts.len() {
-        return Err(invalid("`host` and `hostaddr` differ in number"));
-    }
-    if hosts.iter().any(|host| host.contains('@') && !host.starts_with('@')) {
-        return Err(invalid("the host contains `@`; write `%40` for an `@` in a password"));
-    }
-    let ports: Vec<u16> = match ports {
-        None => vec![5432],
-        Some(list) => list
-            .split(',')
-            .map(|port| if port.is_empty() { Ok(5432) } else { port.trim().parse() })
-            .collect::<Result<_, _>>()
-            .map_err(|_| invalid("the port is not a number between 0 and 65535"))?,
-    };
-    if ports.len() != 1 && ports.len() != hosts.len() {
-        return Err(invalid("there are not as many ports as hosts"));
-    }
-    let single_port = ports[0];
-    Ok(hosts
-        .into_iter()
-        .enumerate()
-        .map(|(index, host)| Endpoint {
-            host: if host.is_empty() { default_host() } else { host },
-            port: ports.get(index).copied().unwrap_or(single_port),
-        })
-        .collect())
-}
-
-/// libpq's default: the local socket where there is one. Debian's folder, then PostgreSQL's own.
-fn default_host() -> String {
-    ["/var/run/postgresql", "/tmp"]
-        .into_iter()
-        .find(|folder| std::path::Path::new(folder).join(".s.PGSQL.5432").exists())
-        .unwrap_or("localhost")
-        .to_owned()
 }
 
 #[cfg(test)]

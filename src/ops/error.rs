@@ -371,6 +371,7 @@ impl OpsError {
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
             Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Postgres(PostgresError::NotEmpty { .. }) => ErrorKind::Refused,
             Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
             Self::VaultExists { .. }
             | Self::SourceExists { .. }

@@ -100,7 +100,6 @@ fn hint(error: &OpsError) -> Option<String> {
             "name the column with `map --large-objects TABLE.COLUMN --write`, remove orphans with \
              PostgreSQL's `vacuumlo`, or declare the rest everybody's with `--large-objects shared`"
         }
-        OpsError::TargetNotEmpty { .. } => TARGET_NOT_EMPTY,
         OpsError::MissingRoles { .. } => {
             "create the roles on the target server, or restore with --no-owner --no-privileges"
         }

@@ -158,12 +158,6 @@ pub enum OpsError {
         /// Named by rows of several people.
         shared: u64,
     },
-    /// The target database is not empty.
-    #[error("the target database already has tables: {}", join(.tables))]
-    TargetNotEmpty {
-        /// The first few of them.
-        tables: Vec<QualifiedName>,
-    },
     /// Roles that own restored objects and do not exist in the target.
     #[error("the target server has no role {}", join(.roles))]
     MissingRoles {
@@ -351,7 +345,11 @@ impl OpsError {
                 | KeyError::WrongIdentity { .. }
                 | KeyError::MissingCredential { .. },
             ) => ErrorKind::Identity,
-            Self::Key(KeyError::InvalidAgeKey { .. }) | Self::Map(_) => ErrorKind::Usage,
+            Self::Map(_)
+            | Self::Key(KeyError::InvalidAgeKey { .. })
+            | Self::SourceVariable { .. }
+            | Self::AmbiguousBackup { .. }
+            | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
                 KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
             )
@@ -371,14 +369,12 @@ impl OpsError {
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
             Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
-            Self::Postgres(PostgresError::NotEmpty { .. }) => ErrorKind::Refused,
-            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
-            Self::VaultExists { .. }
+            Self::Postgres(PostgresError::NotEmpty { .. })
+            | Self::VaultExists { .. }
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
             | Self::MapDrift(_)
             | Self::LargeObjectOwners { .. }
-            | Self::TargetNotEmpty { .. }
             | Self::MissingRoles { .. }
             | Self::TargetOlder { .. }
             | Self::NoPlaceholder { .. }
@@ -390,9 +386,7 @@ impl OpsError {
             | Self::NoSubject { .. }
             | Self::AlreadyErased { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
-            Self::SourceVariable { .. }
-            | Self::AmbiguousBackup { .. }
-            | Self::ClassNeeded { .. } => ErrorKind::Usage,
+            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
             Self::Bug(_) => ErrorKind::Internal,
         }

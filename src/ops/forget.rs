@@ -26,7 +26,7 @@ use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
 use crate::catalog::{WriterLock, backups, erasures, shards, subjects, vault_keys};
 use crate::durable;
 use crate::ids::{Epoch, ShardId, SubjectReference, VaultId};
-use crate::keys::rekey::{Rekeyed, WrappedKey, rekey};
+use crate::keys::rekey::{KeyWrapping, Rekeyed, rekey};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
@@ -157,18 +157,18 @@ fn prepare(
 fn keys_of_shard(
     transaction: &Transaction<'_>,
     shard: ShardId,
-) -> Result<Vec<WrappedKey>, OpsError> {
-    let subjects = subjects::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+) -> Result<Vec<KeyWrapping>, OpsError> {
+    let subjects = subjects::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Subject(row.reference),
         shard,
         wrapped: row.wrapped_key,
     });
-    let backups = backups::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+    let backups = backups::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Backup(row.backup_id),
         shard,
         wrapped: row.wrapped_key,
     });
-    let vault_keys = vault_keys::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+    let vault_keys = vault_keys::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Vault(row.kind),
         shard,
         wrapped: row.wrapped_key,
@@ -179,7 +179,7 @@ fn keys_of_shard(
 fn store_rekeyed(transaction: &Transaction<'_>, rekeyed: &Rekeyed) -> Result<(), OpsError> {
     shards::update_wrapped_many(transaction, &rekeyed.shards)?;
     let (mut of_subjects, mut of_backups, mut of_vault) = (Vec::new(), Vec::new(), Vec::new());
-    for WrappedKey { name, wrapped, .. } in &rekeyed.survivors {
+    for KeyWrapping { name, wrapped, .. } in &rekeyed.survivors {
         match name {
             KeyName::Subject(reference) => of_subjects.push((*reference, wrapped.clone())),
             KeyName::Backup(id) => of_backups.push((id.clone(), wrapped.clone())),

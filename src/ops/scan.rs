@@ -178,7 +178,7 @@ impl Opener {
             match self.open(entry, key, sealed) {
                 Ok(lines) => self.gather(&lines, rows)?,
                 Err(problem) => {
-                    self.send(Ok(Scanned::Damaged { rows, problem: problem.into() }))?
+                    self.send(Ok(Scanned::Damaged { rows, problem: problem.into() }))?;
                 }
             }
         }

@@ -51,6 +51,7 @@ fn path(class: &str, joins: &[(&str, &str, &str)], key: &[&str]) -> OwnerPath {
             .map(|(columns, table, referenced)| Join {
                 columns: owned(columns),
                 table: table.parse().unwrap(),
+                only: false,
                 referenced_columns: owned(referenced),
             })
             .collect(),

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 600;
-const COLUMNS_MAX: usize = 130;
+const COLUMNS_MAX: usize = 120;
 /// Siblings that may not even use the layer of keys: they handle sealed bytes or plain values only.
 const KEYLESS: [&str; 5] = ["audit", "catalog", "policy", "postgres", "store"];
 
@@ -271,8 +271,9 @@ fn lines_fit_and_end_where_their_text_ends() {
     let mut findings = Vec::new();
     for source in sources(&["src"]) {
         for (number, line) in source.lines() {
-            // A row of a table cannot be broken.
-            if line.chars().count() > COLUMNS_MAX && !line.starts_with("//! |") {
+            // A row of a table cannot be broken, and a sentence of a message is easier to find whole.
+            let is_whole = line.starts_with("//! |") || line.trim_start().starts_with('"');
+            if line.chars().count() > COLUMNS_MAX && !is_whole {
                 findings.push(format!("{}:{number}: over {COLUMNS_MAX} columns", source.path));
             }
             if line.trim_end() != line {

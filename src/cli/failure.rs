@@ -123,7 +123,7 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::ErasedInSource { .. } => {
             "delete them from the live database too: an erasure does not reach it"
         }
-        OpsError::CutShort => "run the command again",
+        OpsError::CutShort | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }

@@ -245,6 +245,9 @@ pub enum OpsError {
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
+    /// The keys that a command works with are of an epoch that is over.
+    #[error("an erasure changed the vault's keys while this command was running")]
+    Rekeyed,
     /// The canary did not open under the new epoch.
     #[error(
         "the new epoch {epoch} does not open the canary; the old epoch secret was kept and nothing \
@@ -338,6 +341,7 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(

@@ -135,16 +135,15 @@ pub enum OpsError {
     },
     /// Tables whose rows' owners nobody has decided.
     #[error(
-        "the subject map leaves {} undecided: {}",
+        "nothing is written, for the subject map leaves {} undecided: {}",
         count(.0.len(), "question", "questions"),
-        join(&.0.iter().map(|one| &one.reason).collect::<Vec<_>>())
+        questions(.0)
     )]
     MapUndecided(Vec<Undecided>),
     /// The database has changed since the map was written.
     #[error(
-        "the subject map does not fit the database any more ({}): {}",
-        count(.0.len(), "difference", "differences"),
-        join(.0)
+        "the subject map does not fit the database any more{}",
+        differences(.0)
     )]
     MapDrift(Vec<Drift>),
     /// Large objects that no row names, or that rows of several people name.
@@ -157,12 +156,6 @@ pub enum OpsError {
         orphans: u64,
         /// Named by rows of several people.
         shared: u64,
-    },
-    /// The target database is not empty.
-    #[error("the target database already has tables: {}", join(.tables))]
-    TargetNotEmpty {
-        /// The first few of them.
-        tables: Vec<QualifiedName>,
     },
     /// Roles that own restored objects and do not exist in the target.
     #[error("the target server has no role {}", join(.roles))]
@@ -292,6 +285,9 @@ pub enum OpsError {
     Bug(&'static str),
 }
 
+/// The SQLSTATE of a database that is there already (`duplicate_database`).
+const DATABASE_EXISTS: &str = "42P04";
+
 /// What sort of failure it is. The command line gives each sort its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -351,7 +347,10 @@ impl OpsError {
                 | KeyError::WrongIdentity { .. }
                 | KeyError::MissingCredential { .. },
             ) => ErrorKind::Identity,
-            Self::Key(KeyError::InvalidAgeKey { .. }) | Self::Map(_) => ErrorKind::Usage,
+            Self::Key(KeyError::InvalidAgeKey { .. })
+            | Self::Map(_)
+            | Self::Postgres(PostgresError::InvalidUrl { .. })
+            | Self::Store(StoreError::Unsupported { .. }) => ErrorKind::Usage,
             Self::Key(
                 KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
             )
@@ -371,13 +370,16 @@ impl OpsError {
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
             Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Postgres(PostgresError::NotEmpty { .. }) => ErrorKind::Refused,
+            Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
+                ErrorKind::Refused
+            }
             Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
             Self::VaultExists { .. }
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
             | Self::MapDrift(_)
             | Self::LargeObjectOwners { .. }
-            | Self::TargetNotEmpty { .. }
             | Self::MissingRoles { .. }
             | Self::TargetOlder { .. }
             | Self::NoPlaceholder { .. }
@@ -422,6 +424,31 @@ fn join<T: std::fmt::Display>(items: &[T]) -> String {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What the questions are about: `map` lists them in full.
+fn questions(undecided: &[Undecided]) -> String {
+    const NAMED_MAX: usize = 5;
+    let about = |one: &Undecided| match &one.table {
+        Some(table) => table.to_string(),
+        None => one.reason.clone(),
+    };
+    let named: Vec<_> = undecided.iter().take(NAMED_MAX).map(about).collect();
+    match undecided.len() - named.len() {
+        0 => join(&named),
+        more => format!("{} and {more} more", join(&named)),
+    }
+}
+
+/// The first difference, and how many there are: `map --check` lists all.
+fn differences(drift: &[Drift]) -> String {
+    let Some(first) = drift.first() else { return String::new() };
+    let first = first.to_string();
+    let first = first.trim_end_matches('.');
+    match drift.len() {
+        1 => format!(": {first}"),
+        many => format!(" in {many} places. The first: {first}"),
+    }
 }
 
 fn damage(problems: &[String]) -> String {

@@ -135,16 +135,15 @@ pub enum OpsError {
     },
     /// Tables whose rows' owners nobody has decided.
     #[error(
-        "the subject map leaves {} undecided: {}",
+        "nothing is written, for the subject map leaves {} undecided: {}",
         count(.0.len(), "question", "questions"),
-        join(&.0.iter().map(|one| &one.reason).collect::<Vec<_>>())
+        questions(.0)
     )]
     MapUndecided(Vec<Undecided>),
     /// The database has changed since the map was written.
     #[error(
-        "the subject map does not fit the database any more ({}): {}",
-        count(.0.len(), "difference", "differences"),
-        join(.0)
+        "the subject map does not fit the database any more{}",
+        differences(.0)
     )]
     MapDrift(Vec<Drift>),
     /// Large objects that no row names, or that rows of several people name.
@@ -289,6 +288,9 @@ pub enum OpsError {
     Bug(&'static str),
 }
 
+/// The SQLSTATE of a database that is there already (`duplicate_database`).
+const DATABASE_EXISTS: &str = "42P04";
+
 /// What sort of failure it is. The command line gives each sort its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -351,6 +353,8 @@ impl OpsError {
             ) => ErrorKind::Identity,
             Self::Map(_)
             | Self::Key(KeyError::InvalidAgeKey { .. })
+            | Self::Postgres(PostgresError::InvalidUrl { .. })
+            | Self::Store(StoreError::Unsupported { .. })
             | Self::SourceVariable { .. }
             | Self::AmbiguousBackup { .. }
             | Self::ClassNeeded { .. } => ErrorKind::Usage,
@@ -373,6 +377,9 @@ impl OpsError {
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
             Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
+                ErrorKind::Refused
+            }
             Self::Postgres(PostgresError::NotEmpty { .. })
             | Self::VaultExists { .. }
             | Self::SourceExists { .. }
@@ -421,6 +428,31 @@ fn join<T: std::fmt::Display>(items: &[T]) -> String {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What the questions are about: `map` lists them in full.
+fn questions(undecided: &[Undecided]) -> String {
+    const NAMED_MAX: usize = 5;
+    let about = |one: &Undecided| match &one.table {
+        Some(table) => table.to_string(),
+        None => one.reason.clone(),
+    };
+    let named: Vec<_> = undecided.iter().take(NAMED_MAX).map(about).collect();
+    match undecided.len() - named.len() {
+        0 => join(&named),
+        more => format!("{} and {more} more", join(&named)),
+    }
+}
+
+/// The first difference, and how many there are: `map --check` lists all.
+fn differences(drift: &[Drift]) -> String {
+    let Some(first) = drift.first() else { return String::new() };
+    let first = first.to_string();
+    let first = first.trim_end_matches('.');
+    match drift.len() {
+        1 => format!(": {first}"),
+        many => format!(" in {many} places. The first: {first}"),
+    }
 }
 
 fn damage(problems: &[String]) -> String {

@@ -56,13 +56,15 @@ pub struct Environment {
     pub who: Who,
 }
 
-/// A vault whose catalog and store are open, and whose keys are not.
+/// A vault whose catalog is open, and whose keys are not released.
 pub struct Vault {
     places: VaultPlaces,
     environment: Environment,
     id: VaultId,
     catalog: SharedCatalog,
-    store: Arc<dyn Store>,
+    /// Opened when it is first needed: the audit log is read, and an attempt at a store that is not
+    /// there recorded, without it.
+    store: OnceLock<Arc<dyn Store>>,
     custodian: Box<dyn Custodian>,
     /// There from the moment the master secret was opened: every entry after it signs the log.
     audit_head: OnceLock<MacKey>,
@@ -130,14 +132,13 @@ impl VaultMarker {
 }
 
 impl Vault {
-    /// Opens the catalog and the store. Needs no keys.
+    /// Opens the catalog. Needs no keys.
     pub fn open(places: VaultPlaces, environment: Environment) -> Result<Self, OpsError> {
         let catalog = Catalog::open(&places.catalog)?;
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
-        let store = crate::store::open(&places.store)?;
         let custodian = Box::new(FileCustodian::new(&places.custodian));
         let catalog = Arc::new(Mutex::new(catalog));
-        let audit_head = OnceLock::new();
+        let (store, audit_head) = (OnceLock::new(), OnceLock::new());
         let is_writing = AtomicBool::new(false);
         Ok(Self { places, environment, id, catalog, store, custodian, audit_head, is_writing })
     }
@@ -166,9 +167,12 @@ impl Vault {
     }
 
     /// The store.
-    #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    pub fn store(&self) -> Result<&Arc<dyn Store>, OpsError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = crate::store::open(&self.places.store)?;
+        Ok(self.store.get_or_init(|| store))
     }
 
     /// The custodian.
@@ -235,8 +239,9 @@ impl Vault {
     /// Checks that the store is this vault's.
     pub async fn check_store(&self) -> Result<(), OpsError> {
         let name: ObjectName = names::VAULT_MARKER.parse()?;
-        let location = self.store.location();
-        let bytes = match read_whole(&*self.store, &name).await {
+        let store = self.store()?;
+        let location = store.location();
+        let bytes = match read_whole(&**store, &name).await {
             Ok(bytes) => bytes,
             Err(OpsError::Store(StoreError::NotFound { .. })) => {
                 return Err(OpsError::StoreWithoutVault { location });

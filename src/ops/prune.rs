@@ -54,9 +54,9 @@ pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError
             }
         }
         let unfinished = if dry_run {
-            vault.store().leftovers().await?
+            vault.store()?.leftovers().await?
         } else {
-            durable::step_async("prune.unfinished", vault.store().remove_leftovers()).await?
+            durable::step_async("prune.unfinished", vault.store()?.remove_leftovers()).await?
         };
         let whole = garbage.into_iter().map(|object| (object.name.to_string(), object.bytes));
         let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));

@@ -123,6 +123,11 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::ErasedInSource { .. } => {
             "delete them from the live database too: an erasure does not reach it"
         }
+        OpsError::KeyLost { .. } => {
+            "put a newer or undamaged copy of the catalog back; `restore --salvage` restores the \
+             others"
+        }
+        OpsError::NewerStore { .. } => "use the strongroom that wrote it, or a newer one",
         OpsError::CutShort | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"

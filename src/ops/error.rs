@@ -244,6 +244,25 @@ pub enum OpsError {
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
+    /// A subject who was never erased has no key in the catalog.
+    #[error(
+        "the catalog has no key of subject {reference}, and no tombstone: her rows are lost, not \
+         forgotten"
+    )]
+    KeyLost {
+        /// The subject.
+        reference: crate::ids::SubjectReference,
+    },
+    /// The vault's store was written by a newer strongroom.
+    #[error("the store {location} has format version {found}; this strongroom knows up to {known}")]
+    NewerStore {
+        /// The store.
+        location: String,
+        /// Its version.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
     /// The keys that a command works with are of an epoch that is over.
     #[error("an erasure changed the vault's keys while this command was running")]
     Rekeyed,
@@ -367,6 +386,8 @@ impl OpsError {
             | Self::StoreWithoutVault { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
+            | Self::KeyLost { .. }
+            | Self::NewerStore { .. }
             | Self::RowCount { .. }
             | Self::RowsMissing { .. }
             | Self::Canary { .. } => ErrorKind::Integrity,
@@ -410,6 +431,8 @@ impl OpsError {
             self,
             Self::Container(_)
                 | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+                | Self::Key(KeyError::Wrapped { .. })
+                | Self::KeyLost { .. }
                 | Self::Damaged { .. }
         )
     }

@@ -28,6 +28,18 @@ pub enum Resolved {
     Erased,
 }
 
+/// How the owner of sealed rows stands.
+pub enum Standing {
+    /// Here is her key.
+    Key(SubjectKey),
+    /// Nobody: the commons.
+    Commons,
+    /// She was erased: nobody opens her rows.
+    Forgotten,
+    /// She was not erased, and yet the catalog has no key of hers.
+    KeyLost,
+}
+
 /// The subject keys of one source.
 pub struct SubjectKeys {
     catalog: SharedCatalog,
@@ -55,12 +67,27 @@ impl SubjectKeys {
         self.unlocked.commons.expose()
     }
 
+    /// How the people of sealed rows stand, in the order asked for (which may repeat). Whoever has
+    /// neither a key nor a tombstone was not forgotten: her key is lost.
+    pub fn standing(&self, references: &[SubjectReference]) -> Result<Vec<Standing>, OpsError> {
+        let known = self.known(references)?;
+        references
+            .iter()
+            .zip(known)
+            .map(|(reference, key)| {
+                Ok(match key {
+                    Some(key) => Standing::Key(key),
+                    None if reference.is_commons() => Standing::Commons,
+                    None if self.is_erased(*reference)? => Standing::Forgotten,
+                    None => Standing::KeyLost,
+                })
+            })
+            .collect()
+    }
+
     /// The keys of subjects that the vault knows, in the order asked for (which may repeat);
-    /// `None` for everyone else: forgotten people and the commons' mark.
-    pub fn known(
-        &self,
-        references: &[SubjectReference],
-    ) -> Result<Vec<Option<SubjectKey>>, OpsError> {
+    /// `None` for everyone else and for the commons' mark.
+    fn known(&self, references: &[SubjectReference]) -> Result<Vec<Option<SubjectKey>>, OpsError> {
         let rows = self.rows(references)?;
         references
             .iter()

@@ -10,6 +10,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 
 use super::backup_reader::read_whole;
+use super::init::FORMAT_VERSION;
 use super::{OpsError, forget};
 use crate::audit::{self, Action, NewEntry, Outcome, Recorded, Who};
 use crate::catalog::backups::BackupRow;
@@ -249,6 +250,11 @@ impl Vault {
             Err(error) => return Err(error),
         };
         match serde_json::from_slice::<VaultMarker>(&bytes) {
+            Ok(marker) if marker.format_version > FORMAT_VERSION => Err(OpsError::NewerStore {
+                location,
+                found: marker.format_version,
+                known: FORMAT_VERSION,
+            }),
             Ok(marker) if marker.what == VaultMarker::WHAT && marker.vault == self.id => Ok(()),
             Ok(marker) if marker.what == VaultMarker::WHAT => {
                 Err(OpsError::OtherVaultsStore { location, found: marker.vault, expected: self.id })

@@ -307,7 +307,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let own = Connection::open(folder.path().join("audit.db")).unwrap();
-                    own.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+                    own.busy_timeout(std::time::Duration::from_mins(1)).unwrap();
                     own.pragma_update(None, "synchronous", "OFF").unwrap();
                     for number in 0..25 {
                         let _ = record(&own, &entry(number)).unwrap();

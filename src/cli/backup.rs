@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::{Report, bytes, count, counted};
+use super::output::{Report, bytes, count, counted, when};
 use super::values::source_name;
 use crate::catalog::backups::BackupClass;
 use crate::container::manifest::Contents;
@@ -105,7 +105,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let text = format!(
         "Backup {} of {} is complete.
 
-  snapshot    {}
+  snapshot    {} UTC
   tables      {}
   rows        {} of {}
   left out    {} of erased people
@@ -114,7 +114,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
 ",
         report.backup,
         report.source,
-        report.snapshot_at,
+        when(&report.snapshot_at),
         count(report.tables),
         count(report.rows),
         counted(report.subjects, "person and everybody", "people and everybody"),

@@ -100,7 +100,6 @@ fn hint(error: &OpsError) -> Option<String> {
             "name the column with `map --large-objects TABLE.COLUMN --write`, remove orphans with \
              PostgreSQL's `vacuumlo`, or declare the rest everybody's with `--large-objects shared`"
         }
-        OpsError::TargetNotEmpty { .. } => TARGET_NOT_EMPTY,
         OpsError::MissingRoles { .. } => {
             "create the roles on the target server, or restore with --no-owner --no-privileges"
         }
@@ -124,7 +123,7 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::ErasedInSource { .. } => {
             "delete them from the live database too: an erasure does not reach it"
         }
-        OpsError::CutShort => "run the command again",
+        OpsError::CutShort | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }
@@ -137,9 +136,13 @@ fn hint(error: &OpsError) -> Option<String> {
 const TARGET_NOT_EMPTY: &str = "restore into a new database with --create, or add \
                                 --into-non-empty if you know that nothing collides";
 
+/// The flags that decide, as far as a person reads on.
 fn flags(undecided: &[Undecided]) -> String {
-    let flags: Vec<String> = undecided.iter().map(|one| one.flags.join(" or ")).collect();
-    format!("decide with: {}", flags.join("; "))
+    const QUESTIONS_MAX: usize = 3;
+    let flags: Vec<String> =
+        undecided.iter().take(QUESTIONS_MAX).map(|one| one.flags.join(" or ")).collect();
+    let rest = if undecided.len() > QUESTIONS_MAX { "; and so on" } else { "" };
+    format!("decide with {}{rest}; without --write, all questions are listed", flags.join("; "))
 }
 
 fn catalog_hint(error: &CatalogError) -> Option<String> {
@@ -201,6 +204,9 @@ fn postgres_hint(error: &PostgresError) -> Option<String> {
         PostgresError::Refused { sqlstate, .. } if sqlstate == "42501" => {
             "the role needs SELECT on every table and sequence, and BYPASSRLS where row-level \
              security is in force"
+        }
+        PostgresError::Refused { sqlstate, .. } if sqlstate == "42P04" => {
+            "leave out --create if it is empty, or name a database that does not exist yet"
         }
         PostgresError::NotNullable { .. } => {
             "choose drop or placeholder for this reference with --on-gone or in the subject map"

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::Report;
+use super::output::{Report, when};
 use super::values::{ConnectionUrl, source_name};
 use crate::crypto::SecretText;
 use crate::ops::sources::{self, NewUrl};
@@ -81,12 +81,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             let sources = sources::list(&vault)?;
             let rows: Vec<_> = sources
                 .iter()
-                .map(|one| vec![one.name.clone(), one.url.clone(), one.created_at.clone()])
+                .map(|one| vec![one.name.clone(), one.url.clone(), when(&one.created_at)])
                 .collect();
             let text = if rows.is_empty() {
                 "There is no source yet.\n".to_owned()
             } else {
-                context.output.table(&["name", "url", "since"], &[], &rows)
+                context.output.table(&["name", "url", "since (utc)"], &[], &rows)
             };
             Report::new(&json!({ "sources": sources }), text)
         }

@@ -135,16 +135,15 @@ pub enum OpsError {
     },
     /// Tables whose rows' owners nobody has decided.
     #[error(
-        "the subject map leaves {} undecided: {}",
+        "nothing is written, for the subject map leaves {} undecided: {}",
         count(.0.len(), "question", "questions"),
-        join(&.0.iter().map(|one| &one.reason).collect::<Vec<_>>())
+        questions(.0)
     )]
     MapUndecided(Vec<Undecided>),
     /// The database has changed since the map was written.
     #[error(
-        "the subject map does not fit the database any more ({}): {}",
-        count(.0.len(), "difference", "differences"),
-        join(.0)
+        "the subject map does not fit the database any more{}",
+        differences(.0)
     )]
     MapDrift(Vec<Drift>),
     /// Large objects that no row names, or that rows of several people name.
@@ -157,12 +156,6 @@ pub enum OpsError {
         orphans: u64,
         /// Named by rows of several people.
         shared: u64,
-    },
-    /// The target database is not empty.
-    #[error("the target database already has tables: {}", join(.tables))]
-    TargetNotEmpty {
-        /// The first few of them.
-        tables: Vec<QualifiedName>,
     },
     /// Roles that own restored objects and do not exist in the target.
     #[error("the target server has no role {}", join(.roles))]
@@ -251,6 +244,9 @@ pub enum OpsError {
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
+    /// The keys that a command works with are of an epoch that is over.
+    #[error("an erasure changed the vault's keys while this command was running")]
+    Rekeyed,
     /// The canary did not open under the new epoch.
     #[error(
         "the new epoch {epoch} does not open the canary; the old epoch secret was kept and nothing \
@@ -291,6 +287,9 @@ pub enum OpsError {
     #[error("a fault in strongroom itself: {0}")]
     Bug(&'static str),
 }
+
+/// The SQLSTATE of a database that is there already (`duplicate_database`).
+const DATABASE_EXISTS: &str = "42P04";
 
 /// What sort of failure it is. The command line gives each sort its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +343,7 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(
@@ -351,7 +351,13 @@ impl OpsError {
                 | KeyError::WrongIdentity { .. }
                 | KeyError::MissingCredential { .. },
             ) => ErrorKind::Identity,
-            Self::Key(KeyError::InvalidAgeKey { .. }) | Self::Map(_) => ErrorKind::Usage,
+            Self::Map(_)
+            | Self::Key(KeyError::InvalidAgeKey { .. })
+            | Self::Postgres(PostgresError::InvalidUrl { .. })
+            | Self::Store(StoreError::Unsupported { .. })
+            | Self::SourceVariable { .. }
+            | Self::AmbiguousBackup { .. }
+            | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
                 KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
             )
@@ -371,14 +377,15 @@ impl OpsError {
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
             Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
-            Self::Postgres(PostgresError::NotEmpty { .. }) => ErrorKind::Refused,
-            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
-            Self::VaultExists { .. }
+            Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
+                ErrorKind::Refused
+            }
+            Self::Postgres(PostgresError::NotEmpty { .. })
+            | Self::VaultExists { .. }
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
             | Self::MapDrift(_)
             | Self::LargeObjectOwners { .. }
-            | Self::TargetNotEmpty { .. }
             | Self::MissingRoles { .. }
             | Self::TargetOlder { .. }
             | Self::NoPlaceholder { .. }
@@ -390,9 +397,7 @@ impl OpsError {
             | Self::NoSubject { .. }
             | Self::AlreadyErased { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
-            Self::SourceVariable { .. }
-            | Self::AmbiguousBackup { .. }
-            | Self::ClassNeeded { .. } => ErrorKind::Usage,
+            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
             Self::Bug(_) => ErrorKind::Internal,
         }
@@ -423,6 +428,31 @@ fn join<T: std::fmt::Display>(items: &[T]) -> String {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What the questions are about: `map` lists them in full.
+fn questions(undecided: &[Undecided]) -> String {
+    const NAMED_MAX: usize = 5;
+    let about = |one: &Undecided| match &one.table {
+        Some(table) => table.to_string(),
+        None => one.reason.clone(),
+    };
+    let named: Vec<_> = undecided.iter().take(NAMED_MAX).map(about).collect();
+    match undecided.len() - named.len() {
+        0 => join(&named),
+        more => format!("{} and {more} more", join(&named)),
+    }
+}
+
+/// The first difference, and how many there are: `map --check` lists all.
+fn differences(drift: &[Drift]) -> String {
+    let Some(first) = drift.first() else { return String::new() };
+    let first = first.to_string();
+    let first = first.trim_end_matches('.');
+    match drift.len() {
+        1 => format!(": {first}"),
+        many => format!(" in {many} places. The first: {first}"),
+    }
 }
 
 fn damage(problems: &[String]) -> String {

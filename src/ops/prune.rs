@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::OpsError;
-use super::audited::audited;
+use super::audited::{DRY_RUN, audited_with};
 use super::vault::Vault;
 use crate::audit::Action;
 use crate::catalog::backups::{self, BackupFilter};
@@ -41,21 +41,22 @@ pub struct PrunedObject {
 /// Finds garbage, and removes it unless `dry_run`.
 pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError> {
     let _lock = vault.lock_for_writing("prune")?;
-    audited(vault, Action::Prune, "store", async |_| {
+    let detail = dry_run.then_some(DRY_RUN);
+    audited_with(vault, Action::Prune, "store", detail, async |_| {
         vault.check_store().await?;
         let needed = needed(vault)?;
-        let mut garbage: Vec<ObjectInfo> = vault.store().list(names::PACKS).await?;
-        garbage.extend(vault.store().list(names::BACKUPS).await?);
+        let mut garbage: Vec<ObjectInfo> = vault.store()?.list(names::PACKS).await?;
+        garbage.extend(vault.store()?.list(names::BACKUPS).await?);
         garbage.retain(|object| !needed.contains(object.name.as_str()));
         if !dry_run {
             for object in &garbage {
-                durable::step_async("prune.delete", vault.store().delete(&object.name)).await?;
+                durable::step_async("prune.delete", vault.store()?.delete(&object.name)).await?;
             }
         }
         let unfinished = if dry_run {
-            vault.store().leftovers().await?
+            vault.store()?.leftovers().await?
         } else {
-            durable::step_async("prune.unfinished", vault.store().remove_leftovers()).await?
+            durable::step_async("prune.unfinished", vault.store()?.remove_leftovers()).await?
         };
         let whole = garbage.into_iter().map(|object| (object.name.to_string(), object.bytes));
         let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));

@@ -158,7 +158,19 @@ impl SubjectKeys {
 
     fn open(&self, row: &subjects::SubjectRow) -> Result<SubjectKey, OpsError> {
         let name = KeyName::Subject(row.reference);
-        let key = self.unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key)?;
+        // The ring is let go before the catalog is asked: whoever adds a shard takes them the other
+        // way round.
+        let opened = self.unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key);
+        let key = match opened {
+            Ok(key) => key,
+            Err(error) => {
+                let epoch = self.unlocked.ring().epoch();
+                let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+                let present = crate::catalog::vault::read(catalog.connection())?.epoch;
+                // Where the epoch has changed, the key is well: it is wrapped anew.
+                return Err(if present == epoch { error.into() } else { OpsError::Rekeyed });
+            }
+        };
         SubjectKey::from_slice(&key).ok_or(OpsError::Bug("a subject key is not 32 bytes"))
     }
 

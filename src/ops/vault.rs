@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -55,16 +56,31 @@ pub struct Environment {
     pub who: Who,
 }
 
-/// A vault whose catalog and store are open, and whose keys are not.
+/// A vault whose catalog is open, and whose keys are not released.
 pub struct Vault {
     places: VaultPlaces,
     environment: Environment,
     id: VaultId,
     catalog: SharedCatalog,
-    store: Arc<dyn Store>,
+    /// Opened when it is first needed: the audit log is read, and an attempt at a store that is not
+    /// there recorded, without it.
+    store: OnceLock<Arc<dyn Store>>,
     custodian: Box<dyn Custodian>,
     /// There from the moment the master secret was opened: every entry after it signs the log.
     audit_head: OnceLock<MacKey>,
+    is_writing: AtomicBool,
+}
+
+/// The right to write to a vault, as long as it lives.
+pub struct Writing<'a> {
+    _lock: WriterLock,
+    is_writing: &'a AtomicBool,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.is_writing.store(false, Ordering::SeqCst);
+    }
 }
 
 /// The keys of a vault, released for one command.
@@ -116,15 +132,15 @@ impl VaultMarker {
 }
 
 impl Vault {
-    /// Opens the catalog and the store. Needs no keys.
+    /// Opens the catalog. Needs no keys.
     pub fn open(places: VaultPlaces, environment: Environment) -> Result<Self, OpsError> {
         let catalog = Catalog::open(&places.catalog)?;
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
-        let store = crate::store::open(&places.store)?;
         let custodian = Box::new(FileCustodian::new(&places.custodian));
         let catalog = Arc::new(Mutex::new(catalog));
-        let audit_head = OnceLock::new();
-        Ok(Self { places, environment, id, catalog, store, custodian, audit_head })
+        let (store, audit_head) = (OnceLock::new(), OnceLock::new());
+        let is_writing = AtomicBool::new(false);
+        Ok(Self { places, environment, id, catalog, store, custodian, audit_head, is_writing })
     }
 
     /// The vault's id.
@@ -151,9 +167,12 @@ impl Vault {
     }
 
     /// The store.
-    #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    pub fn store(&self) -> Result<&Arc<dyn Store>, OpsError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = crate::store::open(&self.places.store)?;
+        Ok(self.store.get_or_init(|| store))
     }
 
     /// The custodian.
@@ -169,8 +188,15 @@ impl Vault {
     }
 
     /// The right to write, for as long as the value lives. `command` is told to whoever comes second.
-    pub fn lock_for_writing(&self, command: &str) -> Result<WriterLock, OpsError> {
-        Ok(WriterLock::acquire(&self.places.catalog, command, self.clock().now())?)
+    pub fn lock_for_writing(&self, command: &str) -> Result<Writing<'_>, OpsError> {
+        let lock = WriterLock::acquire(&self.places.catalog, command, self.clock().now())?;
+        self.is_writing.store(true, Ordering::SeqCst);
+        Ok(Writing { _lock: lock, is_writing: &self.is_writing })
+    }
+
+    /// Whether this process holds the writer's lock.
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_writing.load(Ordering::SeqCst)
     }
 
     /// Writes an audit entry. What it returns is the proof that [`Vault::unlock`] asks for.
@@ -213,8 +239,9 @@ impl Vault {
     /// Checks that the store is this vault's.
     pub async fn check_store(&self) -> Result<(), OpsError> {
         let name: ObjectName = names::VAULT_MARKER.parse()?;
-        let location = self.store.location();
-        let bytes = match read_whole(&*self.store, &name).await {
+        let store = self.store()?;
+        let location = store.location();
+        let bytes = match read_whole(&**store, &name).await {
             Ok(bytes) => bytes,
             Err(OpsError::Store(StoreError::NotFound { .. })) => {
                 return Err(OpsError::StoreWithoutVault { location });
@@ -290,16 +317,19 @@ impl Vault {
 
     /// The ring of the catalog's present epoch.
     pub(super) fn read_ring(&self, master: &MasterSecret) -> Result<KeyRing, OpsError> {
-        let (epoch, shards) = {
-            let catalog = self.catalog();
-            // One read transaction: the epoch and its shards belong together.
-            let snapshot = catalog.snapshot()?;
-            (crate::catalog::vault::read(&snapshot)?.epoch, shards::all(&snapshot)?)
-        };
+        let (epoch, shards) = self.epoch_and_shards()?;
         let secret = match self.custodian.get(self.id, epoch) {
-            Err(KeyError::NoEpochSecret { .. }) if self.newest_epoch()? > Some(epoch) => {
-                let custodian = self.newest_epoch()?.unwrap_or(epoch);
-                return Err(OpsError::OldCatalog { catalog: epoch, custodian });
+            Err(error @ KeyError::NoEpochSecret { .. }) => {
+                if self.epoch_and_shards()?.0 != epoch {
+                    // Another process finished a forgetting between the two looks.
+                    return self.read_ring(master);
+                }
+                return match self.custodian.epochs(self.id)?.pop() {
+                    Some(custodian) if custodian > epoch => {
+                        Err(OpsError::OldCatalog { catalog: epoch, custodian })
+                    }
+                    _ => Err(error.into()),
+                };
             }
             other => other?,
         };
@@ -307,7 +337,10 @@ impl Vault {
         Ok(KeyRing::open(self.id, epoch, master, &secret, wrapped)?)
     }
 
-    fn newest_epoch(&self) -> Result<Option<Epoch>, OpsError> {
-        Ok(self.custodian.epochs(self.id)?.pop())
+    /// The present epoch and the shards wrapped under it, of one moment.
+    fn epoch_and_shards(&self) -> Result<(Epoch, Vec<shards::ShardRow>), OpsError> {
+        let catalog = self.catalog();
+        let snapshot = catalog.snapshot()?;
+        Ok((crate::catalog::vault::read(&snapshot)?.epoch, shards::all(&snapshot)?))
     }
 }

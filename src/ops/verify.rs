@@ -78,7 +78,9 @@ pub async fn verify(
     audited(vault, Action::Verify, row.backup_id.as_str(), async |access| {
         let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
         vault.check_store().await?;
-        one(vault, &unlocked, &row, progress).await
+        let report = one(vault, &unlocked, &row, progress).await?;
+        access.add_detail(verdict(report.intact));
+        Ok(report)
     })
     .await
 }
@@ -98,9 +100,15 @@ pub async fn verify_all(
         for row in &rows {
             reports.push(one(vault, &unlocked, row, progress).await?);
         }
+        access.add_detail(verdict(reports.iter().all(|report| report.intact)));
         Ok(reports)
     })
     .await
+}
+
+/// What the audit log says of a verification's finding.
+fn verdict(intact: bool) -> &'static str {
+    if intact { "result=intact" } else { "result=damaged" }
 }
 
 async fn one(

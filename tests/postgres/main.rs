@@ -51,6 +51,7 @@ fn path(class: &str, joins: &[(&str, &str, &str)], key: &[&str]) -> OwnerPath {
             .map(|(columns, table, referenced)| Join {
                 columns: owned(columns),
                 table: table.parse().unwrap(),
+                only: false,
                 referenced_columns: owned(referenced),
             })
             .collect(),
@@ -342,7 +343,8 @@ async fn dangling_references_are_counted_and_mended() {
     };
     assert_eq!(foreign_keys::count_dangling(&session, &key).await.unwrap(), 2);
     let full = ForeignKey { match_full: true, ..key.clone() };
-    let refused = foreign_keys::null_dangling(&session, &full).await.unwrap_err();
+    let refused = foreign_keys::null_dangling(&session, &full, &key.columns[..1]).await;
+    let refused = refused.unwrap_err();
     assert!(matches!(refused, PostgresError::NotNullable { .. }), "{refused}");
     let values = ["2".to_owned(), "1".to_owned()];
     assert!(foreign_keys::redirect_dangling(&session, &key, &values[..1]).await.is_err());
@@ -353,7 +355,7 @@ async fn dangling_references_are_counted_and_mended() {
     session.batch("rollback", "ROLLBACK; BEGIN").await.unwrap();
     assert_eq!(foreign_keys::delete_dangling(&session, &key).await.unwrap(), 2);
     session.batch("rollback", "ROLLBACK").await.unwrap();
-    assert_eq!(foreign_keys::null_dangling(&session, &key).await.unwrap(), 2);
+    assert_eq!(foreign_keys::null_dangling(&session, &key, &key.columns[..1]).await.unwrap(), 2);
     assert_eq!(foreign_keys::count_dangling(&session, &key).await.unwrap(), 0);
 }
 

@@ -77,13 +77,17 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     };
     let demo = Demo { context, cluster, folder, customers: args.customers };
     let text = demo.run().await?;
-    let kept = args.keep.as_ref().map(|_| {
-        format!(
+    let mut said = String::new();
+    if let Some(peak) = peak_memory_bytes() {
+        said = format!("\nThis process never held more than {} of memory.\n", bytes(peak));
+    }
+    if args.keep.is_some() {
+        said.push_str(&format!(
             "The vault is kept in {}: try `strongroom --config {}/strongroom.toml list`.\n",
             demo.folder.display(),
             demo.folder.display()
-        )
-    });
+        ));
+    }
     let document = json!({
         "customers": args.customers,
         "forgotten_rows": text.restored.rows_forgotten,
@@ -92,23 +96,33 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         "equal": true,
         "kept": args.keep.as_ref().map(|_| demo.folder.display().to_string()),
         "seconds": begun.elapsed().as_secs_f64(),
+        "peak_memory_bytes": peak_memory_bytes(),
     });
-    Report::new(&document, kept.unwrap_or_default())
+    Report::new(&document, said)
+}
+
+/// The most memory that this process ever held, as Linux counts it (`VmHWM`, proc(5)).
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// Finds PostgreSQL, or installs Debian's, and starts a server.
 fn start_server(context: &Context) -> Result<TemporaryCluster, CliError> {
     if find_server().is_none() {
         context.output.note("PostgreSQL's server is not on this machine; installing Debian's.");
-        install_debian_postgresql(|step| context.output.note(step)).map_err(server_error)?;
+        install_debian_postgresql(|step| context.output.note(step))
+            .map_err(|error| server_error(&error))?;
     }
     context.output.note("Starting a PostgreSQL of its own, in a temporary folder.");
     let password = hex::encode(random::bytes::<16>(&mut random::system()));
-    TemporaryCluster::start(&TemporaryOptions::new(password)).map_err(server_error)
+    TemporaryCluster::start(&TemporaryOptions::new(password)).map_err(|error| server_error(&error))
 }
 
-fn server_error(error: TemporaryError) -> CliError {
-    CliError::from_error(Exit::Source, &error)
+fn server_error(error: &TemporaryError) -> CliError {
+    CliError::from_error(Exit::Source, error)
         .hint("install PostgreSQL's server, on Debian and Ubuntu with `apt-get install postgresql`")
 }
 
@@ -161,7 +175,7 @@ impl Demo<'_> {
     }
 
     async fn fill(&self) -> Result<(), CliError> {
-        self.cluster.create_database(SOURCE).map_err(server_error)?;
+        self.cluster.create_database(SOURCE).map_err(|error| server_error(&error))?;
         let session = self.session(SOURCE).await?;
         let script = include_str!("finance.sql").replace(":customers", &self.customers.to_string());
         session
@@ -194,9 +208,11 @@ impl Demo<'_> {
 
     async fn map(&self, vault: &Vault, credentials: &Credentials) -> Result<(), CliError> {
         let root = ["public.users".to_owned()];
+        // A referral names two people; it belongs to the one who made it.
+        let owners = ["public.referrals=user_id".to_owned()];
         let shared = ["public.categories".to_owned()];
         let decisions =
-            Decisions::parse(&root, &self.owners(), &shared, &[], &[]).map_err(OpsError::from)?;
+            Decisions::parse(&root, &owners, &shared, &[], &[]).map_err(OpsError::from)?;
         let report =
             subject_maps::map(vault, credentials, SOURCE, &decisions, MapAction::Write).await?;
         self.say(&format!(
@@ -205,11 +221,6 @@ impl Demo<'_> {
             counted(report.proposal.map.tables.len() as u64, "table", "tables")
         ));
         Ok(())
-    }
-
-    /// A referral names two people; it belongs to the one who made it.
-    fn owners(&self) -> [String; 1] {
-        ["public.referrals=user_id".to_owned()]
     }
 
     async fn back_up(&self, vault: &Vault, credentials: &Credentials) -> Result<(), CliError> {
@@ -227,7 +238,7 @@ impl Demo<'_> {
         progress.finish();
         let report = outcome?;
         self.say(&format!(
-            "   {}: {} of {} in {:.1} s, {} stored for {} of rows.",
+            "   {}: {} of {} in {:.1} s,\n   {} stored for {} of rows.",
             report.backup,
             counted(report.rows, "row", "rows"),
             counted(report.subjects, "person", "people"),

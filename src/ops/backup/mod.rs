@@ -195,7 +195,7 @@ impl Work<'_> {
         match written {
             Ok((manifest, row)) => Ok(self.report(&manifest, &row)),
             Err(error) => {
-                write::discard(self.vault.store().as_ref(), &backup, &packs.take()).await;
+                write::discard(self.vault.store()?.as_ref(), &backup, &packs.take()).await;
                 Err(error)
             }
         }
@@ -219,7 +219,7 @@ impl Work<'_> {
         let seal = IndexSeal::new(identity.index_key(), self.vault.id(), backup.clone());
         let name = names::index(backup).parse()?;
         let runtime = Handle::current();
-        let store = Arc::clone(self.vault.store());
+        let store = Arc::clone(self.vault.store()?);
         let index = index_stream::IndexStream::start(&runtime, store, name, seal).await?;
         let keys = Arc::new(SubjectKeys::new(
             self.vault.shared_catalog(),
@@ -231,7 +231,7 @@ impl Work<'_> {
         let reading = Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
-            store: Arc::clone(self.vault.store()),
+            store: Arc::clone(self.vault.store()?),
             settings: self.settings.clone(),
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
@@ -261,7 +261,7 @@ impl Work<'_> {
         let archive = postgres::tools::dump_schema(&tools, &self.settings, snapshot).await?;
         let name = names::schema(backup);
         let sealed = identity.seal(&name, &archive)?;
-        let store = self.vault.store().as_ref();
+        let store = self.vault.store()?.as_ref();
         let written = write::whole(store, &name, sealed, "backup.schema").await?;
         Ok(manifest::ArchiveSummary {
             bytes: written.bytes,
@@ -278,7 +278,7 @@ impl Work<'_> {
     ) -> Result<BackupRow, OpsError> {
         let name = names::manifest(&manifest.backup);
         let sealed = manifest.seal(identity, &name)?;
-        let store = self.vault.store().as_ref();
+        let store = self.vault.store()?.as_ref();
         let written = write::whole(store, &name, sealed, "backup.manifest").await?;
         let wrapped_key = self.unlocked.ring().wrap(
             &KeyName::Backup(manifest.backup.clone()),

@@ -288,7 +288,8 @@ mod tests {
     use super::*;
 
     const BENIGN: &str = "pg_restore: while INITIALIZING:\n\
-        pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+        pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \
+        \"transaction_timeout\"\n\
         Command was: SET transaction_timeout = 0;\n\n\
         pg_restore: warning: errors ignored on restore: 1\n";
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+pub mod crash;
 pub mod picture;
 
 use std::fs;
@@ -250,13 +251,11 @@ impl World {
         fs::read_to_string(self.path().join("maps/main.toml")).unwrap()
     }
 
-    /// The epoch secrets that the custodian holds.
+    /// The epoch secrets that the custodian holds. A secret whose file was never finished is none:
+    /// nothing was wrapped under it.
     pub fn epoch_secrets(&self) -> Vec<PathBuf> {
-        let mut files: Vec<_> = fs::read_dir(self.path().join("custodian"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
+        let mut files = files_below(&self.path().join("custodian"));
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "secret"));
         files
     }
 

@@ -167,21 +167,24 @@ impl Opener {
             Err(error) => return self.send(Err(error)),
         };
         let mut rest = &bytes[..];
-        for (entry, standing) in stretch.entries.iter().zip(&standings) {
+        for (entry, standing) in stretch.entries.iter().zip(standings) {
             let rows = entry.rows;
             // A length that does not fit was refused when the stretch was read.
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX).min(rest.len());
             let (sealed, after) = rest.split_at(length);
             rest = after;
+            let her_key;
             let key = match standing {
-                Standing::Key(key) => key.expose(),
+                Standing::Key(key) => {
+                    her_key = key;
+                    her_key.expose()
+                }
                 Standing::Commons => self.keys.commons(),
                 Standing::Forgotten => {
                     self.send(Ok(Scanned::Forgotten { rows }))?;
                     continue;
                 }
-                Standing::KeyLost => {
-                    let problem = OpsError::KeyLost { reference: entry.reference };
+                Standing::KeyDamaged(problem) => {
                     self.send(Ok(Scanned::Damaged { rows, problem }))?;
                     continue;
                 }

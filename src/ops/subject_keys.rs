@@ -36,8 +36,8 @@ pub enum Standing {
     Commons,
     /// She was erased: nobody opens her rows.
     Forgotten,
-    /// She was not erased, and yet the catalog has no key of hers.
-    KeyLost,
+    /// She was not erased, and yet the catalog has no key of hers that opens: this is why.
+    KeyDamaged(OpsError),
 }
 
 /// The subject keys of one source.
@@ -68,18 +68,20 @@ impl SubjectKeys {
     }
 
     /// How the people of sealed rows stand, in the order asked for (which may repeat). Whoever has
-    /// neither a key nor a tombstone was not forgotten: her key is lost.
+    /// neither a key nor a tombstone was not forgotten: her key is lost. One person's damaged key
+    /// says nothing of the others.
     pub fn standing(&self, references: &[SubjectReference]) -> Result<Vec<Standing>, OpsError> {
-        let known = self.known(references)?;
+        let rows = self.rows(references)?;
         references
             .iter()
-            .zip(known)
-            .map(|(reference, key)| {
-                Ok(match key {
-                    Some(key) => Standing::Key(key),
+            .map(|reference| {
+                Ok(match rows.get(reference).map(|row| self.open(row)) {
+                    Some(Ok(key)) => Standing::Key(key),
+                    Some(Err(error)) if error.is_damage() => Standing::KeyDamaged(error),
+                    Some(Err(error)) => return Err(error),
                     None if reference.is_commons() => Standing::Commons,
                     None if self.is_erased(*reference)? => Standing::Forgotten,
-                    None => Standing::KeyLost,
+                    None => Standing::KeyDamaged(OpsError::KeyLost { reference: *reference }),
                 })
             })
             .collect()

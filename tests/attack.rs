@@ -256,12 +256,19 @@ async fn rows_of_the_old_catalog_in_the_new_one_open_nothing_of_hers() {
     attacked.catalog().execute(&remove, []).unwrap();
     scene.assert_only_she_is_gone(&attacked).await;
 
-    // Her tombstone taken away: her old rows stay noise, whatever a new backup does.
+    // Her tombstone taken away: a new backup takes her for a new person, and what was sealed under
+    // her old key is noise to the new one.
     let attacked = splice("DELETE FROM tombstone");
     attacked.ok(&["backup", "main"]);
     for backup in &attacked.backups()[1..] {
-        let (copy, _) = attacked.restored(backup, &[]);
-        picture::of(&copy).await.assert_is(&scene.without_her);
+        let target = uncreated_database();
+        let ran = attacked.restore(backup, &target, &["--create"]);
+        assert_eq!(ran.code, Some(3), "{}", ran.all());
+        assert!(ran.error_message().contains(&reference), "{}", ran.all());
+        let target = uncreated_database();
+        let ran = attacked.restore(backup, &target, &["--create", "--salvage"]);
+        assert_eq!(ran.code, Some(3), "{}", ran.all());
+        picture::of(&target).await.assert_is(&scene.without_her);
     }
 }
 
@@ -308,10 +315,6 @@ async fn an_edited_audit_log_is_found_out() {
         UPDATE audit_entry SET seq = 5 WHERE seq = 100000;";
     let erase_action = "SELECT min(seq) FROM audit_entry WHERE action = 'erase'";
     let erasure: i64 = scene.world.catalog().query_row(erase_action, [], |row| row.get(0)).unwrap();
-    let cut = format!(
-        "DELETE FROM audit_entry WHERE seq > {entries} - 3;
-         DELETE FROM audit_head;"
-    );
     for (statements, entry) in [
         ("UPDATE audit_entry SET actor = 'nobody' WHERE seq = 3".to_owned(), 3),
         ("UPDATE audit_entry SET outcome = 'refused' WHERE seq = 2".to_owned(), 2),
@@ -336,18 +339,23 @@ async fn an_edited_audit_log_is_found_out() {
         assert!(problem.contains(&format!("entry {entry} ")), "{statements}: {problem}");
     }
 
-    // The end cut off: the head is signed, so it cannot be moved back to fit.
-    let attacked = scene.world.copy();
-    let head = format!(
-        "DELETE FROM audit_entry WHERE seq > {entries} - 3;
-         UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit_entry
-            ORDER BY seq DESC LIMIT 1);"
-    );
-    attacked.catalog().execute_batch(&[defenceless, &head].concat()).unwrap();
-    let ran = attacked.run(&["audit", "verify"]);
-    assert_eq!(ran.code, Some(3), "a head moved back: {}", ran.all());
-    let attacked = scene.world.copy();
-    attacked.catalog().execute_batch(&[defenceless, &cut].concat()).unwrap();
-    let ran = attacked.run(&["audit", "verify"]);
-    assert_eq!(ran.code, Some(3), "no head at all: {}", ran.all());
+    // The end cut off, and the head with it, moved back, or left: it is signed, so that it can be
+    // neither made nor moved without the vault's key; nor does a later command sign what is left.
+    let cut = format!("DELETE FROM audit_entry WHERE seq > {entries} - 6;");
+    let back = "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit_entry
+        ORDER BY seq DESC LIMIT 1);";
+    for head in ["DELETE FROM audit_head", back, ""] {
+        for between in [&[][..], &["show", "latest"], &["backup", "main"]] {
+            let attacked = scene.world.copy();
+            attacked.catalog().execute_batch(&[defenceless, &cut, head].concat()).unwrap();
+            if !between.is_empty() {
+                attacked.ok(between);
+            }
+            for time in ["first", "second"] {
+                let ran = attacked.run(&["audit", "verify"]);
+                assert_eq!(ran.code, Some(3), "{time} time, `{head}`: {}", ran.all());
+                assert_eq!(ran.document.as_ref().unwrap()["intact"], false);
+            }
+        }
+    }
 }

@@ -83,6 +83,7 @@ pub async fn init(
     writer.finish().await?;
 
     let opened = Vault::open(places, environment)?;
+    opened.sign_audit_log(&master);
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
     Ok(vault)
 }

@@ -218,12 +218,20 @@ impl Vault {
             detail,
         };
         let catalog = self.catalog();
-        Ok(match self.audit_head.get() {
-            Some(key) => {
-                audit::record_with_head(catalog.connection(), &entry, |m| key.mac_message(m))?
-            }
-            None => audit::record(catalog.connection(), &entry)?,
-        })
+        let connection = catalog.connection();
+        if let Some(key) = self.audit_head.get()
+            && audit::head_holds(connection, |message, mac| key.verify_message(message, mac))?
+        {
+            let mac = |message: &[u8]| key.mac_message(message);
+            return Ok(audit::record_with_head(connection, &entry, mac)?);
+        }
+        // A head that does not hold is left as it is, for `audit verify` to find.
+        Ok(audit::record(connection, &entry)?)
+    }
+
+    /// Lets every entry from now on sign the log: for `init`, whose first entry makes the head.
+    pub(super) fn sign_audit_log(&self, master: &MasterSecret) {
+        self.audit_head.get_or_init(|| vault_keys::audit_head_key(master, self.id));
     }
 
     /// Writes an audit entry that closes an access, or notes one that needs no key.
@@ -285,7 +293,7 @@ impl Vault {
         let sealed = fs::read(&self.places.master)
             .map_err(|source| KeyError::Io { file: file.clone(), source })?;
         let master = master::open(&sealed, self.id, credentials, &file)?;
-        self.audit_head.get_or_init(|| vault_keys::audit_head_key(&master, self.id));
+        self.sign_audit_log(&master);
         Ok(master)
     }
 

@@ -76,7 +76,7 @@ fn assert_settled(world: &World, when: &Point) {
     assert_eq!(world.ok(&["audit", "verify"])["intact"], true, "{when:?}");
     let epoch = count(world, "SELECT epoch FROM vault");
     let secret = world.epoch_secrets().remove(0);
-    assert!(secret.ends_with(format!("epoch-{epoch}.secret")), "{when:?}: {secret:?}");
+    assert!(secret.ends_with(format!("epoch-{epoch}.secret")), "{when:?}: {}", secret.display());
 }
 
 fn count(world: &World, statement: &str) -> u64 {
@@ -298,11 +298,11 @@ async fn a_prune_that_was_cut_off_is_finished_by_the_next() {
 #[tokio::test]
 async fn a_vault_is_begun_whole_or_not_at_all() {
     let learnt = World::empty();
-    let passages = crash::passages_of(&learnt, learnt.init_command());
+    let passages = crash::passages_of(learnt.init_command());
     let mut outcomes = Outcomes::default();
     for point in crash::points(&passages) {
         let world = World::empty();
-        crash::crash_command(&world, world.init_command(), &point);
+        crash::crash_command(world.init_command(), &point);
         let again = world.init();
         if again.code == Some(0) {
             outcomes.note(&point, "begins anew");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::World;
+use super::{World, finished};
 
 /// The N-th passage of a step's edge, `forget.commit:after#1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +21,14 @@ pub struct Point {
 
 /// All passages of a command, in their order. The command must succeed; it works on `world` itself.
 pub fn passages(world: &World, arguments: &[&str]) -> Vec<String> {
-    passages_of(world, world.command(arguments))
+    passages_of(world.command(arguments))
 }
 
 /// All passages of a command that is made already.
-pub fn passages_of(world: &World, mut command: std::process::Command) -> Vec<String> {
+pub fn passages_of(mut command: std::process::Command) -> Vec<String> {
     let log = tempfile::NamedTempFile::new().unwrap();
     command.env("STRONGROOM_STEP_LOG", log.path());
-    let ran = world.finished(command);
+    let ran = finished(command);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
     let passages: Vec<String> =
         fs::read_to_string(log.path()).unwrap().lines().map(str::to_owned).collect();
@@ -58,13 +58,13 @@ pub fn points(passages: &[String]) -> Vec<Point> {
 
 /// Runs a command that is killed at this point.
 pub fn crash(world: &World, arguments: &[&str], point: &Point) {
-    crash_command(world, world.command(arguments), point);
+    crash_command(world.command(arguments), point);
 }
 
 /// Runs a command that is made already and is killed at this point.
-pub fn crash_command(world: &World, mut command: std::process::Command, point: &Point) {
+pub fn crash_command(mut command: std::process::Command, point: &Point) {
     command.env("STRONGROOM_CRASH_AT", format!("{}#{}", point.passage, point.number));
-    let ran = world.finished(command);
+    let ran = finished(command);
     assert_eq!(ran.signal, Some(9), "{point:?}: {}", ran.all());
 }
 

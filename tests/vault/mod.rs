@@ -4,6 +4,8 @@
 
 pub mod crash;
 pub mod picture;
+pub mod random;
+pub mod rule;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -96,7 +98,7 @@ impl World {
 
     /// Runs `init`.
     pub fn init(&self) -> Ran {
-        self.finished(self.init_command())
+        finished(self.init_command())
     }
 
     pub fn init_command(&self) -> Command {
@@ -176,14 +178,9 @@ impl World {
         command
     }
 
-    /// Runs a command to its end.
-    pub fn finished(&self, mut command: Command) -> Ran {
-        Ran::new(&command.output().unwrap())
-    }
-
     /// Runs the program.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        self.finished(self.command(arguments))
+        finished(self.command(arguments))
     }
 
     /// Runs the program, which must succeed; its JSON document.
@@ -207,7 +204,7 @@ impl World {
         all.extend(arguments);
         let mut command = self.command(&all);
         command.env(TARGET, &to.url);
-        self.finished(command)
+        finished(command)
     }
 
     /// Restores a backup into a database that the program creates.
@@ -265,6 +262,11 @@ impl World {
         let ids = list["backups"].as_array().unwrap();
         ids.iter().map(|one| one["backup"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Runs a command to its end.
+pub fn finished(mut command: Command) -> Ran {
+    Ran::new(&command.output().unwrap())
 }
 
 /// The arguments of an erasure.

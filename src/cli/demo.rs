@@ -14,7 +14,7 @@ Example:
   strongroom demo
   strongroom demo --keep /tmp/strongroom-demo
 
-Starts a PostgreSQL of its own in a temporary folder, fills it, backs it up, forgets one customer,
+Starts a PostgreSQL of its own in a temporary folder, fills it, backs it up, forgets one customer, \
 restores, compares, and removes everything again.")]
 pub struct Args {
     /// How many customers the database has

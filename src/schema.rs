@@ -307,6 +307,9 @@ pub struct Join {
     pub columns: Vec<String>,
     /// The table that they refer to.
     pub table: QualifiedName,
+    /// Whether only that table's own rows count: it is an ordinary table, and foreign keys do not
+    /// hold for its inheritance children. False for partitioned tables and their partitions.
+    pub only: bool,
     /// The columns referred to.
     pub referenced_columns: Vec<String>,
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 600;
-const COLUMNS_MAX: usize = 100;
+const COLUMNS_MAX: usize = 120;
 /// Siblings that may not even use the layer of keys: they handle sealed bytes or plain values only.
 const KEYLESS: [&str; 5] = ["audit", "catalog", "policy", "postgres", "store"];
 
@@ -72,10 +72,18 @@ impl Source {
         module
     }
 
+    /// Whether the file is a module that exists in tests only, by its name.
+    fn is_only_for_tests(&self) -> bool {
+        let stem = self.module().last().copied().unwrap_or_default().to_owned();
+        matches!(stem.as_str(), "tests" | "testing" | "fixture" | "properties")
+            || stem.ends_with("_tests")
+    }
+
     /// Line by line: the code without comments, the depth of modules inside the file, and whether
     /// the line belongs to tests.
     fn code(&self) -> Vec<(usize, &str, usize, bool)> {
         let mut open: Vec<(&str, bool)> = Vec::new();
+        let only_tests = self.is_only_for_tests();
         let mut after_cfg_test = false;
         let mut code = Vec::new();
         for (number, line) in self.lines() {
@@ -84,7 +92,7 @@ impl Source {
             if open.last().is_some_and(|(at, _)| trimmed == "}" && *at == indent) {
                 open.pop();
             }
-            let tested = open.iter().any(|(_, test)| *test);
+            let tested = only_tests || open.iter().any(|(_, test)| *test);
             if !trimmed.starts_with("//") {
                 code.push((number, trimmed, open.len(), tested));
             }
@@ -184,7 +192,12 @@ fn first_names(path: &str) -> Vec<String> {
         let path = path.trim_start();
         path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
     };
-    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let Some(group) = path.strip_prefix('{') else {
+        // A macro stands at the crate's root, whatever module it is written in.
+        let name = name(path);
+        let is_macro = path[name.len()..].starts_with('!');
+        return if is_macro { Vec::new() } else { vec![name] };
+    };
     let mut names = Vec::new();
     let (mut depth, mut start) = (0, 0);
     for (at, character) in group.char_indices() {
@@ -258,8 +271,9 @@ fn lines_fit_and_end_where_their_text_ends() {
     let mut findings = Vec::new();
     for source in sources(&["src"]) {
         for (number, line) in source.lines() {
-            // A row of a table cannot be broken.
-            if line.chars().count() > COLUMNS_MAX && !line.starts_with("//! |") {
+            // A row of a table cannot be broken, and a sentence of a message is easier to find whole.
+            let is_whole = line.starts_with("//! |") || line.trim_start().starts_with('"');
+            if line.chars().count() > COLUMNS_MAX && !is_whole {
                 findings.push(format!("{}:{number}: over {COLUMNS_MAX} columns", source.path));
             }
             if line.trim_end() != line {

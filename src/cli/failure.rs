@@ -122,7 +122,12 @@ fn hint(error: &OpsError) -> String {
         OpsError::ErasedInSource { .. } => {
             "delete them from the live database too: an erasure does not reach it"
         }
-        OpsError::CutShort => "run the command again",
+        OpsError::KeyLost { .. } => {
+            "put a newer or undamaged copy of the catalog back; `restore --salvage` restores the \
+             others"
+        }
+        OpsError::NewerStore { .. } => "use the strongroom that wrote it, or a newer one",
+        OpsError::CutShort | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }

@@ -22,7 +22,6 @@ pub fn derive(salt: &[u8], ikm: &[u8], info: &[u8]) -> DerivedKey {
 }
 
 /// HMAC-SHA-256 with the key's inner state computed once, for many short messages.
-#[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {

@@ -12,6 +12,9 @@ use crate::crypto::SecretText;
 use crate::ids::VaultId;
 
 const KIND: &str = "master secret";
+/// scrypt's cost, as the stock age tool has it: 2^18 (256 MiB for about a second). Left to itself
+/// the library would choose by this machine's speed, and another machine might lack the memory.
+const SCRYPT_LOG_N: u8 = 18;
 
 /// For whom the master secret is encrypted. age allows a passphrase only by itself.
 pub enum Protection {
@@ -50,7 +53,11 @@ pub fn seal(
     let text = secret_file::write(KIND, vault, None, master.expose());
     let encryptor = match protection {
         Protection::Passphrase(passphrase) => {
-            age::Encryptor::with_user_passphrase(SecretString::from(passphrase.expose().to_owned()))
+            let secret = SecretString::from(passphrase.expose().to_owned());
+            let mut recipient = age::scrypt::Recipient::new(secret);
+            recipient.set_work_factor(SCRYPT_LOG_N);
+            age::Encryptor::with_recipients(std::iter::once(&recipient as _))
+                .map_err(|_| KeyError::InvalidAgeKey { what: "the passphrase".to_owned() })?
         }
         Protection::Recipients(recipients) => age::Encryptor::with_recipients(
             recipients.iter().map(|recipient| recipient as &dyn age::Recipient),

@@ -15,7 +15,7 @@ use crate::random::CryptoRng;
 
 /// A key that hangs on a shard, as the catalog holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrappedKey {
+pub struct KeyWrapping {
     /// Which key.
     pub name: KeyName,
     /// Its shard.
@@ -31,7 +31,7 @@ pub struct Rekeyed {
     /// Every shard's key, wrapped under the next epoch's root key.
     pub shards: Vec<(ShardId, Vec<u8>)>,
     /// The survivors of the shards concerned, wrapped under their new shard keys.
-    pub survivors: Vec<WrappedKey>,
+    pub survivors: Vec<KeyWrapping>,
 }
 
 /// Computes the next epoch. `concerned` are the shards that hold a key to be forgotten and
@@ -41,7 +41,7 @@ pub fn rekey(
     master: &MasterSecret,
     next_secret: &EpochSecret,
     concerned: &BTreeSet<ShardId>,
-    survivors: impl IntoIterator<Item = WrappedKey>,
+    survivors: impl IntoIterator<Item = KeyWrapping>,
     random: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Rekeyed, KeyError> {
     let mut next = KeyRing::new(ring.vault(), ring.epoch().next(), master, next_secret);
@@ -58,7 +58,7 @@ pub fn rekey(
     for key in survivors {
         let secret = ring.unwrap(&key.name, key.shard, &key.wrapped)?;
         let wrapped = next.wrap(&key.name, key.shard, &secret, random)?;
-        rewrapped.push(WrappedKey { wrapped, ..key });
+        rewrapped.push(KeyWrapping { wrapped, ..key });
     }
     Ok(Rekeyed { ring: next, shards, survivors: rewrapped })
 }
@@ -81,7 +81,7 @@ mod tests {
         let old_shards = [(one, ring.add_shard(one, random)), (two, ring.add_shard(two, random))];
         let names: Vec<KeyName> =
             (1..=3).map(|n| KeyName::Subject(SubjectReference([n; 16]))).collect();
-        let wrap = |ring: &KeyRing, index: usize, shard| WrappedKey {
+        let wrap = |ring: &KeyRing, index: usize, shard| KeyWrapping {
             name: names[index].clone(),
             shard,
             wrapped: ring

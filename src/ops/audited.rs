@@ -17,7 +17,6 @@ pub struct Access<'a> {
 
 impl Access<'_> {
     /// The proof that the access is on record: what [`Vault::unlock`] asks for.
-    #[must_use]
     pub fn recorded(&self) -> &Recorded {
         &self.recorded
     }

@@ -200,8 +200,10 @@ async fn look(
     let rows = backups::list(vault.catalog().connection(), &filter)?;
     let mut shares = Vec::new();
     for row in rows {
-        let identity = unlocked.backup_identity(&row)?;
-        let opened = BackupReader::open(vault, &row, identity).await;
+        let opened = match unlocked.backup_identity(&row) {
+            Ok(identity) => BackupReader::open(vault, &row, identity).await,
+            Err(error) => Err(error),
+        };
         let reader = match opened {
             Ok(reader) => reader,
             Err(error) if error.is_damage() => continue,

@@ -244,6 +244,28 @@ pub enum OpsError {
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
+    /// A subject who was never erased has no key in the catalog.
+    #[error(
+        "the catalog has no key of subject {reference}, and no tombstone: her rows are lost, not \
+         forgotten"
+    )]
+    KeyLost {
+        /// The subject.
+        reference: crate::ids::SubjectReference,
+    },
+    /// The vault's store was written by a newer strongroom.
+    #[error("the store {location} has format version {found}; this strongroom knows up to {known}")]
+    NewerStore {
+        /// The store.
+        location: String,
+        /// Its version.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// The keys that a command works with are of an epoch that is over.
+    #[error("an erasure changed the vault's keys while this command was running")]
+    Rekeyed,
     /// The canary did not open under the new epoch.
     #[error(
         "the new epoch {epoch} does not open the canary; the old epoch secret was kept and nothing \
@@ -340,6 +362,7 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(
@@ -347,10 +370,13 @@ impl OpsError {
                 | KeyError::WrongIdentity { .. }
                 | KeyError::MissingCredential { .. },
             ) => ErrorKind::Identity,
-            Self::Key(KeyError::InvalidAgeKey { .. })
-            | Self::Map(_)
+            Self::Map(_)
+            | Self::Key(KeyError::InvalidAgeKey { .. })
             | Self::Postgres(PostgresError::InvalidUrl { .. })
-            | Self::Store(StoreError::Unsupported { .. }) => ErrorKind::Usage,
+            | Self::Store(StoreError::Unsupported { .. })
+            | Self::SourceVariable { .. }
+            | Self::AmbiguousBackup { .. }
+            | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
                 KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
             )
@@ -359,6 +385,8 @@ impl OpsError {
             | Self::OtherVaultsStore { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
+            | Self::KeyLost { .. }
+            | Self::NewerStore { .. }
             | Self::RowCount { .. }
             | Self::RowsMissing { .. }
             | Self::Canary { .. } => ErrorKind::Integrity,
@@ -371,12 +399,11 @@ impl OpsError {
             Self::Store(_) | Self::StoreStopped | Self::StoreWithoutVault { .. } => {
                 ErrorKind::Store
             }
-            Self::Postgres(PostgresError::NotEmpty { .. }) => ErrorKind::Refused,
             Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
                 ErrorKind::Refused
             }
-            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
-            Self::VaultExists { .. }
+            Self::Postgres(PostgresError::NotEmpty { .. })
+            | Self::VaultExists { .. }
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
             | Self::MapDrift(_)
@@ -392,9 +419,7 @@ impl OpsError {
             | Self::NoSubject { .. }
             | Self::AlreadyErased { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
-            Self::SourceVariable { .. }
-            | Self::AmbiguousBackup { .. }
-            | Self::ClassNeeded { .. } => ErrorKind::Usage,
+            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
             Self::Bug(_) => ErrorKind::Internal,
         }
@@ -407,6 +432,8 @@ impl OpsError {
             self,
             Self::Container(_)
                 | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+                | Self::Key(KeyError::Wrapped { .. })
+                | Self::KeyLost { .. }
                 | Self::Damaged { .. }
         )
     }

@@ -20,13 +20,14 @@ use std::collections::BTreeSet;
 
 use rusqlite::Transaction;
 
-use super::OpsError;
-use super::vault::{Unlocked, Vault};
+use super::vault::{Unlocked, Vault, Writing};
+use super::{ErrorKind, OpsError};
+use crate::audit::{Action, Outcome};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
-use crate::catalog::{WriterLock, backups, erasures, shards, subjects, vault_keys};
+use crate::catalog::{backups, erasures, shards, subjects, vault_keys};
 use crate::durable;
 use crate::ids::{Epoch, ShardId, SubjectReference, VaultId};
-use crate::keys::rekey::{Rekeyed, WrappedKey, rekey};
+use crate::keys::rekey::{KeyWrapping, Rekeyed, rekey};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
@@ -42,7 +43,7 @@ const STEP_COMMITTED: &str = "committed";
 pub fn subjects(
     vault: &Vault,
     unlocked: &Unlocked,
-    _lock: &WriterLock,
+    _lock: &Writing<'_>,
     references: &[SubjectReference],
     record: impl FnOnce(&Transaction<'_>, &KeyRing, Epoch) -> Result<(), OpsError>,
 ) -> Result<Epoch, OpsError> {
@@ -94,12 +95,24 @@ pub fn recover(vault: &Vault, master: &MasterSecret) -> Result<(), OpsError> {
     if forgetting::current(vault.catalog().connection())?.is_none() {
         return Ok(());
     }
-    let Ok(_lock) = vault.lock_for_writing("recovery of a forgetting") else { return Ok(()) };
+    // A command that writes holds the lock already; any other must get it first.
+    let _lock = if vault.is_writing() {
+        None
+    } else {
+        match vault.lock_for_writing("recovery of a forgetting") {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == ErrorKind::Busy => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    };
     let (interrupted, epoch) = {
         let catalog = vault.catalog();
         let connection = catalog.connection();
         (forgetting::current(connection)?, crate::catalog::vault::read(connection)?.epoch)
     };
+    if interrupted.is_some() {
+        vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
+    }
     match interrupted {
         Some(interrupted) if epoch == interrupted.epoch_from => undo(vault, interrupted.epoch_to),
         Some(interrupted) => finish(vault, master, interrupted.epoch_from, interrupted.epoch_to),
@@ -157,18 +170,18 @@ fn prepare(
 fn keys_of_shard(
     transaction: &Transaction<'_>,
     shard: ShardId,
-) -> Result<Vec<WrappedKey>, OpsError> {
-    let subjects = subjects::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+) -> Result<Vec<KeyWrapping>, OpsError> {
+    let subjects = subjects::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Subject(row.reference),
         shard,
         wrapped: row.wrapped_key,
     });
-    let backups = backups::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+    let backups = backups::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Backup(row.backup_id),
         shard,
         wrapped: row.wrapped_key,
     });
-    let vault_keys = vault_keys::by_shard(transaction, shard)?.into_iter().map(|row| WrappedKey {
+    let vault_keys = vault_keys::by_shard(transaction, shard)?.into_iter().map(|row| KeyWrapping {
         name: KeyName::Vault(row.kind),
         shard,
         wrapped: row.wrapped_key,
@@ -179,7 +192,7 @@ fn keys_of_shard(
 fn store_rekeyed(transaction: &Transaction<'_>, rekeyed: &Rekeyed) -> Result<(), OpsError> {
     shards::update_wrapped_many(transaction, &rekeyed.shards)?;
     let (mut of_subjects, mut of_backups, mut of_vault) = (Vec::new(), Vec::new(), Vec::new());
-    for WrappedKey { name, wrapped, .. } in &rekeyed.survivors {
+    for KeyWrapping { name, wrapped, .. } in &rekeyed.survivors {
         match name {
             KeyName::Subject(reference) => of_subjects.push((*reference, wrapped.clone())),
             KeyName::Backup(id) => of_backups.push((id.clone(), wrapped.clone())),

@@ -126,8 +126,10 @@ async fn one(
         rows_damaged: 0,
         damaged: Vec::new(),
     };
-    let identity = unlocked.backup_identity(row)?;
-    let opened = BackupReader::open(vault, row, identity).await;
+    let opened = match unlocked.backup_identity(row) {
+        Ok(identity) => BackupReader::open(vault, row, identity).await,
+        Err(error) => Err(error),
+    };
     let reader = match opened {
         Ok(reader) => Arc::new(reader),
         Err(error) if error.is_damage() => {

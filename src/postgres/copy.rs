@@ -89,7 +89,8 @@ pub(super) fn owner_joins(table: &Table, owner: Option<&OwnerPath>, equality: &E
             .collect();
         let _ = write!(
             from,
-            " LEFT JOIN {} t{} ON {}",
+            " LEFT JOIN {}{} t{} ON {}",
+            if join.only { "ONLY " } else { "" },
             join.table.quoted(),
             index + 1,
             conditions.join(" AND ")
@@ -276,6 +277,7 @@ mod tests {
                 .map(|_| Join {
                     columns: vec!["parent".to_owned()],
                     table: QualifiedName::new("app", "Ä \"x\""),
+                    only: true,
                     referenced_columns: vec!["id".to_owned()],
                 })
                 .collect(),
@@ -292,8 +294,8 @@ mod tests {
                 &Equality::default()
             ),
             "COPY (SELECT t2.\"u\"::text, t0.\"id\" FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0 \
-             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t1 ON t0.\"parent\" OPERATOR(pg_catalog.=) t1.\"id\" \
-             LEFT JOIN \"app\".\"Ä \"\"x\"\"\" t2 ON t1.\"parent\" OPERATOR(pg_catalog.=) t2.\"id\") TO STDOUT"
+             LEFT JOIN ONLY \"app\".\"Ä \"\"x\"\"\" t1 ON t0.\"parent\" OPERATOR(pg_catalog.=) t1.\"id\" \
+             LEFT JOIN ONLY \"app\".\"Ä \"\"x\"\"\" t2 ON t1.\"parent\" OPERATOR(pg_catalog.=) t2.\"id\") TO STDOUT"
         );
     }
 

@@ -33,7 +33,7 @@ impl Lines {
     /// The next whole line with its newline, `None` when another chunk is needed. Copies nothing,
     /// unless the line came in several chunks.
     pub fn next_line(&mut self) -> Option<Bytes> {
-        let Some(end) = self.chunk.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', &self.chunk) else {
             self.begun.extend_from_slice(&self.chunk);
             self.chunk.clear();
             return None;
@@ -57,7 +57,7 @@ impl Lines {
 /// the rest: exactly the line, newline included if it has one, that `COPY FROM` wants.
 #[must_use]
 pub fn split_owner(line: &[u8]) -> (Option<Cow<'_, [u8]>>, &[u8]) {
-    let end = line.iter().position(|byte| matches!(byte, b'\t' | b'\n')).unwrap_or(line.len());
+    let end = memchr::memchr2(b'\t', b'\n', line).unwrap_or(line.len());
     let key = &line[..end];
     let rest = match line.get(end) {
         Some(b'\t') => &line[end + 1..],

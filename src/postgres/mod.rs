@@ -15,6 +15,7 @@
 
 pub mod copy;
 pub mod describe;
+mod endpoint;
 pub mod error;
 pub mod foreign_keys;
 pub mod large_objects;
@@ -26,6 +27,7 @@ pub mod temporary;
 pub mod tls;
 pub mod tools;
 pub mod url;
+mod url_text;
 
 pub use copy::{CopyIn, CopyOut};
 pub use describe::describe;

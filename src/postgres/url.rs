@@ -6,7 +6,6 @@
 //! of the text in which a badly written password could hide.
 //! Source: PostgreSQL's documentation, "Database Connection Control Functions".
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,8 +13,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use super::endpoint::Endpoint;
+use super::endpoint::endpoints;
 use super::error::PostgresError;
 use super::passfile;
+use super::url_text::parameters;
 
 /// The longest wait for a connection where the URL sets none, in seconds.
 const CONNECT_TIMEOUT_SECONDS: u64 = 30;
@@ -59,23 +61,6 @@ pub enum RootCertificates {
     System,
     /// A PEM file.
     File(PathBuf),
-}
-
-/// One place where the server may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// A host name, an address, or a socket's folder (begins with `/` or `@`).
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl Endpoint {
-    /// Whether this is a Unix socket: never encrypted, as in libpq.
-    #[must_use]
-    pub fn is_socket(&self) -> bool {
-        self.host.starts_with('/') || self.host.starts_with('@')
-    }
 }
 
 /// Everything needed to connect to one database.
@@ -330,87 +315,34 @@ impl fmt::Debug for ConnectionSettings {
 
 /// Every environment variable that libpq or its tools read.
 /// Source: PostgreSQL's documentation, "Environment Variables" (of libpq), 13 to 18.
+#[rustfmt::skip]
 pub const LIBPQ_VARIABLES: &[&str] = &[
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGREQUIREAUTH",
-    "PGCHANNELBINDING",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGSSLMODE",
-    "PGREQUIRESSL",
-    "PGSSLNEGOTIATION",
-    "PGSSLCOMPRESSION",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLCERTMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLSNI",
-    "PGREQUIREPEER",
-    "PGSSLMINPROTOCOLVERSION",
-    "PGSSLMAXPROTOCOLVERSION",
-    "PGGSSENCMODE",
-    "PGKRBSRVNAME",
-    "PGGSSLIB",
-    "PGGSSDELEGATION",
-    "PGCONNECT_TIMEOUT",
-    "PGCLIENTENCODING",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "PGMINPROTOCOLVERSION",
-    "PGMAXPROTOCOLVERSION",
-    "PGDATESTYLE",
-    "PGTZ",
-    "PGGEQO",
-    "PGSYSCONFDIR",
-    "PGLOCALEDIR",
+    "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE",
+    "PGREQUIREAUTH", "PGCHANNELBINDING", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGAPPNAME",
+    "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT",
+    "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGSSLSNI",
+    "PGREQUIREPEER", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGGSSENCMODE",
+    "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR",
 ];
 
+#[rustfmt::skip]
 const PARAMETERS: &[&str] = &[
-    "user",
-    "password",
-    "dbname",
-    "host",
-    "hostaddr",
-    "port",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "connect_timeout",
-    "application_name",
-    "options",
-    "target_session_attrs",
-    "passfile",
+    "user", "password", "dbname", "host", "hostaddr", "port", "sslmode", "sslrootcert",
+    "sslcert", "sslkey", "connect_timeout", "application_name", "options",
+    "target_session_attrs", "passfile",
 ];
 
 /// Parameters of libpq that change nothing here.
+#[rustfmt::skip]
 const IGNORED_PARAMETERS: &[&str] = &[
-    "client_encoding",
-    "fallback_application_name",
-    "gssencmode",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "sslcompression",
-    "sslsni",
-    "channel_binding",
-    "krbsrvname",
-    "gsslib",
+    "client_encoding", "fallback_application_name", "gssencmode", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "sslcompression", "sslsni", "channel_binding", "krbsrvname", "gsslib",
 ];
 
-fn invalid(reason: impl Into<String>) -> PostgresError {
+pub(super) fn invalid(reason: impl Into<String>) -> PostgresError {
     PostgresError::InvalidUrl { reason: reason.into() }
 }
 
@@ -433,179 +365,6 @@ fn ssl_mode(name: &str) -> Result<SslMode, PostgresError> {
         .ok_or_else(|| {
             invalid("`sslmode` is not disable, allow, prefer, require, verify-ca or verify-full")
         })
-}
-
-/// Pairs hosts with ports as libpq does: one port for all, or one for each.
-fn endpoints(
-    hosts: Option<&str>,
-    ports: Option<&str>,
-    addresses: &[std::net::IpAddr],
-) -> Result<Vec<Endpoint>, PostgresError> {
-    let hosts: Vec<String> = match hosts {
-        Some(list) => list.split(',').map(str::to_owned).collect(),
-        None if !addresses.is_empty() => addresses.iter().map(ToString::to_string).collect(),
-        None => vec![String::new()],
-    };
-    if !addresses.is_empty() && addresses.len() != hosts.len() {
-        return Err(invalid("`host` and `hostaddr` differ in number"));
-    }
-    if hosts.iter().any(|host| host.contains('@') && !host.starts_with('@')) {
-        return Err(invalid("the host contains `@`; write `%40` for an `@` in a password"));
-    }
-    let ports: Vec<u16> = match ports {
-        None => vec![5432],
-        Some(list) => list
-            .split(',')
-            .map(|port| if port.is_empty() { Ok(5432) } else { port.trim().parse() })
-            .collect::<Result<_, _>>()
-            .map_err(|_| invalid("the port is not a number between 0 and 65535"))?,
-    };
-    if ports.len() != 1 && ports.len() != hosts.len() {
-        return Err(invalid("there are not as many ports as hosts"));
-    }
-    let single_port = ports[0];
-    Ok(hosts
-        .into_iter()
-        .enumerate()
-        .map(|(index, host)| Endpoint {
-            host: if host.is_empty() { default_host() } else { host },
-            port: ports.get(index).copied().unwrap_or(single_port),
-        })
-        .collect())
-}
-
-/// libpq's default: the local socket where there is one. Debian's folder, then PostgreSQL's own.
-fn default_host() -> String {
-    ["/var/run/postgresql", "/tmp"]
-        .into_iter()
-        .find(|folder| std::path::Path::new(folder).join(".s.PGSQL.5432").exists())
-        .unwrap_or("localhost")
-        .to_owned()
-}
-
-fn parameters(text: &str) -> Result<BTreeMap<String, String>, PostgresError> {
-    for prefix in ["postgres://", "postgresql://"] {
-        if let Some(rest) = text.strip_prefix(prefix) {
-            return url_parameters(rest);
-        }
-    }
-    if text.contains("://") {
-        return Err(invalid("it does not begin with postgres:// or postgresql://"));
-    }
-    key_value_parameters(text)
-}
-
-fn url_parameters(rest: &str) -> Result<BTreeMap<String, String>, PostgresError> {
-    let mut given = BTreeMap::new();
-    let mut put = |name: &str, value: String| {
-        if !value.is_empty() {
-            given.insert(name.to_owned(), value);
-        }
-    };
-    let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, database) = before_query.split_once('/').unwrap_or((before_query, ""));
-    // A `/` in a password that was not written `%2F` ends the authority too early.
-    if database.contains('@') {
-        return Err(invalid("there is an `@` after the host; write `%2F` for a `/` in a password"));
-    }
-    put("dbname", decoded(database, "the database's name")?);
-
-    let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    put("user", decoded(user, "the user's name")?);
-    put("password", decoded(password, "the password")?);
-
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',') {
-        let (name, port) = if let Some(bracketed) = host.strip_prefix('[') {
-            let (name, after) =
-                bracketed.split_once(']').ok_or_else(|| invalid("a `]` is missing in the host"))?;
-            (name, after.strip_prefix(':').unwrap_or(after))
-        } else {
-            host.split_once(':').unwrap_or((host, ""))
-        };
-        names.push(decoded(name, "the host")?);
-        ports.push(decoded(port, "the port")?);
-    }
-    if names.iter().any(|name| !name.is_empty()) {
-        put("host", names.join(","));
-    }
-    if ports.iter().any(|port| !port.is_empty()) {
-        put("port", ports.join(","));
-    }
-
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) =
-            parameter.split_once('=').ok_or_else(|| invalid("a parameter after `?` has no `=`"))?;
-        let name = decoded(name, "a parameter's name")?;
-        let value = decoded(value, "a parameter's value")?;
-        // JDBC's way to ask for encryption, which libpq accepts too.
-        if name == "ssl" && value == "true" {
-            put("sslmode", "require".to_owned());
-        } else {
-            put(&name, value);
-        }
-    }
-    Ok(given)
-}
-
-fn decoded(text: &str, what: &str) -> Result<String, PostgresError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'%' {
-            let digits = after.get(..2).ok_or_else(|| invalid(format!("{what} ends in `%`")))?;
-            let byte = hex::decode(digits).map_err(|_| {
-                invalid(format!("{what} has a `%` without two digits; write `%25`"))
-            })?;
-            bytes.extend_from_slice(&byte);
-            rest = &after[2..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
-    if bytes.contains(&0) {
-        return Err(invalid(format!("{what} contains a zero byte")));
-    }
-    String::from_utf8(bytes).map_err(|_| invalid(format!("{what} is not UTF-8")))
-}
-
-/// `host=localhost user='a b' password=it\'s`.
-fn key_value_parameters(text: &str) -> Result<BTreeMap<String, String>, PostgresError> {
-    let mut given = BTreeMap::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let (name, after) =
-            rest.split_once('=').ok_or_else(|| invalid("a setting has no `=` after its name"))?;
-        let after = after.trim_start();
-        let quoted = after.starts_with('\'');
-        let mut value = String::new();
-        let mut characters = after.char_indices().skip(usize::from(quoted));
-        let mut closed = false;
-        let mut end = after.len();
-        while let Some((index, character)) = characters.next() {
-            match character {
-                '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
-                '\'' if quoted => {
-                    closed = true;
-                    end = index + 1;
-                    break;
-                }
-                space if !quoted && space.is_whitespace() => {
-                    end = index;
-                    break;
-                }
-                other => value.push(other),
-            }
-        }
-        if quoted && !closed {
-            return Err(invalid("a quoted value has no end"));
-        }
-        given.insert(name.trim().to_owned(), value);
-        rest = after[end..].trim_start();
-    }
-    Ok(given)
 }
 
 #[cfg(test)]

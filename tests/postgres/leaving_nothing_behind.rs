@@ -4,10 +4,15 @@ use super::*;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-/// Run by the test below in a process of its own, which is killed.
+/// Set by the test below for the process that it starts, and kills.
+const CHILD: &str = "STRONGROOM_TEST_CHILD";
+
+/// Does something only in that process.
 #[test]
-#[ignore = "a part of the test below"]
 fn a_process_with_a_server() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
     let cluster = TemporaryCluster::start(&TemporaryOptions::new("p")).unwrap();
     let told = format!("\nserver {} {}\n", cluster.port(), cluster.folder().display());
     std::io::Write::write_all(&mut std::io::stdout(), told.as_bytes()).unwrap();
@@ -17,7 +22,8 @@ fn a_process_with_a_server() {
 #[test]
 fn a_killed_process_leaves_no_server_and_no_folder() {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--nocapture", "--exact"])
+        .args(["--nocapture", "--exact"])
+        .env(CHILD, "1")
         .arg("leaving_nothing_behind::a_process_with_a_server")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -5,7 +5,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
+use strongroom::postgres::temporary::{
+    TemporaryCluster, TemporaryOptions, find_server, install_debian_postgresql,
+};
 use strongroom::postgres::{ConnectionSettings, Session};
 
 /// The password of the shared server's superuser.
@@ -18,7 +20,19 @@ pub const EVERYTHING: &str = include_str!("../fixtures/everything.sql");
 /// (see `temporary.rs`), so it may be a static variable.
 pub fn cluster() -> &'static TemporaryCluster {
     static CLUSTER: OnceLock<TemporaryCluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| TemporaryCluster::start(&TemporaryOptions::new(PASSWORD)).unwrap())
+    CLUSTER.get_or_init(|| {
+        install_where_missing();
+        TemporaryCluster::start(&TemporaryOptions::new(PASSWORD)).unwrap()
+    })
+}
+
+/// Debian's PostgreSQL, if this machine has none: the tests run on a fresh one.
+#[allow(clippy::print_stderr, reason = "an installation is never silent")]
+fn install_where_missing() {
+    if find_server().is_none() {
+        eprintln!("PostgreSQL's server is not on this machine; installing Debian's.");
+        install_debian_postgresql(|step| eprintln!("{step}")).unwrap();
+    }
 }
 
 /// A database of one test, empty at first. Dropped with whoever is still connected.

@@ -1,3 +1,5 @@
+//! Every single edit, removal, swap and cut of the log is found.
+
 use proptest::prelude::*;
 
 use super::*;

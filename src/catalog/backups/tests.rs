@@ -1,3 +1,5 @@
+//! Backups are recorded whole, and found by what people type.
+
 use super::*;
 use crate::catalog::Catalog;
 use crate::catalog::fixture::{SOURCE, catalog, moment};

@@ -1,3 +1,5 @@
+//! The file itself: how it is made, opened, refused, and rid of deleted keys.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -284,7 +284,7 @@ fn summary(plan: &RelationPlan, sealed: Sealed) -> RelationSummary {
         segments: sealed.segments,
         subjects: sealed.subjects,
         raw_bytes: sealed.raw_bytes,
-        sealed_bytes: sealed.sealed_bytes,
+        sealed_bytes: sealed.stored_bytes,
         rows_of_erased: sealed.rows_of_erased,
     }
 }

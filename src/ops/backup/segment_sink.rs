@@ -26,7 +26,7 @@ pub struct Sealed {
     /// Bytes before compression.
     pub raw_bytes: u64,
     /// Bytes sealed.
-    pub sealed_bytes: u64,
+    pub stored_bytes: u64,
     /// Rows left out because their subject had been erased.
     pub rows_of_erased: u64,
 }
@@ -143,7 +143,7 @@ impl<'a> SegmentSink<'a> {
         self.sealed.rows += pending.count;
         self.sealed.segments += 1;
         self.sealed.raw_bytes += pending.rows.len() as u64;
-        self.sealed.sealed_bytes += sealed.len() as u64;
+        self.sealed.stored_bytes += sealed.len() as u64;
         Ok(())
     }
 

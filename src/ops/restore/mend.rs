@@ -1,8 +1,8 @@
 //! References to people who are gone, mended before the constraints come back.
 //!
 //! For every validated foreign key whose referenced rows may be missing, the subject map's rule (or
-//! the operator's) is applied: set null, refer to a placeholder row, or drop the referring row. A dropped row may
-//! itself be referred to, so the rules are applied again until nothing changes.
+//! the operator's) is applied: set null, refer to a placeholder row, or drop the referring row. A
+//! dropped row may itself be referred to, so the rules are applied until nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

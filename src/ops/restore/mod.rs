@@ -33,6 +33,8 @@ use crate::progress::ProgressSink;
 use crate::schema::QualifiedName;
 
 /// What to restore, and how.
+// Each is a choice of its own, independent of the others.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
     /// The backup's selector.

@@ -30,7 +30,8 @@ pub async fn prepare(request: &RestoreRequest, manifest: &Manifest) -> Result<Se
     if target_major < source_major {
         return Err(OpsError::TargetOlder { source_major, target_major });
     }
-    if !data_only && !(request.no_owner && request.no_privileges) {
+    let needs_roles = !(request.no_owner && request.no_privileges);
+    if needs_roles && !data_only {
         let roles = missing_roles(&session, &manifest.schema.roles).await?;
         if !roles.is_empty() {
             return Err(OpsError::MissingRoles { roles });

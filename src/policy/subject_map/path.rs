@@ -6,7 +6,7 @@ use super::error::MapError;
 use super::index::SchemaIndex;
 use super::key_types::{same_text, same_type};
 use super::model::{Ownership, SubjectClass, SubjectMap};
-use crate::schema::{DatabaseSchema, Join, OwnerPath, QualifiedName, Table};
+use crate::schema::{DatabaseSchema, Join, OwnerPath, QualifiedName, Table, TableKind};
 
 /// The way from a table's rows to the data subjects that own them; `None` if they are nobody's.
 ///
@@ -72,6 +72,7 @@ pub(super) fn walk(
                 joins.push(Join {
                     columns: columns.clone(),
                     table: parent.table.clone(),
+                    only: next.kind == TableKind::Ordinary,
                     referenced_columns: parent.columns.clone(),
                 });
                 (table, ownership) = (next, next_ownership);
@@ -197,6 +198,7 @@ mod tests {
             [Join {
                 columns: vec!["batch_id".to_owned()],
                 table: name("batches"),
+                only: true,
                 referenced_columns: vec!["id".to_owned()],
             }]
         );

@@ -1,0 +1,204 @@
+//! What the crate answers to a vector.
+
+use strongroom::container::age_file::BackupIdentity;
+use strongroom::container::index::{BlockPlace, IndexSeal, parse_listing};
+use strongroom::container::manifest::Manifest;
+use strongroom::container::segment::{Codec, Relation, context, decompress};
+use strongroom::container::{ContainerError, index_block, pack};
+use strongroom::crypto::SecretText;
+use strongroom::crypto::segment::SegmentSealer;
+use strongroom::ids::{Epoch, ShardId};
+use strongroom::keys::custodian::Custodian as _;
+use strongroom::keys::file_custodian::FileCustodian;
+use strongroom::keys::master::{self, Credentials};
+use strongroom::keys::ring::{KeyName, KeyRing};
+use strongroom::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey};
+use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
+use strongroom::policy::subject_map::key_from_parts;
+
+use crate::vector::Vector;
+
+/// The outcome in the words of the vectors' headers.
+pub fn outcome(vector: &Vector) -> String {
+    let outcome = match vector.text("kind") {
+        "segment" => segment(vector),
+        "pack-header" => pack_header(vector),
+        "index-header" => index_header(vector),
+        "index-directory" => index_directory(vector),
+        "index-listing" => parse_listing(&vector.bytes, "o").map(drop).map_err(|e| stored(&e)),
+        "index-block" => index_block(vector),
+        "index-entries" => {
+            index_block::parse(&vector.bytes, "o").map(drop).map_err(|error| stored(&error))
+        }
+        "manifest" => manifest(vector),
+        "age-file" => age_file(vector),
+        "wrapped-key" => wrapped_key(vector),
+        "epoch-secret" => epoch_secret(vector),
+        "master-secret" => master_secret(vector),
+        "note" => note(vector),
+        "subject-reference" => subject_reference(vector),
+        "tombstone" => tombstone(vector),
+        other => panic!("a vector of unknown kind `{other}`"),
+    };
+    outcome.err().unwrap_or("opens").to_owned()
+}
+
+type Outcome = Result<(), &'static str>;
+
+fn stored(error: &ContainerError) -> &'static str {
+    match error {
+        ContainerError::NotAuthentic { .. } => "not-authentic",
+        ContainerError::Malformed { .. } => "malformed",
+        ContainerError::OtherVault { .. } => "other-vault",
+        ContainerError::OtherBackup { .. } => "other-backup",
+        ContainerError::NewerFormat { .. } => "newer-format",
+    }
+}
+
+fn secret(error: &KeyError) -> &'static str {
+    match error {
+        KeyError::WrongPassphrase { .. } => "wrong-passphrase",
+        KeyError::WrongIdentity { .. } => "wrong-identity",
+        KeyError::OtherVault { .. } => "other-vault",
+        KeyError::Wrapped { .. } => "not-authentic",
+        KeyError::Damaged { .. } => "malformed",
+        other => panic!("{other}"),
+    }
+}
+
+/// What opened must be what the vector says.
+fn same(vector: &Vector, name: &str, found: &[u8]) {
+    if let Some(expected) = vector.optional(name) {
+        assert_eq!(hex::encode(found), expected);
+    }
+}
+
+fn segment(vector: &Vector) -> Outcome {
+    let codec = Codec::from_number(vector.value("codec")).ok_or("malformed")?;
+    let relation: Relation = serde_json::from_str(vector.text("relation")).unwrap();
+    let context = context(
+        vector.value("vault"),
+        vector.value("source"),
+        &relation,
+        vector.value("reference"),
+        codec,
+    );
+    let key = vector.key("subject-key");
+    let payload = SegmentSealer::new(&key)
+        .open(&context, &vector.key("content-mac"), &vector.bytes)
+        .map_err(|_| "not-authentic")?;
+    let rows = decompress(codec, payload, vector.value("raw-bytes"), "o");
+    let rows = rows.map_err(|error| stored(&error))?;
+    same(vector, "plain", &rows);
+    Ok(())
+}
+
+fn pack_header(vector: &Vector) -> Outcome {
+    pack::check_header(&vector.bytes, vector.value("vault"), vector.value("pack"), "o")
+        .map_err(|error| stored(&error))
+}
+
+fn index_seal(vector: &Vector) -> IndexSeal {
+    let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
+    IndexSeal::new(identity.index_key(), vector.value("vault"), vector.value("backup"))
+}
+
+fn index_header(vector: &Vector) -> Outcome {
+    index_seal(vector).check_header(&vector.bytes, "o").map_err(|error| stored(&error))
+}
+
+fn index_directory(vector: &Vector) -> Outcome {
+    let opened = index_seal(vector).open_directory(&vector.bytes, "o");
+    opened.map(drop).map_err(|error| stored(&error))
+}
+
+fn index_block(vector: &Vector) -> Outcome {
+    let place = BlockPlace {
+        relation: vector.value("relation"),
+        first: vector.value("first"),
+        last: vector.value("last"),
+        entries: vector.value("entries"),
+        offset: 0,
+        length: vector.bytes.len() as u64,
+    };
+    let opened = index_seal(vector).open_block(vector.value("number"), &place, &vector.bytes, "o");
+    opened.map(drop).map_err(|error| stored(&error))
+}
+
+fn manifest(vector: &Vector) -> Outcome {
+    let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
+    let (vault, backup) = (vector.value("vault"), vector.value("backup"));
+    let opened = Manifest::open(&vector.bytes, &identity, vault, &backup, "o");
+    opened.map(drop).map_err(|error| stored(&error))
+}
+
+fn age_file(vector: &Vector) -> Outcome {
+    let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
+    let contents = identity.open("o", &vector.bytes).map_err(|error| stored(&error))?;
+    same(vector, "plain", &contents);
+    Ok(())
+}
+
+fn wrapped_key(vector: &Vector) -> Outcome {
+    let master = MasterSecret::from_slice(&vector.key("master")).unwrap();
+    let epoch_secret = EpochSecret::from_slice(&vector.key("epoch-secret")).unwrap();
+    let (vault, epoch) = (vector.value("vault"), Epoch(vector.value("epoch")));
+    let shard = ShardId(vector.value("shard"));
+    let shard_key = vector.hex("shard-key");
+    let ring = KeyRing::open(vault, epoch, &master, &epoch_secret, [(shard, &shard_key[..])]);
+    let ring = ring.map_err(|error| secret(&error))?;
+    let (kind, name) = vector.text("key").split_once(' ').unwrap();
+    let name = match kind {
+        "subject" => KeyName::Subject(name.parse().unwrap()),
+        "backup" => KeyName::Backup(name.parse().unwrap()),
+        _ => KeyName::Vault(name.to_owned()),
+    };
+    let key = ring.unwrap(&name, shard, &vector.bytes).map_err(|error| secret(&error))?;
+    same(vector, "secret", &key);
+    Ok(())
+}
+
+fn epoch_secret(vector: &Vector) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let epoch = Epoch(vector.value("file-epoch"));
+    std::fs::write(folder.path().join(format!("epoch-{epoch}.secret")), &vector.bytes).unwrap();
+    let found = FileCustodian::new(folder.path()).get(vector.value("vault"), epoch);
+    let found = found.map_err(|error| secret(&error))?;
+    same(vector, "secret", found.expose());
+    Ok(())
+}
+
+fn master_secret(vector: &Vector) -> Outcome {
+    let text = |name| vector.optional(name).map(|text| SecretText::new(text.to_owned()));
+    let credentials = Credentials {
+        passphrase: text("passphrase"),
+        identities: text("identity").map(|identity| (identity, "id".to_owned())),
+    };
+    let found = master::open(&vector.bytes, vector.value("vault"), &credentials, "o");
+    let found = found.map_err(|error| secret(&error))?;
+    same(vector, "secret", found.expose());
+    Ok(())
+}
+
+fn note(vector: &Vector) -> Outcome {
+    let key = CommonsKey::from_slice(&vector.key("commons-key")).unwrap();
+    let (vault, id) = (vector.value("vault"), vector.hex("id"));
+    let opened = key.open_note(vault, vector.text("label"), &id, &vector.bytes);
+    let opened = opened.map_err(|_| "not-authentic")?;
+    same(vector, "text", opened.expose().as_bytes());
+    Ok(())
+}
+
+fn subject_reference(vector: &Vector) -> Outcome {
+    let maker = ReferenceMaker::new(&IndexKey::from_slice(&vector.key("index-key")).unwrap());
+    let parts: Vec<String> = serde_json::from_str(vector.text("key-parts")).unwrap();
+    let key = key_from_parts(&parts);
+    let reference = maker.reference(vector.value("source"), vector.text("class"), key.as_bytes());
+    if reference.0[..] == vector.bytes { Ok(()) } else { Err("differs") }
+}
+
+fn tombstone(vector: &Vector) -> Outcome {
+    let key = TombstoneKey::from_slice(&vector.key("tombstone-key")).unwrap();
+    let tombstone = key.tombstone(vector.value("reference"));
+    if tombstone[..] == vector.bytes { Ok(()) } else { Err("differs") }
+}

@@ -1,0 +1,656 @@
+#!/usr/bin/env python3
+"""Reads a strongroom backup without strongroom, written from docs/format.md alone.
+
+It is the insurance against losing the program, and the proof that the document is enough. It needs
+Python 3.9 or later with the package `cryptography`, the tool `age` (or `rage`), and the package
+`zstandard` or the tool `zstd`.
+
+    age -d master.age > master.txt          # asks for the passphrase; or: age -d -i identity.txt
+    read_backup.py --store STORE --catalog catalog.sqlite --master master.txt \\
+        --epoch-secret custodian/epoch-1.secret --backup latest --to FOLDER
+    shred -u master.txt
+
+Each table becomes a file FOLDER/SCHEMA.TABLE.copy of COPY text lines, in an order of no meaning;
+large objects become FOLDER/large-objects/OID, the schema archive FOLDER/schema.dump (for
+pg_restore) and the manifest FOLDER/manifest.json. Subjects that were forgotten are listed by their
+references in FOLDER/forgotten.txt. Ends with 0 if all else was read, 1 if anything is damaged, 2 if
+it could not begin.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+RAW_BYTES_MAX = 2**30 + 2**21
+COMMONS = bytes(16)
+
+
+class Refused(Exception):
+    """Stored bytes that a reader must refuse; `outcome` is the word of the test vectors."""
+
+    def __init__(self, outcome, message):
+        super().__init__(message)
+        self.outcome = outcome
+
+
+def malformed(message):
+    return Refused("malformed", message)
+
+
+# Section 2: primitives
+
+
+def context(label, *fields):
+    """A label and fields, each with its length before it; a number is eight bytes."""
+    parts = [label.encode()]
+    for field in fields:
+        if isinstance(field, int):
+            field = struct.pack(">Q", field)
+        elif isinstance(field, str):
+            field = field.encode()
+        parts.append(field)
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def hkdf(salt, ikm, info):
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=info).derive(ikm)
+
+
+def mac(key, message):
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def aes_open(key, nonce, sealed, bound_to, what):
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, bound_to)
+    except (InvalidTag, ValueError):
+        raise Refused("not-authentic", f"{what} does not authenticate") from None
+
+
+def unwrap(key, bound_to, wrapped, what):
+    return aes_open(key, wrapped[:12], wrapped[12:], bound_to, what)
+
+
+def open_sealed(key, number, bound_to, sealed, what):
+    return aes_open(key, bytes(4) + struct.pack(">Q", number), sealed, bound_to, what)
+
+
+class Bytes:
+    """Reads fields one after the other and never past the end."""
+
+    def __init__(self, data, what):
+        self.data, self.at, self.what = data, 0, what
+
+    def take(self, length):
+        if self.at + length > len(self.data):
+            raise malformed(f"{self.what} ends too early")
+        piece = self.data[self.at : self.at + length]
+        self.at += length
+        return piece
+
+    def varint(self, bits=64):
+        number = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            if shift > 0 and byte == 0:
+                raise malformed(f"{self.what} has a number that is not in its shortest form")
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if number >> bits:
+                raise malformed(f"{self.what} has a number over {bits} bits")
+            if byte < 0x80:
+                return number
+
+    def end(self):
+        if self.at != len(self.data):
+            raise malformed(f"{self.what} has bytes left over")
+
+
+# Section 4: secret files
+
+
+def secret_file(data, kind, vault, epoch=None):
+    """The secret of a secret file, checked against the vault and the epoch."""
+    try:
+        lines = data.decode().removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise malformed("a secret file is not text") from None
+    expected = [rf"strongroom {kind} v1", r"vault ([0-9a-f]{32})"]
+    expected += [] if epoch is None else [r"epoch ([0-9]+)"]
+    expected += [r"secret ([0-9a-f]{64})"]
+    found = [re.fullmatch(pattern, line) for pattern, line in zip(expected, lines)]
+    if len(lines) != len(expected) or not all(found):
+        raise malformed(f"this is no secret file of the kind `{kind}`")
+    if bytes.fromhex(found[1][1]) != vault:
+        raise Refused("other-vault", f"the {kind} belongs to another vault")
+    if epoch is not None and int(found[2][1]) != epoch:
+        raise malformed(f"the {kind} is of epoch {found[2][1]}, the catalog at epoch {epoch}")
+    return bytes.fromhex(found[-1][1])
+
+
+# Section 5: the key tree
+
+
+def root_key(vault, epoch, epoch_secret, master):
+    salt = vault + struct.pack(">Q", epoch)
+    return hkdf(salt, epoch_secret + master, b"strongroom root v1")
+
+
+def shard_key(root, vault, epoch, shard, wrapped):
+    bound_to = context("strongroom wrap shard v1", vault, epoch, shard)
+    return unwrap(root, bound_to, wrapped, f"the key of shard {shard}")
+
+
+def wrapped_key(shard_key_, vault, shard, label, name, wrapped, what):
+    return unwrap(shard_key_, context(label, vault, shard, name), wrapped, what)
+
+
+class Keys:
+    """The catalog's keys, opened as they are needed."""
+
+    def __init__(self, catalog, master_text, epoch_text):
+        self.catalog = catalog
+        self.vault, self.epoch = catalog.execute("SELECT vault_id, epoch FROM vault").fetchone()
+        master = secret_file(master_text, "master secret", self.vault)
+        secret = secret_file(epoch_text, "epoch secret", self.vault, self.epoch)
+        root = root_key(self.vault, self.epoch, secret, master)
+        self.shards = {
+            shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
+            for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
+        }
+        self.commons = self.vault_key("commons")
+
+    def _open(self, row, label, name, what):
+        shard, wrapped = row
+        return wrapped_key(self.shards[shard], self.vault, shard, label, name, wrapped, what)
+
+    def vault_key(self, kind):
+        row = self.catalog.execute(
+            "SELECT shard_id, wrapped_key FROM vault_key WHERE kind = ?", (kind,)
+        ).fetchone()
+        return self._open(row, "strongroom wrap vault key v1", kind, f"the vault key `{kind}`")
+
+    def identity(self, backup):
+        row = self.catalog.execute(
+            "SELECT shard_id, wrapped_key FROM backup WHERE backup_id = ?", (backup,)
+        ).fetchone()
+        return self._open(row, "strongroom wrap backup v1", backup, f"the key of {backup}").decode()
+
+    def subject(self, reference):
+        """A subject's key, None if she was forgotten."""
+        if reference == COMMONS:
+            return self.commons
+        row = self.catalog.execute(
+            "SELECT shard_id, wrapped_key FROM subject WHERE reference = ?", (reference,)
+        ).fetchone()
+        if row is None:
+            return None
+        what = f"the key of subject {reference.hex()}"
+        return self._open(row, "strongroom wrap subject v1", reference, what)
+
+
+# Sections 12 and 13: age files
+
+
+def age_open(identity, sealed, what):
+    tool = shutil.which("age") or shutil.which("rage")
+    if tool is None:
+        sys.exit("the tool `age` is missing (on Debian: apt-get install age)")
+    # The identity goes through a pipe, the ciphertext through another: neither touches a disk.
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as pipe:
+        pipe.write(identity + "\n")
+    try:
+        opened = subprocess.run(
+            [tool, "--decrypt", "-i", f"/dev/fd/{read_end}"],
+            input=sealed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[read_end],
+            check=False,
+        )
+    finally:
+        os.close(read_end)
+    if opened.returncode != 0:
+        raise Refused("not-authentic", f"{what} does not open")
+    return opened.stdout
+
+
+FIELDS = {
+    "version": int, "written_by": str, "vault": str, "backup": str, "source": str,
+    "source_name": str, "class": str, "contents": str, "note": (str, type(None)),
+    "started_at": str, "snapshot_at": str, "schema": dict, "map": dict, "relations": list,
+    "packs": list, "index": (dict, type(None)), "schema_archive": (dict, type(None)),
+}  # fmt: skip
+PACK = {"id": str, "bytes": int, "sha256": str}
+RELATION = {
+    "relation": (dict, str), "format": str, "rows": int, "segments": int, "subjects": int,
+    "raw_bytes": int, "sealed_bytes": int, "rows_of_erased": int,
+}  # fmt: skip
+INDEX = {"bytes": int, "sha256": str, "directory_offset": int}
+ARCHIVE = {"bytes": int, "sha256": str, "pg_dump_version": str}
+MAP = {"digest": str, "toml": str}
+
+
+def check_fields(found, expected, what):
+    if not isinstance(found, dict) or set(found) - set(expected):
+        raise malformed(f"{what} has fields that version 1 does not have")
+    for name, kind in expected.items():
+        optional = isinstance(kind, tuple) and type(None) in kind
+        if name not in found and not optional:
+            raise malformed(f"{what} lacks `{name}`")
+        value = found.get(name)
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+            raise malformed(f"{what}: `{name}` cannot be read")
+        if name == "sha256" and not re.fullmatch("[0-9a-f]{64}", value):
+            raise malformed(f"{what}: `{name}` is no digest")
+
+
+def check_manifest(data, vault, backup):
+    """The manifest as a dictionary, if it is the one asked for."""
+    what = "the manifest"
+    try:
+        manifest = json.loads(data)
+        version = manifest["version"]
+    except (ValueError, KeyError, TypeError):
+        raise malformed("this is no manifest") from None
+    if version > 1:
+        raise Refused("newer-format", f"{what} has version {version}")
+    check_fields(manifest, FIELDS, what)
+    check_fields(manifest["map"], MAP, f"{what}'s map")
+    for pack in manifest["packs"]:
+        check_fields(pack, PACK, f"{what}'s packs")
+    for relation in manifest["relations"]:
+        check_fields(relation, RELATION, f"{what}'s relations")
+        if relation["format"] not in ("copy-text", "large-object-pieces"):
+            raise malformed(f"{what}: a row format that is not known")
+    if manifest.get("index"):
+        check_fields(manifest["index"], INDEX, f"{what}'s index")
+    if manifest.get("schema_archive"):
+        check_fields(manifest["schema_archive"], ARCHIVE, f"{what}'s schema archive")
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}", manifest["backup"]):
+        raise malformed(f"{what} has no backup id")
+    if bytes.fromhex(manifest["vault"]) != vault:
+        raise Refused("other-vault", f"{what} belongs to another vault")
+    if manifest["backup"] != backup:
+        raise Refused("other-backup", f"{what} belongs to another backup")
+    return manifest
+
+
+def name_parts(name):
+    """Schema and table of `schema.table`, quotes taken off."""
+    parts = re.fullmatch(r'("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)', name)
+    if parts is None:
+        raise malformed(f"`{name}` is no table's name")
+    return [
+        part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts.groups()
+    ]
+
+
+# Section 8 and 11: packs and the index
+
+
+def check_header(header, magic, vault, own, length, what):
+    if len(header) < length:
+        raise malformed(f"{what} ends within its header")
+    if header[:6] != magic:
+        raise malformed(f"{what} begins with another magic")
+    version = struct.unpack(">H", header[6:8])[0]
+    if version != 1:
+        raise Refused("newer-format", f"{what} has version {version}")
+    if header[8:24] != vault:
+        raise Refused("other-vault", f"{what} belongs to another vault")
+    if header[24:length] != own:
+        outcome = "other-backup" if magic == b"SRINDX" else "malformed"
+        raise Refused(outcome, f"{what} is another one under this name")
+
+
+def check_pack_header(header, vault, pack):
+    check_header(header, b"SRPACK", vault, pack, 40, f"the pack {pack.hex()}")
+
+
+def check_index_header(header, vault, backup):
+    check_header(header, b"SRINDX", vault, backup.encode(), 47, f"the index of {backup}")
+
+
+def index_key(identity):
+    return hkdf(b"", identity.encode(), b"strongroom index key v1")
+
+
+def open_directory(key, vault, backup, sealed):
+    bound_to = context("strongroom index directory v1", vault, backup)
+    what = f"the index's directory of {backup}"
+    return parse_listing(open_sealed(key, 2**64 - 1, bound_to, sealed, what))
+
+
+def parse_listing(plain):
+    listing = Bytes(plain, "the index's directory")
+    places = []
+    for _ in range(listing.varint()):
+        place = {"relation": listing.varint(32), "first": listing.take(16)}
+        place["last"] = listing.take(16)
+        for field in ("entries", "offset", "length"):
+            place[field] = listing.varint()
+        places.append(place)
+    listing.end()
+    return places
+
+
+def open_block(key, vault, backup, number, place, sealed):
+    bound_to = context("strongroom index block v1", vault, backup, number)
+    plain = open_sealed(key, number, bound_to, sealed, f"block {number} of the index of {backup}")
+    relation, entries = parse_block(plain)
+    is_placed = relation == place["relation"] and len(entries) == place["entries"] and entries
+    if not is_placed or (entries[0]["reference"], entries[-1]["reference"]) != (
+        place["first"],
+        place["last"],
+    ):
+        raise malformed(f"block {number} of the index is not what the directory says")
+    return entries
+
+
+def parse_block(plain):
+    block = Bytes(plain, "a block of the index")
+    relation, count = block.varint(32), block.varint()
+    entries = []
+    for _ in range(count):
+        entry = {"reference": block.take(16), "content_mac": block.take(32)}
+        entry["codec"] = block.take(1)[0]
+        if entry["codec"] not in (0, 1):
+            raise malformed("an entry of the index has a codec that is not known")
+        entry["pack"] = block.varint(32)
+        for field in ("offset", "length", "rows", "raw_bytes"):
+            entry[field] = block.varint()
+        if entries and entries[-1]["reference"] > entry["reference"]:
+            raise malformed("entries of the index are out of order")
+        entries.append(entry)
+    block.end()
+    return relation, entries
+
+
+# Section 9: segments
+
+
+def segment_context(vault, source, relation, reference, codec):
+    if relation == "large-objects":
+        fields = ("large objects", "", "")
+    else:
+        fields = ("table", *name_parts(relation["table"]))
+    return context("strongroom segment v1", vault, source, *fields, reference, bytes([codec]))
+
+
+def open_segment(key, bound_to, codec, content_mac, raw_bytes, sealed, what):
+    """The rows of a segment."""
+    if codec not in (0, 1):
+        raise malformed(f"{what} has a codec that is not known")
+    mac_key = hkdf(b"", key, b"strongroom segment mac v1")
+    segment_key = hkdf(content_mac, key, b"strongroom segment key v1" + bound_to)
+    payload = open_sealed(segment_key, 0, bound_to, sealed, what)
+    if not hmac.compare_digest(mac(mac_key, bound_to + payload), content_mac):
+        raise Refused("not-authentic", f"{what} is not the one that the index names")
+    if raw_bytes > RAW_BYTES_MAX:
+        raise malformed(f"{what} claims to be longer than a segment can be")
+    rows = payload if codec == 0 else decompress(payload, raw_bytes, what)
+    if len(rows) != raw_bytes:
+        raise malformed(f"{what} has another length than the index says")
+    return rows
+
+
+def decompress(payload, raw_bytes, what):
+    failed = malformed(f"{what} does not decompress")
+    try:
+        import zstandard
+    except ImportError:
+        zstandard = None
+    if zstandard:
+        try:
+            if zstandard.frame_content_size(payload) != raw_bytes:
+                raise failed
+            return zstandard.ZstdDecompressor().decompress(payload, max_output_size=raw_bytes)
+        except zstandard.ZstdError:
+            raise failed from None
+    if not shutil.which("zstd"):
+        sys.exit("neither the Python package `zstandard` nor the tool `zstd` is here")
+    run = subprocess.run(
+        ["zstd", "--decompress", "--quiet", "--stdout"],
+        input=payload,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise failed
+    return run.stdout
+
+
+# Section 15: reading a backup
+
+
+class Backup:
+    """A backup in a store, its manifest and index authenticated."""
+
+    def __init__(self, store, keys, row):
+        self.store, self.keys = store, keys
+        self.id, manifest_name, manifest_sha256 = row
+        self.identity = keys.identity(self.id)
+        sealed = (store / manifest_name).read_bytes()
+        if hashlib.sha256(sealed).digest() != manifest_sha256:
+            raise Refused("not-authentic", "the manifest is not the one that the catalog recorded")
+        opened = age_open(self.identity, sealed, "the manifest")
+        self.manifest = check_manifest(opened, keys.vault, self.id)
+        self.source = bytes.fromhex(self.manifest["source"])
+        self.files = {}
+
+    def objects(self):
+        """Every object but the manifest: its path, and its length and digest in the manifest."""
+        folder = self.store / "backups" / self.id
+        if self.manifest.get("schema_archive"):
+            yield folder / "schema.age", self.manifest["schema_archive"]
+        if self.manifest.get("index"):
+            yield folder / "index", self.manifest["index"]
+        for pack in self.manifest["packs"]:
+            yield self.pack_path(pack), pack
+
+    def pack_path(self, pack):
+        return self.store / "packs" / pack["id"][:2] / f"{pack['id']}.pack"
+
+    def damaged_objects(self):
+        for path, expected in self.objects():
+            try:
+                digest, length = hashlib.sha256(), 0
+                with path.open("rb") as file:
+                    while piece := file.read(1 << 20):
+                        digest.update(piece)
+                        length += len(piece)
+            except OSError as error:
+                yield f"{path}: {error.strerror}"
+                continue
+            if (length, digest.hexdigest()) != (expected["bytes"], expected["sha256"]):
+                yield f"{path}: it is not what was written"
+
+    def schema_archive(self):
+        if not self.manifest.get("schema_archive"):
+            return None
+        sealed = (self.store / "backups" / self.id / "schema.age").read_bytes()
+        return age_open(self.identity, sealed, "the schema archive")
+
+    def entries(self):
+        """Every index entry with the number of its relation."""
+        if not self.manifest.get("index"):
+            return
+        key, vault = index_key(self.identity), self.keys.vault
+        with (self.store / "backups" / self.id / "index").open("rb") as index:
+            check_index_header(index.read(47), vault, self.id)
+            index.seek(self.manifest["index"]["directory_offset"])
+            places = open_directory(key, vault, self.id, index.read())
+            for number, place in enumerate(places):
+                index.seek(place["offset"])
+                sealed = index.read(place["length"])
+                for entry in open_block(key, vault, self.id, number, place, sealed):
+                    yield place["relation"], entry
+
+    def segment(self, relation, entry):
+        """The rows of an entry, None if its subject was forgotten."""
+        key = self.keys.subject(entry["reference"])
+        if key is None:
+            return None
+        if entry["pack"] >= len(self.manifest["packs"]):
+            raise malformed("the index names a pack that the manifest does not list")
+        pack = self.manifest["packs"][entry["pack"]]
+        what = f"a segment at {entry['offset']} in pack {pack['id']}"
+        file = self.files.get(pack["id"])
+        if file is None:
+            file = self.files[pack["id"]] = self.pack_path(pack).open("rb")
+            check_pack_header(file.read(40), self.keys.vault, bytes.fromhex(pack["id"]))
+        file.seek(entry["offset"])
+        sealed = file.read(entry["length"]) if entry["length"] <= RAW_BYTES_MAX else b""
+        bound_to = segment_context(
+            self.keys.vault, self.source, relation, entry["reference"], entry["codec"]
+        )
+        rows = open_segment(
+            key, bound_to, entry["codec"], entry["content_mac"], entry["raw_bytes"], sealed, what
+        )
+        if rows.count(b"\n") != entry["rows"] or not rows.endswith(b"\n"):
+            raise malformed(f"{what} holds another number of rows")
+        return rows
+
+
+class Folder:
+    """Where rows go."""
+
+    def __init__(self, folder):
+        self.folder, self.files = folder, {}
+        folder.mkdir(parents=True, mode=0o700)
+
+    def write(self, name, contents):
+        (self.folder / name).write_bytes(contents)
+
+    def table(self, name):
+        if name not in self.files:
+            self.files[name] = (self.folder / f"{safe(name)}.copy").open("xb")
+        return self.files[name]
+
+    def large_object_lines(self, lines):
+        folder = self.folder / "large-objects"
+        folder.mkdir(exist_ok=True)
+        for line in lines.splitlines():
+            oid, what, value = line.decode().split("\t")
+            path = folder / str(int(oid))
+            if what == "m":
+                path.touch()
+                path.with_suffix(".json").write_text(value + "\n")
+            else:
+                with path.open("r+b" if path.exists() else "w+b") as file:
+                    file.seek(int(what))
+                    file.write(bytes.fromhex(value))
+
+
+def safe(name):
+    """A table's name as a file's name."""
+    return re.sub(r"[/\x00-\x1f%]", lambda found: f"%{ord(found[0]):02x}", name)
+
+
+def read(backup, folder):
+    """Writes everything that opens; returns what is wrong, a sentence each."""
+    problems = list(backup.damaged_objects())
+    folder.write("manifest.json", json.dumps(backup.manifest, indent=2).encode())
+    try:
+        archive = backup.schema_archive()
+        if archive is not None:
+            folder.write("schema.dump", archive)
+    except (Refused, OSError) as error:
+        problems.append(str(error))
+
+    relations = backup.manifest["relations"]
+    counts = [{"rows": 0, "forgotten": 0, "damaged": 0} for _ in relations]
+    forgotten = set()
+    for relation in relations:
+        if relation["relation"] != "large-objects":
+            folder.table(relation["relation"]["table"])
+    try:
+        for number, entry in backup.entries():
+            relation, count = relations[number]["relation"], counts[number]
+            try:
+                rows = backup.segment(relation, entry)
+            except (Refused, OSError) as error:
+                count["damaged"] += entry["rows"]
+                problems.append(str(error))
+                continue
+            if rows is None:
+                count["forgotten"] += entry["rows"]
+                forgotten.add(entry["reference"].hex())
+                continue
+            count["rows"] += entry["rows"]
+            if relation == "large-objects":
+                folder.large_object_lines(rows)
+            else:
+                folder.table(relation["table"]).write(rows)
+    except (Refused, OSError) as error:
+        problems.append(str(error))
+
+    for relation, count in zip(relations, counts):
+        name = relation["relation"]
+        name = name if isinstance(name, str) else name["table"]
+        print(f"{name}: {count['rows']} rows, {count['forgotten']} of forgotten subjects")
+        if sum(count.values()) != relation["rows"]:
+            problems.append(f"{name}: {sum(count.values())} rows found of {relation['rows']}")
+    folder.write("forgotten.txt", "".join(f"{one}\n" for one in sorted(forgotten)).encode())
+    print(f"{len(forgotten)} subjects cannot be opened: they were forgotten")
+    return problems
+
+
+def choose(catalog, selector):
+    rows = catalog.execute(
+        "SELECT backup_id, manifest_name, manifest_sha256 FROM backup ORDER BY backup_id"
+    ).fetchall()
+    if selector != "latest":
+        rows = [row for row in rows if row[0].startswith(selector)]
+        if len(rows) > 1:
+            sys.exit(f"`{selector}` fits {len(rows)} backups")
+    if not rows:
+        sys.exit(f"no backup fits `{selector}`")
+    return rows[-1]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", type=Path, required=True, help="the store's folder")
+    parser.add_argument("--catalog", type=Path, required=True, help="the catalog's file")
+    parser.add_argument("--master", type=Path, required=True, help="what `age -d` made of master.age")
+    parser.add_argument("--epoch-secret", type=Path, required=True, help="epoch-N.secret")
+    parser.add_argument("--backup", default="latest", help="an id, its beginning, or `latest`")
+    parser.add_argument("--to", type=Path, required=True, help="a folder that does not exist yet")
+    arguments = parser.parse_args()
+
+    try:
+        catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)
+        keys = Keys(catalog, arguments.master.read_bytes(), arguments.epoch_secret.read_bytes())
+        backup = Backup(arguments.store, keys, choose(catalog, arguments.backup))
+        folder = Folder(arguments.to)
+    except (Refused, OSError, sqlite3.Error) as error:
+        print(f"cannot begin: {error}", file=sys.stderr)
+        return 2
+    problems = read(backup, folder)
+    for problem in problems:
+        print(f"damaged: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -45,8 +45,8 @@ Ends with exit code 3 if the log is not what was written.")]
 Example:
   strongroom audit list --since 2026-11-01 --action restore
 
-Each entry has two lines: when it was, what was done, how it went and who did it; then what it was
-done to. A person appears as her subject reference only, as `erase --dry-run` prints it. `begun` is
+Each entry has two lines: when it was, what was done, how it went and who did it; then what it was \
+done to. A person appears as her subject reference only, as `erase --dry-run` prints it. `begun` is \
 written before any key is released; `begun` that nothing follows means that the command was killed.")]
 pub struct ListArgs {
     /// Only entries from this day or moment on (UTC unless it says otherwise)
@@ -111,7 +111,7 @@ fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, Cl
             format!("The audit log is intact: {entries} from one another.\n{head}\n")
         }
         (problem, _) => format!(
-            "The audit log is NOT what was written. {}\n",
+            "The audit log is NOT what was written: {}.\n",
             problem.as_deref().unwrap_or_default()
         ),
     };
@@ -123,6 +123,6 @@ fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, Cl
 fn action(text: &str) -> Result<Action, String> {
     text.parse().map_err(|_| {
         let known: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
-        format!("there is {}", known.join(", "))
+        format!("the actions are {}", known.join(", "))
     })
 }

@@ -14,10 +14,10 @@ use crate::ops::erase::{EraseReport, EraseRequest, erase};
 #[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
 #[command(after_help = "\
 Example:
-  strongroom erase --source finance --subject 48211 --reason \"request 2026-118\" --dry-run
-  strongroom erase --source finance --subject 48211 --reason \"request 2026-118\"
+  strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
+  strongroom erase --source finance --subject 48211 --reason 2026-118
 
-An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The
+An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
 live database is not touched: delete the person there as well.")]
 pub struct Args {
     /// The source's name

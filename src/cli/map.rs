@@ -16,11 +16,11 @@ use crate::policy::subject_map::{Decisions, Undecided};
 #[command(after_help = "\
 Example:
   strongroom map finance --root public.users
-  strongroom map finance --root public.users --owner notes=author_id --shared currencies --write
+  strongroom map finance --root users --owner notes=author_id --shared rates --write
   strongroom map finance --check
 
-Ownership is inferred from foreign keys; what they leave open is listed with the flag that decides
-it. --write saves the map as a file to review and edit. --check fails once the database has a
+Ownership is inferred from foreign keys; what they leave open is listed with the flag that decides \
+it. --write saves the map as a file to review and edit. --check fails once the database has a \
 table or column that the map does not know, or lacks one that it names.")]
 pub struct Args {
     /// The source's name
@@ -125,9 +125,9 @@ fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
         text.push_str(&format!("\n  {table}: {reason}\n    {}\n", flags.join("\n    ")));
     }
     text.push_str(
-        "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds the key of\n\
-         the person whose the row is, --shared TABLE where the rows are nobody's. With nothing\n\
-         open, the whole map is shown, and --write saves it.\n",
+        "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds\n\
+         the key of the person whose the row is, --shared TABLE where the rows are\n\
+         nobody's. With nothing open, the whole map is shown, and --write saves it.\n",
     );
     text
 }

@@ -40,8 +40,8 @@ Example:
   strongroom source add finance --url env:FINANCE_URL
   strongroom source add ledger --url postgresql://backup@db.example/ledger
 
-A URL with a password is not taken on the command line, where every process of the machine can
-read it: put it into an environment variable, or the password into a passfile (PGPASSFILE). With
+A URL with a password does not belong on the command line, where every process of the machine can \
+read it: put it into an environment variable, or the password into a passfile (PGPASSFILE). With \
 env:VAR, the variable must be set for every later backup too; the URL itself is not kept.")]
 pub struct AddArgs {
     /// The source's name: letters, digits, `-` and `_`

@@ -383,7 +383,6 @@ impl OpsError {
             | Self::Container(_)
             | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
             | Self::OtherVaultsStore { .. }
-            | Self::StoreWithoutVault { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
             | Self::KeyLost { .. }
@@ -397,7 +396,9 @@ impl OpsError {
             | Self::File { .. }
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
-            Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Store(_) | Self::StoreStopped | Self::StoreWithoutVault { .. } => {
+                ErrorKind::Store
+            }
             Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
                 ErrorKind::Refused
             }

@@ -205,7 +205,8 @@ async fn relation(
 impl VerifyReport {
     fn problem(&mut self, problem: String) {
         self.intact = false;
-        if self.problems.len() < PROBLEMS_MAX {
+        // One missing object is met by its own check and by each relation that needs it.
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }

@@ -69,8 +69,8 @@ fn a_configuration_with_a_typing_error_is_explained() {
         ("catalog =", "catalogue ="),
         ("[store]", "[sotre]"),
         ("url =", "ulr ="),
-        ("jobs = 4", "jobs = \"four\""),
-        ("jobs = 4", "jobs = 400"),
+        ("jobs = 1", "jobs = \"four\""),
+        ("jobs = 1", "jobs = 400"),
         ("memory_mib", "memroy_mib"),
         ("kind = \"file\"", "kind = \"flie\""),
         ("[[custodian]]", "[custodian]"),
@@ -100,18 +100,17 @@ fn a_subject_map_that_does_not_fit_stops_the_backup() {
     sandbox.remark("the map itself");
     sandbox.show(&good);
     for (from, to, exit) in [
-        ("[class.users]", "[clas.users]", 2),
-        ("public.notes", "public.noets", 4),
-        ("\"author\"", "\"auther\"", 4),
-        ("\"author\"", "\"body\"", 4),
-        ("class", "", 2),
-        ("version = 1", "version = 99", 2),
+        ("\n[[class]]", "\n[[clas]]", 2),
+        ("\"public.notes\"", "\"public.noets\"", 4),
+        ("[\"author\"]", "[\"auther\"]", 4),
+        ("[\"author\"]", "[\"body\"]", 4),
+        ("accounts\" = { owner = \"users\"", "accounts\" = { owner = \"user\"", 2),
+        ("currencies\" = { shared", "currencies\" = { shraed", 2),
+        ("\nversion = 1", "\nversion = 99", 2),
     ] {
-        if !good.contains(from) {
-            panic!("the map has no {from}");
-        }
-        fs::write(&file, good.replace(from, to)).unwrap();
-        sandbox.remark(&format!("`{from}` is written `{to}`"));
+        assert!(good.contains(from), "the map has no {from}");
+        fs::write(&file, good.replacen(from, to, 1)).unwrap();
+        sandbox.remark(&format!("`{}` is written `{}`", from.trim(), to.trim()));
         sandbox.fails("strongroom backup finance", exit);
     }
     fs::write(&file, "# empty\n").unwrap();

@@ -94,9 +94,9 @@ fn a_full_store_costs_one_attempt() {
 
     sandbox.remark("the store is not mounted");
     drop(disk);
-    sandbox.fails("strongroom backup finance", 3);
-    sandbox.last_access("backup", "failed", "error=integrity");
-    sandbox.fails("strongroom verify latest", 3);
+    sandbox.fails("strongroom backup finance", 7);
+    sandbox.last_access("backup", "failed", "error=store");
+    sandbox.fails("strongroom verify latest", 7);
     sandbox.quietly("strongroom list").done();
 
     sandbox.remark("not even its folder is there");

@@ -55,7 +55,7 @@ fn a_wrong_identity_opens_nothing() {
 
     sandbox.remark("recipients that are none");
     let init = "strongroom init --config other.toml --store other";
-    sandbox.fails(&format!("{init} --recipient age1sparrow"), 2);
+    sandbox.fails(&format!("{init} --recipient age1nonsense"), 2);
     sandbox.fails(&format!("{init} --recipient $RECIPIENT --passphrase-file other.txt"), 2);
     assert_session!("a_wrong_identity", sandbox);
     sandbox.nothing_lost();

@@ -71,7 +71,7 @@ fn objects_of_another_vault_are_refused() {
     fs::write(&marker, "{\"what\": \"sparrow\"}").unwrap();
     one.fails("strongroom verify latest", 3);
     fs::remove_file(&marker).unwrap();
-    one.fails("strongroom backup finance", 3);
+    one.fails("strongroom backup finance", 7);
     copy_folder(&good, &one.path("backups"));
     assert_session!("objects_of_another_vault", one);
     one.nothing_lost();

@@ -58,7 +58,15 @@ impl Sandbox {
         let sandbox = Self::new();
         let line = "strongroom init --store backups --recipient $RECIPIENT --identity identity.txt";
         sandbox.quietly(line).done();
+        sandbox.one_connection();
         sandbox
+    }
+
+    /// Lets backups read through one connection, so that their packs are the same in every run.
+    pub fn one_connection(&self) {
+        let file = self.path("strongroom.toml");
+        let config = fs::read_to_string(&file).unwrap();
+        fs::write(file, config.replace("jobs = 4", "jobs = 1")).unwrap();
     }
 
     /// A sandbox with a vault, the database [`FINANCE`] as source `finance`, and its map.

@@ -12,7 +12,7 @@ fn waiting_backup(sandbox: &Sandbox) -> Child {
     let child = sandbox.command(&sandbox.words("strongroom backup finance")).spawn().unwrap();
     let lock = sandbox.path("catalog.sqlite.lock");
     let name = format!("pid {}\n", child.id());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !fs::read_to_string(&lock).is_ok_and(|text| text.starts_with(&name)) {
         assert!(Instant::now() < deadline, "the backup did not take the lock");
         std::thread::sleep(Duration::from_millis(5));

@@ -75,8 +75,10 @@ pub fn create_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut temporary = temporary_in(folder)?;
     temporary.write_all(contents)?;
     temporary.as_file().sync_all()?;
-    temporary.persist_noclobber(path).map_err(|refused| refused.error)?;
-    sync_folder(folder)
+    step("file-create", || {
+        temporary.persist_noclobber(path).map_err(|refused| refused.error)?;
+        sync_folder(folder)
+    })
 }
 
 /// Replaces a file (or makes it) in one step: the old contents or the new ones, never a mixture.
@@ -89,8 +91,10 @@ pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut temporary = temporary_in(folder)?;
     temporary.write_all(contents)?;
     temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|refused| refused.error)?;
-    sync_folder(folder)
+    step("file-replace", || {
+        temporary.persist(path).map_err(|refused| refused.error)?;
+        sync_folder(folder)
+    })
 }
 
 /// Destroys a file that holds a secret: overwrites it in place, fsync, unlink, fsync of the
@@ -104,8 +108,10 @@ pub fn destroy_file(path: &Path) -> io::Result<()> {
         Ok(mut file) => {
             let length = file.metadata()?.len();
             let blank = vec![0_u8; usize::try_from(length).unwrap_or(0)];
-            file.write_all(&blank)?;
-            file.sync_all()?;
+            step("secret-overwrite", || {
+                file.write_all(&blank)?;
+                file.sync_all()
+            })?;
             fs::remove_file(path)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -124,6 +124,28 @@ pub fn read_head(connection: &Connection) -> Result<Option<Head>, AuditError> {
         .doing("read its head")
 }
 
+/// Whether the head may be moved on: nothing was written yet, or the head is there, `is_genuine` says
+/// so of its message and MAC, and the entry that it covers is the same. Whoever moved a head that
+/// does not hold would sign what someone cut off or wrote anew.
+///
+/// # Errors
+/// [`AuditError::Database`].
+pub fn head_holds(
+    connection: &Connection,
+    is_genuine: impl FnOnce(&[u8], &[u8; 32]) -> bool,
+) -> Result<bool, AuditError> {
+    let Some(head) = read_head(connection)? else {
+        return Ok(last(connection)?.is_none());
+    };
+    let seq = i64::try_from(head.seq).map_err(|_| AuditError::Full)?;
+    let covered: Option<Vec<u8>> = connection
+        .query_row("SELECT hash FROM audit_entry WHERE seq = ?1", [seq], |row| row.get(0))
+        .optional()
+        .doing("read the entry at its head")?;
+    Ok(covered.as_deref() == Some(&head.hash.0[..])
+        && is_genuine(&head_message(head.seq, &head.hash), &head.mac))
+}
+
 /// The entries that fit, oldest first.
 ///
 /// # Errors

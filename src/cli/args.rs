@@ -33,8 +33,8 @@ pub struct Cli {
 
 const EXAMPLE: &str = "\
 Example:
-  strongroom demo                                  # see all of it on a database of its own
-  strongroom init --store /mnt/backups             # begin a vault
+  strongroom demo                        # all of it, on a database of its own
+  strongroom init --store /mnt/backups   # begin a vault
   strongroom source add finance --url env:FINANCE_URL
   strongroom map finance --root public.users --write
   strongroom backup finance";
@@ -111,10 +111,11 @@ pub enum Parsed {
 /// # Errors
 /// `Usage`, without any password that was part of the arguments.
 pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
+    let help = help_of(&arguments);
     let matches = match Cli::command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Print(error)),
-        Err(error) => return Err(usage_error(&error)),
+        Err(error) => return Err(usage_error(&error, &help)),
     };
     // Only both on the command line are a contradiction: the variable may be set for good.
     if let Some(("init", init)) = matches.subcommand()
@@ -127,12 +128,25 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
     }
     match Cli::from_arg_matches(&matches) {
         Ok(cli) => Ok(Parsed::Run(Box::new(cli))),
-        Err(error) => Err(usage_error(&error)),
+        Err(error) => Err(usage_error(&error, &help)),
     }
 }
 
+/// The command whose help explains a command line: as far as its words name commands.
+fn help_of(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    let mut path = "strongroom".to_owned();
+    for word in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(inner) = command.find_subcommand(word) {
+            path = format!("{path} {word}");
+            command = inner.clone();
+        }
+    }
+    format!("{path} --help")
+}
+
 /// The parser's complaint as one sentence and a hint.
-fn usage_error(error: &clap::Error) -> CliError {
+fn usage_error(error: &clap::Error, help: &str) -> CliError {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return CliError::new(Exit::Usage, "no command was given")
             .hint("`strongroom --help` lists the commands, `strongroom demo` shows all of it");
@@ -146,9 +160,10 @@ fn usage_error(error: &clap::Error) -> CliError {
     let usage = lines.clone().find_map(|line| line.strip_prefix("Usage: "));
     let hint = match (tip, error.get(ContextKind::InvalidSubcommand), usage) {
         (Some(tip), ..) => tip.to_owned(),
-        (None, Some(ContextValue::String(_)), _) | (None, _, None) => {
+        (None, Some(ContextValue::String(_)), _) => {
             "`strongroom --help` lists the commands".to_owned()
         }
+        (None, _, None) => format!("`{help}` explains it"),
         (None, _, Some(usage)) => format!("usage: {usage}"),
     };
     CliError::new(Exit::Usage, sentence).hint(hint)

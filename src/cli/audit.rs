@@ -7,9 +7,9 @@ use super::config::Config;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Report, counted};
+use super::output::{Report, counted, when};
 use super::values::moment;
-use crate::audit::{Action, Filter};
+use crate::audit::{Action, Entry, Filter};
 use crate::ops::audit_log;
 use crate::ops::vault::Vault;
 
@@ -43,7 +43,11 @@ Ends with exit code 3 if the log is not what was written.")]
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  strongroom audit list --since 2026-11-01 --action restore")]
+  strongroom audit list --since 2026-11-01 --action restore
+
+Each entry has two lines: when it was, what was done, how it went and who did it; then what it was \
+done to. A person appears as her subject reference only, as `erase --dry-run` prints it. `begun` is \
+written before any key is released; `begun` that nothing follows means that the command was killed.")]
 pub struct ListArgs {
     /// Only entries from this day or moment on (UTC unless it says otherwise)
     #[arg(long, value_name = "T", value_parser = moment)]
@@ -62,38 +66,35 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let config = context.config()?;
     let vault = context.vault(&config)?;
     let outcome = match &args.command {
-        Command::List(args) => list(context, &vault, args),
+        Command::List(args) => list(&vault, args),
         Command::Verify => check(context, &config, &vault),
     };
     std::future::ready(outcome).await
 }
 
-fn list(context: &Context, vault: &Vault, args: &ListArgs) -> Result<Report, CliError> {
+fn list(vault: &Vault, args: &ListArgs) -> Result<Report, CliError> {
     let filter = Filter { since: args.since, action: args.action, ..Filter::default() };
     let entries = audit_log::list(vault, &filter)?;
-    let rows: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            vec![
-                entry.seq.to_string(),
-                entry.at.get(..19).unwrap_or(&entry.at).replace('T', " "),
-                format!("{}@{}", entry.actor, entry.host),
-                entry.action.clone(),
-                entry.object.clone(),
-                match &entry.detail {
-                    Some(detail) => format!("{} ({detail})", entry.outcome),
-                    None => entry.outcome.clone(),
-                },
-            ]
-        })
-        .collect();
-    let headers = ["no", "when (utc)", "who", "action", "object", "outcome"];
-    let text = if rows.is_empty() {
+    let text = if entries.is_empty() {
         "No entry fits.\n".to_owned()
     } else {
-        context.output.table(&headers, &["no"], &rows)
+        format!("  NO  WHEN (UTC)           ACTION        OUTCOME  WHO\n{}", lines(&entries))
     };
     Report::new(&json!({ "entries": entries }), text)
+}
+
+/// Two lines an entry, so that references and ids are never broken and can be copied whole.
+fn lines(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        let when = when(&entry.at);
+        let Entry { seq, actor, host, action, object, outcome, .. } = entry;
+        let detail = entry.detail.as_ref().map(|detail| format!("  ({detail})"));
+        let detail = detail.unwrap_or_default();
+        text.push_str(&format!("{seq:>4}  {when}  {action:<12}  {outcome:<7}  {actor}@{host}\n"));
+        text.push_str(&format!("      {object}{detail}\n"));
+    }
+    text
 }
 
 fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, CliError> {
@@ -110,7 +111,7 @@ fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, Cl
             format!("The audit log is intact: {entries} from one another.\n{head}\n")
         }
         (problem, _) => format!(
-            "The audit log is NOT what was written. {}\n",
+            "The audit log is NOT what was written: {}.\n",
             problem.as_deref().unwrap_or_default()
         ),
     };
@@ -122,6 +123,6 @@ fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, Cl
 fn action(text: &str) -> Result<Action, String> {
     text.parse().map_err(|_| {
         let known: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
-        format!("there is {}", known.join(", "))
+        format!("the actions are {}", known.join(", "))
     })
 }

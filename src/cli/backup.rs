@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::{Report, bytes, count, counted};
-use super::values::source_name;
+use super::output::{Report, bytes, count, counted, when};
+use super::values::{jobs, source_name};
 use crate::catalog::backups::BackupClass;
 use crate::container::manifest::Contents;
 use crate::ops::backup::{BackupRequest, backup};
@@ -15,7 +15,7 @@ Example:
   strongroom backup finance
   strongroom backup finance --class pre-migration --note \"before release 4.2\"
 
-A table that the subject map does not know stops the backup. Rows of people who were erased from
+A table that the subject map does not know stops the backup. Rows of people who were erased from \
 this vault are never sealed again: they are counted, and named in a warning.")]
 pub struct Args {
     /// The source's name
@@ -35,7 +35,7 @@ pub struct Args {
     pub part: PartArgs,
 
     /// Connections that read at the same time [default: as configured]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<u16>,
 
     /// End with exit code 11 if a person erased from this vault is still in the database
@@ -102,23 +102,26 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let seconds = report.seconds.max(0.001);
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let rate = (report.rows as f64 / seconds) as u64;
+    let left_out = match report.rows_of_erased {
+        0 => String::new(),
+        rows => format!("  left out    {} of erased people\n", counted(rows, "row", "rows")),
+    };
     let text = format!(
         "Backup {} of {} is complete.
 
-  snapshot    {}
+  snapshot    {} UTC
   tables      {}
-  rows        {} of {}
-  left out    {} of erased people
-  stored      {} ({} of rows)
+  rows        {}
+  people      {}
+{left_out}  stored      {} (rows before sealing: {})
   time        {seconds:.1} s ({} rows/s)
 ",
         report.backup,
         report.source,
-        report.snapshot_at,
+        when(&report.snapshot_at),
         count(report.tables),
         count(report.rows),
-        counted(report.subjects, "person and everybody", "people and everybody"),
-        counted(report.rows_of_erased, "row", "rows"),
+        count(report.subjects),
         bytes(report.stored_bytes),
         bytes(report.raw_bytes),
         count(rate),

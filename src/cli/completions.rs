@@ -13,7 +13,7 @@ use super::output::Report;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  strongroom completions bash > ~/.local/share/bash-completion/completions/strongroom")]
+  strongroom completions bash > ~/.bash_completion")]
 pub struct Args {
     /// The shell
     pub shell: Shell,

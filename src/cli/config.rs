@@ -153,7 +153,9 @@ impl From<ConfigError> for CliError {
             ConfigError::UnknownKey { nearest: None, .. } => {
                 told.hint("remove the line, or see `strongroom init --help` for a vault's parts")
             }
-            ConfigError::Unreadable { .. } => told.hint("check the file's permissions"),
+            ConfigError::Unreadable { .. } => {
+                told.hint("check that it is a text file (UTF-8), and its permissions")
+            }
             ConfigError::Syntax { .. }
             | ConfigError::BadValue { .. }
             | ConfigError::MissingKey { .. } => told.hint("correct the file and run it again"),

@@ -80,16 +80,24 @@ impl Context {
     /// environment, else typed twice at the terminal.
     ///
     /// # Errors
-    /// `Identity`, or `Usage` when it is too short.
+    /// `Identity`, or `Usage` when what was typed twice differs.
     pub fn new_passphrase(&self) -> Result<Zeroizing<String>, CliError> {
-        match &self.global.passphrase_file {
-            Some(file) => {
-                let passphrase = prompt::passphrase_file(file)?;
-                prompt::check_new(&passphrase)?;
-                Ok(passphrase)
+        let passphrase = match &self.global.passphrase_file {
+            Some(file) => prompt::passphrase_file(file)?,
+            None => {
+                let asked = prompt::new_passphrase("Passphrase for the new vault");
+                asked.map_err(|error| match error.exit() {
+                    Exit::Identity => error.hint(
+                        "give a file with --passphrase-file, or a public key with --recipient",
+                    ),
+                    _ => error,
+                })?
             }
-            None => prompt::new_passphrase("Passphrase for the new vault"),
+        };
+        if let Some(weakness) = prompt::weakness(&passphrase) {
+            self.output.warning(&weakness);
         }
+        Ok(passphrase)
     }
 
     /// The vault that the configuration describes.

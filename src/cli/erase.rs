@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::{Report, count, counted};
+use super::output::{Report, count, counted, when};
 use super::prompt::confirm_by_typing;
 use super::values::source_name;
 use crate::crypto::SecretText;
@@ -11,12 +11,13 @@ use crate::ops::erase::{EraseReport, EraseRequest, erase};
 
 /// What `erase` takes.
 #[derive(clap::Args)]
+#[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
 #[command(after_help = "\
 Example:
-  strongroom erase --source finance --subject 48211 --reason \"request 2026-118\" --dry-run
-  strongroom erase --source finance --subject 48211 --reason \"request 2026-118\"
+  strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
+  strongroom erase --source finance --subject 48211 --reason 2026-118
 
-An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The
+An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
 live database is not touched: delete the person there as well.")]
 pub struct Args {
     /// The source's name
@@ -31,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
 
-    /// Why, for the audit log; a case number, never personal data
+    /// Why: a case number, never personal data. It is kept sealed in the catalog
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 
@@ -81,36 +82,65 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         (outcome, _) => outcome?,
     };
     let text = match report.erasure {
-        None => format!("{}\nNothing was erased: this was a dry run.\n", concerns(&report)),
-        Some(number) => format!(
-            "{}
-Erasure {number} is confirmed ({}).
-
-The key is destroyed, and with it every copy of the catalog from before: these
-rows can no longer be restored from any backup. The live database, exports and
-restored copies are not reached by this: delete the person there as well.
-",
-            concerns(&report),
-            report.confirmed_at.as_deref().unwrap_or("just now"),
+        None => format!(
+            "{}\nThis was a dry run: nothing was erased, and the audit log says so.\n",
+            concerns(&report)
         ),
+        Some(number) => erased(number, &report),
     };
     Report::new(&report, text)
 }
 
-/// What an erasure concerns, as a table.
+/// What an erasure concerns: who, and where her rows are.
 fn concerns(report: &EraseReport) -> String {
     let mut text = format!(
-        "Subject {} ({}, class {}): {} in {}.\n",
+        "Subject {}
+of source {}, class {}, has {} in {}.
+",
         report.subject_reference,
         report.source,
         report.class,
         counted(report.rows, "row", "rows"),
         counted(report.backups.len() as u64, "backup", "backups"),
     );
+    text.push_str(&shares(report));
+    text
+}
+
+/// What an erasure did.
+fn erased(number: u64, report: &EraseReport) -> String {
+    let confirmed = report.confirmed_at.as_deref().map_or_else(|| "now".to_owned(), when);
+    format!(
+        "Subject {}
+of source {}, class {}, is erased.
+
+  erasure     number {number}
+  confirmed   {confirmed} UTC
+  forgotten   {} in {}
+{}
+Her key is destroyed. No backup, and no copy of the catalog from before, can
+bring these rows back; the backups stay as they are for everybody else.
+
+Not reached: the live database, exports handed out and copies restored earlier.
+Delete the person there as well.
+",
+        report.subject_reference,
+        report.source,
+        report.class,
+        counted(report.rows, "row", "rows"),
+        counted(report.backups.len() as u64, "backup", "backups"),
+        shares(report),
+    )
+}
+
+/// Backup by backup, table by table, how many rows are hers.
+fn shares(report: &EraseReport) -> String {
+    let mut text = String::new();
     for share in &report.backups {
-        let tables: Vec<_> =
-            share.tables.iter().map(|(table, rows)| format!("{table} {}", count(*rows))).collect();
-        text.push_str(&format!("  {}  {}\n", share.backup, tables.join(", ")));
+        text.push_str(&format!("\n  {}, {}\n", share.backup, counted(share.rows, "row", "rows")));
+        for (table, rows) in &share.tables {
+            text.push_str(&format!("    {:>9}  {table}\n", count(*rows)));
+        }
     }
     text
 }

@@ -21,7 +21,7 @@ pub struct CliError {
 impl CliError {
     /// An error with its sentence (no full stop at the end).
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: plain(&message.into()), hint: None }
     }
 
     /// The sentence is the error's own, followed by its causes as far as they add anything.
@@ -76,6 +76,20 @@ impl CliError {
     }
 }
 
+/// The sentence without what helps programmers only: the system's error numbers, and the names of
+/// temporary files.
+fn plain(message: &str) -> String {
+    let mut text = message.to_owned();
+    for (begin, end) in [(" (os error ", ")"), (" at path \"", "\"")] {
+        while let Some(start) = text.find(begin) {
+            let rest = start + begin.len();
+            let Some(length) = text[rest..].find(end) else { break };
+            text.replace_range(start..rest + length + end.len(), "");
+        }
+    }
+    text
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let told = |exit| Self::from_error(exit, &error);
@@ -111,6 +125,13 @@ mod tests {
         let error = CliError::from(error);
         assert_eq!(error.message(), "/s failed (object `a`): the disk is on fire");
         assert_eq!(error.exit(), Exit::Store);
+    }
+
+    #[test]
+    fn numbers_and_temporary_names_are_left_out() {
+        let message = "/s is full: No space (os error 28) at path \"/s/.tmp\", twice (os error 1)";
+        assert_eq!(plain(message), "/s is full: No space, twice");
+        assert_eq!(plain("cut (os error "), "cut (os error ");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use crate::catalog::CatalogError;
 use crate::keys::KeyError;
 use crate::ops::{ErrorKind, OpsError};
-use crate::policy::subject_map::Undecided;
+use crate::policy::subject_map::{MapError, Undecided};
 use crate::postgres::PostgresError;
 
 impl From<ErrorKind> for Exit {
@@ -33,16 +33,12 @@ impl From<OpsError> for CliError {
             OpsError::Store(error) => return error.into(),
             other => other,
         };
-        let told = Self::from_error(error.kind().into(), &error);
-        match hint(&error) {
-            Some(hint) => told.hint(hint),
-            None => told,
-        }
+        Self::from_error(error.kind().into(), &error).hint(hint(&error))
     }
 }
 
 /// What to do about it.
-fn hint(error: &OpsError) -> Option<String> {
+fn hint(error: &OpsError) -> String {
     let text = match error {
         OpsError::Catalog(error) => return catalog_hint(error),
         OpsError::Key(error) => return key_hint(error),
@@ -54,6 +50,9 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::Container(_) | OpsError::Damaged { .. } | OpsError::RowsMissing { .. } => {
             "`strongroom verify --all` tells which backups are damaged and what of them still \
              restores; `restore --salvage` restores that"
+        }
+        OpsError::Map(MapError::Key { .. }) => {
+            "give the person's primary key as the database has it, and her class with --class"
         }
         OpsError::Map(_) => "correct the subject map or the argument and run the command again",
         OpsError::File { .. } => "check the path, its permissions and the space on its disk",
@@ -82,16 +81,16 @@ fn hint(error: &OpsError) -> Option<String> {
         }
         OpsError::SourceExists { .. } => "choose another name",
         OpsError::SourceVariable { variable, .. } => {
-            return Some(format!("set it, as in `export {variable}=postgresql://user@host/db`"));
+            return format!("set it, as in `export {variable}=postgresql://user@host/db`");
         }
         OpsError::NoBackup { .. } => "see `strongroom list`",
         OpsError::AmbiguousBackup { .. } => "write more of the id",
         OpsError::NoMap { name, .. } => {
-            return Some(format!(
+            return format!(
                 "make one with `strongroom map {name} --root SCHEMA.TABLE --write`, and read it"
-            ));
+            );
         }
-        OpsError::MapUndecided(undecided) => return Some(flags(undecided)),
+        OpsError::MapUndecided(undecided) => return flags(undecided),
         OpsError::MapDrift(_) => {
             "see `strongroom map NAME --check`; then `strongroom map NAME --write` adds what it \
              can decide, and the file can be edited"
@@ -123,25 +122,36 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::ErasedInSource { .. } => {
             "delete them from the live database too: an erasure does not reach it"
         }
-        OpsError::CutShort => "run the command again",
+        OpsError::KeyLost { .. } => {
+            "put a newer or undamaged copy of the catalog back; `restore --salvage` restores the \
+             others"
+        }
+        OpsError::NewerStore { .. } => "use the strongroom that wrote it, or a newer one",
+        OpsError::CutShort | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }
         OpsError::Bug(_) => "nothing was lost; please report it",
-        OpsError::Store(_) | OpsError::StoreStopped => return None,
+        OpsError::Store(_) | OpsError::StoreStopped => {
+            "look at the store's disk or network, then run the command again"
+        }
     };
-    Some(text.to_owned())
+    text.to_owned()
 }
 
 const TARGET_NOT_EMPTY: &str = "restore into a new database with --create, or add \
                                 --into-non-empty if you know that nothing collides";
 
+/// The flags that decide, as far as a person reads on.
 fn flags(undecided: &[Undecided]) -> String {
-    let flags: Vec<String> = undecided.iter().map(|one| one.flags.join(" or ")).collect();
-    format!("decide with: {}", flags.join("; "))
+    const QUESTIONS_MAX: usize = 3;
+    let flags: Vec<String> =
+        undecided.iter().take(QUESTIONS_MAX).map(|one| one.flags.join(" or ")).collect();
+    let rest = if undecided.len() > QUESTIONS_MAX { "; and so on" } else { "" };
+    format!("decide with {}{rest}; without --write, all questions are listed", flags.join("; "))
 }
 
-fn catalog_hint(error: &CatalogError) -> Option<String> {
+fn catalog_hint(error: &CatalogError) -> String {
     let text = match error {
         CatalogError::NotFound { .. } => {
             "check `catalog` in the configuration file, and that its disk is mounted"
@@ -154,16 +164,28 @@ fn catalog_hint(error: &CatalogError) -> Option<String> {
             "another command is reading the catalog; when it has ended, the next command finishes \
              what was begun"
         }
-        _ => return None,
+        CatalogError::InvalidSourceName { .. } | CatalogError::Conflict { .. } => {
+            "choose another name"
+        }
+        damaged if damaged.is_damage() => {
+            "put the newest copy of the catalog in its place; a copy from before the last erasure \
+             opens nothing"
+        }
+        busy if busy.is_busy() => "wait a moment, then run the command again",
+        _ => "check the disk that holds the catalog: its space, its permissions, how it is mounted",
     };
-    Some(text.to_owned())
+    text.to_owned()
 }
 
-fn key_hint(error: &KeyError) -> Option<String> {
+fn key_hint(error: &KeyError) -> String {
     let text = match error {
         KeyError::WrongPassphrase { .. } => "try again; check --passphrase-file if one is used",
-        KeyError::WrongIdentity { .. } | KeyError::InvalidAgeKey { .. } => {
+        KeyError::WrongIdentity { .. } => {
             "give the identity file of one of the vault's recipients with --identity"
+        }
+        KeyError::InvalidAgeKey { .. } => {
+            "age public keys begin with age1, and `age-keygen` writes identity files; SSH keys are \
+             taken as OpenSSH writes them"
         }
         KeyError::MissingCredential { .. } => {
             "give --identity or --passphrase-file, or set them in the configuration file"
@@ -173,14 +195,17 @@ fn key_hint(error: &KeyError) -> Option<String> {
              backup opens"
         }
         KeyError::OtherVault { .. } => "use the file that belongs to this vault",
-        KeyError::Damaged { .. } => "put the file back from a copy",
-        KeyError::Io { .. } => "check the path and its permissions",
-        _ => return None,
+        KeyError::Damaged { .. } => "put the file back from a copy, if there is one",
+        KeyError::Io { .. } => "check the path, its permissions and that its disk is mounted",
+        _ => {
+            "the catalog and the custodian do not fit each other: check that both are this \
+             vault's, and the catalog its newest"
+        }
     };
-    Some(text.to_owned())
+    text.to_owned()
 }
 
-fn postgres_hint(error: &PostgresError) -> Option<String> {
+fn postgres_hint(error: &PostgresError) -> String {
     let text = match error {
         PostgresError::InvalidUrl { .. } => {
             "write it as postgresql://user@host:5432/database?sslmode=require"
@@ -192,19 +217,44 @@ fn postgres_hint(error: &PostgresError) -> Option<String> {
             "check the user and the password (in the URL, PGPASSWORD or the passfile)"
         }
         PostgresError::MissingDatabase { .. } => {
-            "check the name, or create it with `restore --create`"
+            "check the name; a restore can make the database with --create"
         }
+        PostgresError::Tls { .. } => {
+            "check sslmode and sslrootcert in the URL; with sslmode=disable nothing is encrypted"
+        }
+        PostgresError::CertificateFile { .. } => "check sslrootcert, sslcert and sslkey in the URL",
         PostgresError::Lost { .. } => "nothing half-done counts; run the command again",
+        PostgresError::ServerTooOld { .. } => "upgrade the server first",
         PostgresError::NotEmpty { .. } => TARGET_NOT_EMPTY,
         PostgresError::SequenceUnreadable(_) => "grant the role SELECT on the sequence",
         PostgresError::Refused { sqlstate, .. } if sqlstate == "42501" => {
             "the role needs SELECT on every table and sequence, and BYPASSRLS where row-level \
-             security is in force"
+             security is in force; a restore needs a role that may create what is restored"
+        }
+        PostgresError::Refused { sqlstate, .. } if sqlstate == "42P04" => {
+            "leave out --create if it is empty, or name a database that does not exist yet"
+        }
+        PostgresError::LocaleProvider { .. } => {
+            "make the database yourself and leave out --create, or restore into a newer server"
+        }
+        PostgresError::TriggersNotHeld { .. } => {
+            "connect as a superuser, or grant the role SET ON PARAMETER session_replication_role"
         }
         PostgresError::NotNullable { .. } => {
             "choose drop or placeholder for this reference with --on-gone or in the subject map"
         }
-        _ => return None,
+        PostgresError::PlaceholderLength { .. } => {
+            "give the class's placeholder in the subject map a value for each column"
+        }
+        PostgresError::ToolsMissing { .. } => {
+            "install that package, or name a folder with both tools in STRONGROOM_PG_BIN"
+        }
+        PostgresError::Refused { .. }
+        | PostgresError::Unexpected { .. }
+        | PostgresError::ToolNotRun { .. }
+        | PostgresError::ToolFailed { .. } => {
+            "the server's log may tell more; nothing half-done counts, so run the command again"
+        }
     };
-    Some(text.to_owned())
+    text.to_owned()
 }

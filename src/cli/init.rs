@@ -21,8 +21,8 @@ Example:
   strongroom init --store /mnt/backups --custodian /media/safe/custodian
   strongroom init --store /mnt/backups --recipient \"$(cat operator.pub)\"
 
-The configuration is written to --config (./strongroom.toml if it is not given), the catalog and
-the master secret beside it. Without --recipient the master secret is encrypted to a passphrase,
+The configuration is written to --config (./strongroom.toml if it is not given), the catalog and \
+the master secret beside it. Without --recipient the master secret is encrypted to a passphrase, \
 from --passphrase-file or typed at the terminal.")]
 pub struct Args {
     /// Where the backups go: a directory, made if it is not there

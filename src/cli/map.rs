@@ -5,22 +5,22 @@ use serde_json::json;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, counted};
 use super::values::source_name;
 use crate::ops::OpsError;
 use crate::ops::subject_maps::{self, MapAction, MapReport};
-use crate::policy::subject_map::Decisions;
+use crate::policy::subject_map::{Decisions, Undecided};
 
 /// What `map` takes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
   strongroom map finance --root public.users
-  strongroom map finance --root public.users --owner notes=author_id --shared currencies --write
+  strongroom map finance --root users --owner notes=author_id --shared rates --write
   strongroom map finance --check
 
-Ownership is inferred from foreign keys; what they leave open is listed with the flag that decides
-it. --write saves the map as a file to review and edit. --check fails once the database has a
+Ownership is inferred from foreign keys; what they leave open is listed with the flag that decides \
+it. --write saves the map as a file to review and edit. --check fails once the database has a \
 table or column that the map does not know, or lacks one that it names.")]
 pub struct Args {
     /// The source's name
@@ -107,14 +107,29 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     } else if open.is_empty() {
         format!("{}\n# All is decided. Add --write to save this map.\n", report.toml)
     } else {
-        let mut text = format!("{}\n# Undecided:\n", report.toml);
-        for one in open {
-            text.push_str(&format!("#  - {}\n#    {}\n", one.reason, one.flags.join("  or  ")));
-        }
-        text
+        questions(&args.name, report.proposal.map.tables.len(), open)
     };
     let exit = if open.is_empty() { Exit::Done } else { Exit::Refused };
     Ok(Report::new(&document, text)?.with_exit(exit))
+}
+
+/// What is still to be decided, each with the flags of which one decides it.
+fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
+    let mut text = format!(
+        "{} of {source} {} decided; still open:\n",
+        counted(decided as u64, "table", "tables"),
+        if decided == 1 { "is" } else { "are" }
+    );
+    for Undecided { table, reason, flags } in open {
+        let table = table.as_ref().map_or_else(|| "the database".to_owned(), ToString::to_string);
+        text.push_str(&format!("\n  {table}: {reason}\n    {}\n", flags.join("\n    ")));
+    }
+    text.push_str(
+        "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds\n\
+         the key of the person whose the row is, --shared TABLE where the rows are\n\
+         nobody's. With nothing open, the whole map is shown, and --write saves it.\n",
+    );
+    text
 }
 
 fn checked(report: &MapReport, document: &serde_json::Value) -> Result<Report, CliError> {

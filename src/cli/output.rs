@@ -202,6 +202,12 @@ pub fn bytes(number: u64) -> String {
     indicatif::BinaryBytes(number).to_string()
 }
 
+/// A moment of a document (RFC 3339 in UTC) as people read it: `2026-11-22 02:00:00`.
+#[must_use]
+pub fn when(moment: &str) -> String {
+    moment.get(..19).unwrap_or(moment).replace('T', " ")
+}
+
 /// A word with its number: `1 row`, `2,000 rows`.
 #[must_use]
 pub fn counted(number: u64, singular: &str, plural: &str) -> String {
@@ -241,5 +247,6 @@ mod tests {
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
         assert_eq!(bytes(1536 * 1024), "1.50 MiB");
         assert_eq!(counted(1, "row", "rows"), "1 row");
+        assert_eq!(when("2026-11-22T02:00:00.123456Z"), "2026-11-22 02:00:00");
     }
 }

@@ -11,21 +11,21 @@ use super::exit::Exit;
 
 /// The longest passphrase file that is read, in bytes.
 const PASSPHRASE_FILE_BYTES_MAX: u64 = 4096;
-/// The shortest new passphrase, in characters.
-const PASSPHRASE_CHARACTERS_MIN: usize = 12;
+/// How long a new passphrase should be at least, in characters.
+const PASSPHRASE_CHARACTERS_GOOD: usize = 12;
 
 /// Lets a person type `expected` before something that cannot be undone.
 ///
 /// # Errors
-/// `Refused` when something else is typed; `Usage` when nobody can type.
+/// `Refused` when something else is typed, or nobody can type.
 pub fn confirm_by_typing(question: &str, expected: &str) -> Result<(), CliError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(CliError::new(
-            Exit::Usage,
-            "this needs a confirmation, and standard input is no terminal",
+            Exit::Refused,
+            "it was not confirmed, for standard input is no terminal; nothing was changed",
         )
-        .hint("run it in a terminal, or add --yes to confirm it here"));
+        .hint("run it in a terminal and type the words, or add --yes to confirm it here"));
     }
     confirm_from(stdin.lock(), io::stderr().lock(), question, expected)
 }
@@ -48,7 +48,8 @@ fn confirm_from(
     if typed.trim() == expected {
         Ok(())
     } else {
-        Err(CliError::new(Exit::Refused, "it was not confirmed; nothing was changed"))
+        Err(CliError::new(Exit::Refused, "it was not confirmed; nothing was changed")
+            .hint("run it again and type exactly what is asked for"))
     }
 }
 
@@ -73,28 +74,27 @@ pub fn passphrase(question: &str) -> Result<Zeroizing<String>, CliError> {
 /// Asks for a new passphrase, twice.
 ///
 /// # Errors
-/// As [`passphrase`]; `Usage` when it is too short or the two differ.
+/// As [`passphrase`]; `Usage` when the two differ.
 pub fn new_passphrase(question: &str) -> Result<Zeroizing<String>, CliError> {
     let first = passphrase(question)?;
-    check_new(&first)?;
     let second = passphrase("The same again")?;
     if *first == *second {
         Ok(first)
     } else {
-        Err(CliError::new(Exit::Usage, "the two passphrases differ"))
+        Err(CliError::new(Exit::Usage, "the two passphrases differ")
+            .hint("run it again and type the same twice"))
     }
 }
 
-/// Whether a passphrase is good enough to begin a vault with.
-///
-/// # Errors
-/// `Usage` when it is too short.
-pub fn check_new(passphrase: &str) -> Result<(), CliError> {
-    if passphrase.chars().count() >= PASSPHRASE_CHARACTERS_MIN {
-        return Ok(());
-    }
-    let message = format!("the passphrase is shorter than {PASSPHRASE_CHARACTERS_MIN} characters");
-    Err(CliError::new(Exit::Usage, message).hint("five or six random words are good and easy"))
+/// What to say of a new passphrase that is easy to guess. It is the person's choice all the same.
+#[must_use]
+pub fn weakness(passphrase: &str) -> Option<String> {
+    (passphrase.chars().count() < PASSPHRASE_CHARACTERS_GOOD).then(|| {
+        format!(
+            "the passphrase is shorter than {PASSPHRASE_CHARACTERS_GOOD} characters, so whoever \
+             copies the master secret may guess it; five or six random words are good and easy"
+        )
+    })
 }
 
 /// Reads a passphrase from a file: its first line.
@@ -154,9 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn a_short_new_passphrase_is_refused_without_being_repeated() {
-        let error = check_new("hunter2").unwrap_err();
-        assert!(!error.message().contains("hunter2"));
-        check_new("twelve chars").unwrap();
+    fn a_short_new_passphrase_is_warned_of_without_being_repeated() {
+        assert!(!weakness("hunter2").unwrap().contains("hunter2"));
+        assert_eq!(weakness("twelve chars"), None);
     }
 }

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Report, count, counted};
-use super::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice};
+use super::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
 use crate::ops::OpsError;
 use crate::ops::restore::{RestoreRequest, restore};
 use crate::policy::subject_map::OnGone;
@@ -18,10 +18,10 @@ use crate::schema::QualifiedName;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  strongroom restore latest --to postgresql://postgres@localhost/finance_copy --create
+  strongroom restore latest --to postgresql://localhost/copy --create
   strongroom restore 20261122T02 --to env:TARGET_URL --table public.accounts
 
-People who were erased do not come back: their rows are skipped and counted. References to them
+People who were erased do not come back: their rows are skipped and counted. References to them \
 follow the subject map, or --on-gone. A URL with a password goes into an environment variable.")]
 pub struct Args {
     /// A backup's id, the beginning of one, or `latest`
@@ -53,7 +53,7 @@ pub struct Args {
     pub no_privileges: bool,
 
     /// Connections that write at the same time [default: as configured]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<u16>,
 
     /// What to do with references to people who are gone, instead of what the map says; repeatable
@@ -112,7 +112,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
 
   tables      {}
   rows        {}
-  forgotten   {}
+  left out    {} of erased people
   time        {:.1} s
 ",
         report.backup,
@@ -123,22 +123,18 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         report.seconds,
     );
     for mended in &report.mended {
-        text.push_str(&format!(
-            "  {}: {} {} (foreign key {})\n",
-            mended.table,
-            counted(mended.rows, "row", "rows"),
-            match mended.done {
-                OnGone::SetNull => "no longer refer to a forgotten person",
-                OnGone::DropRow => "left out, for they refer to a forgotten person",
-                OnGone::Placeholder => "refer to the placeholder now",
-            },
-            mended.constraint,
-        ));
+        let rows = counted(mended.rows, "row", "rows");
+        let done = match mended.done {
+            OnGone::SetNull => format!("{rows} set to NULL, for the person is erased"),
+            OnGone::DropRow => format!("{rows} left out, for the person is erased"),
+            OnGone::Placeholder => format!("{rows} led to the placeholder"),
+        };
+        text.push_str(&format!("\n  {} ({}):\n    {done}\n", mended.table, mended.constraint));
     }
     if report.rows_damaged > 0 {
         context.output.warning(&format!(
-            "{} could not be restored: their segments are damaged",
-            counted(report.rows_damaged, "row", "rows")
+            "{} not restored, for what holds them in the store is damaged",
+            counted(report.rows_damaged, "row is", "rows are")
         ));
     }
     let exit = if report.rows_damaged > 0 { Exit::Integrity } else { Exit::Done };

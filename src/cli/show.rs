@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::{Report, bytes, count, counted};
+use super::output::{Report, bytes, count, counted, when};
 use super::values::BackupSelector;
 use crate::ops::inspect;
 
@@ -49,8 +49,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
   source      {} (PostgreSQL {})
   class       {}, {}
   note        {}
-  snapshot    {}
-  complete    {}
+  snapshot    {} UTC
+  complete    {} UTC
   rows        {}
   stored      {} in {}
 
@@ -61,8 +61,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         summary.class,
         summary.contents,
         summary.note.as_deref().unwrap_or("none"),
-        summary.snapshot_at,
-        details.finished_at,
+        when(&summary.snapshot_at),
+        when(&details.finished_at),
         count(summary.rows),
         bytes(summary.stored_bytes),
         counted(details.packs, "pack", "packs"),

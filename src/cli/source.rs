@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::CliError;
-use super::output::Report;
+use super::output::{Report, when};
 use super::values::{ConnectionUrl, source_name};
 use crate::crypto::SecretText;
 use crate::ops::sources::{self, NewUrl};
@@ -40,8 +40,8 @@ Example:
   strongroom source add finance --url env:FINANCE_URL
   strongroom source add ledger --url postgresql://backup@db.example/ledger
 
-A URL with a password is not taken on the command line, where every process of the machine can
-read it: put it into an environment variable, or the password into a passfile (PGPASSFILE). With
+A URL with a password does not belong on the command line, where every process of the machine can \
+read it: put it into an environment variable, or the password into a passfile (PGPASSFILE). With \
 env:VAR, the variable must be set for every later backup too; the URL itself is not kept.")]
 pub struct AddArgs {
     /// The source's name: letters, digits, `-` and `_`
@@ -81,12 +81,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             let sources = sources::list(&vault)?;
             let rows: Vec<_> = sources
                 .iter()
-                .map(|one| vec![one.name.clone(), one.url.clone(), one.created_at.clone()])
+                .map(|one| vec![one.name.clone(), one.url.clone(), when(&one.created_at)])
                 .collect();
             let text = if rows.is_empty() {
                 "There is no source yet.\n".to_owned()
             } else {
-                context.output.table(&["name", "url", "since"], &[], &rows)
+                context.output.table(&["name", "url", "since (utc)"], &[], &rows)
             };
             Report::new(&json!({ "sources": sources }), text)
         }

@@ -210,8 +210,19 @@ pub fn source_name(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
+/// Reads a number of connections.
+///
+/// # Errors
+/// When it is not 1 to 64.
+pub fn jobs(text: &str) -> Result<u16, InvalidValue> {
+    let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+    number.ok_or(InvalidValue("write a whole number from 1 to 64"))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -271,5 +282,42 @@ mod tests {
         }
         assert_eq!("latest".parse::<BackupSelector>().unwrap().as_str(), "latest");
         assert!("../x".parse::<BackupSelector>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in ".{0,40}") {
+            let _ = text.parse::<BackupSelector>();
+            let _ = text.parse::<ColumnName>();
+            let _ = text.parse::<OnGoneChoice>();
+            let _ = text.parse::<ConnectionUrl>();
+            let _ = (moment(&text), source_name(&text), jobs(&text), holds_password(&text));
+            let _ = without_passwords(&text);
+        }
+
+        #[test]
+        fn what_names_a_column_is_read_back(
+            schema in ".{1,8}", table in ".{1,8}", column in ".{1,8}",
+            word in prop::sample::select(vec!["null", "drop", "placeholder"]),
+        ) {
+            let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let text = format!("{}.{}.{}", quoted(&schema), quoted(&table), quoted(&column));
+            let choice: OnGoneChoice = format!("{text}={word}").parse().unwrap();
+            prop_assert_eq!(choice.column.table, QualifiedName { schema, name: table });
+            prop_assert_eq!(choice.column.column, column);
+        }
+
+        #[test]
+        fn a_password_in_a_url_is_noticed_and_taken_out(
+            password in "[a-zA-Z0-9/?@:#%]{6,20}", before in "[a-z ]{0,9}", after in "[a-z ]{0,9}",
+        ) {
+            // So that it is not part of the rest by chance.
+            let password = format!("7{password}7");
+            let url = format!("postgres://user:{password}@host/database");
+            prop_assert!(holds_password(&url));
+            let text = without_passwords(&format!("{before} {url} {after}"));
+            prop_assert!(!text.contains(&password), "{}", text);
+            prop_assert!(text.contains("@host/database"), "{}", text);
+        }
     }
 }

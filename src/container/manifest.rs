@@ -92,7 +92,7 @@ pub struct MapText {
 pub enum RowFormat {
     /// PostgreSQL's COPY text format.
     CopyText,
-    /// Lines `oid TAB offset TAB hexadecimal bytes`, and `oid TAB c TAB comment` (COPY-escaped).
+    /// Lines `oid TAB m TAB properties as JSON`, and `oid TAB offset TAB hexadecimal bytes`.
     LargeObjectPieces,
 }
 

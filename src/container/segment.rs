@@ -1,7 +1,8 @@
 //! Segments: what a subject's rows of one relation are bound to, and how they are compressed.
 //!
-//! Rows are lines of PostgreSQL's COPY text format, each with its newline, in byte order. Two
-//! subjects never share a compression frame, and no dictionary is used.
+//! Rows are lines of PostgreSQL's COPY text format, each with its newline: in byte order, but for the
+//! commons' and those of a subject too large for memory, which are in the server's order. Two subjects
+//! never share a compression frame, and no dictionary is used.
 
 use serde::{Deserialize, Serialize};
 

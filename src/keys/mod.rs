@@ -114,7 +114,7 @@ pub enum KeyError {
         shard: ShardId,
     },
     /// The file system refused.
-    #[error("{file}: {source}")]
+    #[error("the secret in {file} could not be read or written: {source}")]
     Io {
         /// The file.
         file: String,

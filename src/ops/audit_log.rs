@@ -60,6 +60,10 @@ pub fn verify(vault: &Vault, credentials: Option<&Credentials>) -> Result<AuditR
         head_authenticated,
     };
     match verdict {
+        Verdict::Intact { .. } if head.is_none() => {
+            report.intact = false;
+            report.problem = Some("the head of the log was taken away".to_owned());
+        }
         Verdict::Intact { entries, last_hash, .. } if !forged => {
             report.entries = Some(entries);
             report.last_hash = Some(last_hash);

@@ -11,6 +11,7 @@ pub struct Access<'a> {
     vault: &'a Vault,
     action: Action,
     object: RefCell<String>,
+    detail: RefCell<String>,
     recorded: Recorded,
 }
 
@@ -23,9 +24,18 @@ impl Access<'_> {
     /// Names the object more exactly, once it is known (a new backup's id, a subject's reference):
     /// an entry of its own, and the object of the entry that closes the access.
     pub fn name_object(&self, object: &str) -> Result<(), OpsError> {
-        self.vault.note(self.action, object, Outcome::Begun, None)?;
+        self.vault.note(self.action, object, Outcome::Begun, given(&self.detail.borrow()))?;
         object.clone_into(&mut self.object.borrow_mut());
         Ok(())
+    }
+
+    /// Adds facts (`name=value` pairs) to the entries that are still to come.
+    pub fn add_detail(&self, facts: &str) {
+        let mut detail = self.detail.borrow_mut();
+        if !detail.is_empty() {
+            detail.push(' ');
+        }
+        detail.push_str(facts);
     }
 }
 
@@ -37,24 +47,45 @@ pub async fn audited<T>(
     object: &str,
     work: impl AsyncFnOnce(&Access<'_>) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
-    let recorded = vault.record(action, object, Outcome::Begun, None)?;
-    let access = Access { vault, action, object: RefCell::new(object.to_owned()), recorded };
-    let outcome = work(&access).await;
-    let object = access.object.into_inner();
-    match outcome {
-        Ok(value) => {
-            vault.note(action, &object, Outcome::Done, None)?;
-            Ok(value)
-        }
+    audited_with(vault, action, object, None, work).await
+}
+
+/// The detail of every entry of an access that only looks at what it would do.
+pub const DRY_RUN: &str = "mode=dry-run";
+
+/// Like [`audited`], with a detail (`name=value` pairs) that every entry of the access carries.
+pub async fn audited_with<T>(
+    vault: &Vault,
+    action: Action,
+    object: &str,
+    detail: Option<&str>,
+    work: impl AsyncFnOnce(&Access<'_>) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let recorded = vault.record(action, object, Outcome::Begun, detail)?;
+    let (object, detail) = (object.to_owned(), detail.unwrap_or_default().to_owned());
+    let (object, detail) = (RefCell::new(object), RefCell::new(detail));
+    let access = Access { vault, action, object, detail, recorded };
+    let ended = work(&access).await;
+    let outcome = match &ended {
+        Ok(_) => Outcome::Done,
         Err(error) => {
-            let outcome = match error.kind() {
+            access.add_detail(&format!("error={}", error.kind().name()));
+            match error.kind() {
                 ErrorKind::Refused | ErrorKind::NotFound => Outcome::Refused,
                 _ => Outcome::Failed,
-            };
-            let detail = format!("error={}", error.kind().name());
-            // The access has failed already; that its entry fails too must not hide why.
-            let _ = vault.note(action, &object, outcome, Some(&detail));
-            Err(error)
+            }
         }
+    };
+    let detail = access.detail.into_inner();
+    let noted = vault.note(action, &access.object.into_inner(), outcome, given(&detail));
+    match ended {
+        Ok(value) => noted.map(|()| value),
+        // The access has failed already; that its entry fails too must not hide why.
+        Err(error) => Err(error),
     }
+}
+
+/// A detail, where there is one.
+fn given(detail: &str) -> Option<&str> {
+    (!detail.is_empty()).then_some(detail)
 }

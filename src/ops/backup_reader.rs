@@ -38,7 +38,7 @@ impl BackupReader {
         row: &BackupRow,
         identity: BackupIdentity,
     ) -> Result<Self, OpsError> {
-        let store = Arc::clone(vault.store());
+        let store = Arc::clone(vault.store()?);
         let object: ObjectName = row.manifest_name.parse()?;
         let sealed = read_whole(&*store, &object).await?;
         if digest::sha256(&sealed) != row.manifest_sha256 {

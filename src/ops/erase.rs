@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 
-use super::audited::audited;
+use super::audited::{DRY_RUN, audited_with};
 use super::backup_reader::BackupReader;
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
@@ -90,7 +90,8 @@ pub async fn erase(
 ) -> Result<EraseReport, OpsError> {
     let source = sources::find(vault, &request.source)?;
     let lock = vault.lock_for_writing("erase")?;
-    audited(vault, Action::Erase, &source.name, async |access| {
+    let detail = request.dry_run.then_some(DRY_RUN);
+    audited_with(vault, Action::Erase, &source.name, detail, async |access| {
         let requested_at = vault.clock().now();
         let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
         vault.check_store().await?;
@@ -130,6 +131,11 @@ pub async fn erase(
         report.erasure = Some(erasure_id);
         report.state = "confirmed";
         report.epoch_after = Some(epoch_after);
+        access.add_detail(&format!(
+            "erasure={erasure_id} rows={} backups={}",
+            report.rows,
+            report.backups.len()
+        ));
         report.confirmed_at = erasures::get(vault.catalog().connection(), erasure_id)?
             .and_then(|row| row.confirmed_at)
             .map(timestamp);
@@ -194,8 +200,10 @@ async fn look(
     let rows = backups::list(vault.catalog().connection(), &filter)?;
     let mut shares = Vec::new();
     for row in rows {
-        let identity = unlocked.backup_identity(&row)?;
-        let opened = BackupReader::open(vault, &row, identity).await;
+        let opened = match unlocked.backup_identity(&row) {
+            Ok(identity) => BackupReader::open(vault, &row, identity).await,
+            Err(error) => Err(error),
+        };
         let reader = match opened {
             Ok(reader) => reader,
             Err(error) if error.is_damage() => continue,

@@ -135,16 +135,15 @@ pub enum OpsError {
     },
     /// Tables whose rows' owners nobody has decided.
     #[error(
-        "the subject map leaves {} undecided: {}",
+        "nothing is written, for the subject map leaves {} undecided: {}",
         count(.0.len(), "question", "questions"),
-        join(&.0.iter().map(|one| &one.reason).collect::<Vec<_>>())
+        questions(.0)
     )]
     MapUndecided(Vec<Undecided>),
     /// The database has changed since the map was written.
     #[error(
-        "the subject map does not fit the database any more ({}): {}",
-        count(.0.len(), "difference", "differences"),
-        join(.0)
+        "the subject map does not fit the database any more{}",
+        differences(.0)
     )]
     MapDrift(Vec<Drift>),
     /// Large objects that no row names, or that rows of several people name.
@@ -245,6 +244,28 @@ pub enum OpsError {
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
+    /// A subject who was never erased has no key in the catalog.
+    #[error(
+        "the catalog has no key of subject {reference}, and no tombstone: her rows are lost, not \
+         forgotten"
+    )]
+    KeyLost {
+        /// The subject.
+        reference: crate::ids::SubjectReference,
+    },
+    /// The vault's store was written by a newer strongroom.
+    #[error("the store {location} has format version {found}; this strongroom knows up to {known}")]
+    NewerStore {
+        /// The store.
+        location: String,
+        /// Its version.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// The keys that a command works with are of an epoch that is over.
+    #[error("an erasure changed the vault's keys while this command was running")]
+    Rekeyed,
     /// The canary did not open under the new epoch.
     #[error(
         "the new epoch {epoch} does not open the canary; the old epoch secret was kept and nothing \
@@ -285,6 +306,9 @@ pub enum OpsError {
     #[error("a fault in strongroom itself: {0}")]
     Bug(&'static str),
 }
+
+/// The SQLSTATE of a database that is there already (`duplicate_database`).
+const DATABASE_EXISTS: &str = "42P04";
 
 /// What sort of failure it is. The command line gives each sort its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,6 +362,7 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(
@@ -347,6 +372,8 @@ impl OpsError {
             ) => ErrorKind::Identity,
             Self::Map(_)
             | Self::Key(KeyError::InvalidAgeKey { .. })
+            | Self::Postgres(PostgresError::InvalidUrl { .. })
+            | Self::Store(StoreError::Unsupported { .. })
             | Self::SourceVariable { .. }
             | Self::AmbiguousBackup { .. }
             | Self::ClassNeeded { .. } => ErrorKind::Usage,
@@ -356,9 +383,10 @@ impl OpsError {
             | Self::Container(_)
             | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
             | Self::OtherVaultsStore { .. }
-            | Self::StoreWithoutVault { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
+            | Self::KeyLost { .. }
+            | Self::NewerStore { .. }
             | Self::RowCount { .. }
             | Self::RowsMissing { .. }
             | Self::Canary { .. } => ErrorKind::Integrity,
@@ -368,7 +396,12 @@ impl OpsError {
             | Self::File { .. }
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
-            Self::Store(_) | Self::StoreStopped => ErrorKind::Store,
+            Self::Store(_) | Self::StoreStopped | Self::StoreWithoutVault { .. } => {
+                ErrorKind::Store
+            }
+            Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
+                ErrorKind::Refused
+            }
             Self::Postgres(PostgresError::NotEmpty { .. })
             | Self::VaultExists { .. }
             | Self::SourceExists { .. }
@@ -399,6 +432,8 @@ impl OpsError {
             self,
             Self::Container(_)
                 | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+                | Self::Key(KeyError::Wrapped { .. })
+                | Self::KeyLost { .. }
                 | Self::Damaged { .. }
         )
     }
@@ -417,6 +452,31 @@ fn join<T: std::fmt::Display>(items: &[T]) -> String {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What the questions are about: `map` lists them in full.
+fn questions(undecided: &[Undecided]) -> String {
+    const NAMED_MAX: usize = 5;
+    let about = |one: &Undecided| match &one.table {
+        Some(table) => table.to_string(),
+        None => one.reason.clone(),
+    };
+    let named: Vec<_> = undecided.iter().take(NAMED_MAX).map(about).collect();
+    match undecided.len() - named.len() {
+        0 => join(&named),
+        more => format!("{} and {more} more", join(&named)),
+    }
+}
+
+/// The first difference, and how many there are: `map --check` lists all.
+fn differences(drift: &[Drift]) -> String {
+    let Some(first) = drift.first() else { return String::new() };
+    let first = first.to_string();
+    let first = first.trim_end_matches('.');
+    match drift.len() {
+        1 => format!(": {first}"),
+        many => format!(" in {many} places. The first: {first}"),
+    }
 }
 
 fn damage(problems: &[String]) -> String {

@@ -20,10 +20,11 @@ use std::collections::BTreeSet;
 
 use rusqlite::Transaction;
 
-use super::OpsError;
-use super::vault::{Unlocked, Vault};
+use super::vault::{Unlocked, Vault, Writing};
+use super::{ErrorKind, OpsError};
+use crate::audit::{Action, Outcome};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
-use crate::catalog::{WriterLock, backups, erasures, shards, subjects, vault_keys};
+use crate::catalog::{backups, erasures, shards, subjects, vault_keys};
 use crate::durable;
 use crate::ids::{Epoch, ShardId, SubjectReference, VaultId};
 use crate::keys::rekey::{KeyWrapping, Rekeyed, rekey};
@@ -42,7 +43,7 @@ const STEP_COMMITTED: &str = "committed";
 pub fn subjects(
     vault: &Vault,
     unlocked: &Unlocked,
-    _lock: &WriterLock,
+    _lock: &Writing<'_>,
     references: &[SubjectReference],
     record: impl FnOnce(&Transaction<'_>, &KeyRing, Epoch) -> Result<(), OpsError>,
 ) -> Result<Epoch, OpsError> {
@@ -94,12 +95,24 @@ pub fn recover(vault: &Vault, master: &MasterSecret) -> Result<(), OpsError> {
     if forgetting::current(vault.catalog().connection())?.is_none() {
         return Ok(());
     }
-    let Ok(_lock) = vault.lock_for_writing("recovery of a forgetting") else { return Ok(()) };
+    // A command that writes holds the lock already; any other must get it first.
+    let _lock = if vault.is_writing() {
+        None
+    } else {
+        match vault.lock_for_writing("recovery of a forgetting") {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == ErrorKind::Busy => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    };
     let (interrupted, epoch) = {
         let catalog = vault.catalog();
         let connection = catalog.connection();
         (forgetting::current(connection)?, crate::catalog::vault::read(connection)?.epoch)
     };
+    if interrupted.is_some() {
+        vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
+    }
     match interrupted {
         Some(interrupted) if epoch == interrupted.epoch_from => undo(vault, interrupted.epoch_to),
         Some(interrupted) => finish(vault, master, interrupted.epoch_from, interrupted.epoch_to),

@@ -36,10 +36,16 @@ pub async fn init(
     environment: Environment,
     protection: &Protection,
 ) -> Result<VaultId, OpsError> {
-    for place in [&places.master, &places.catalog, &places.custodian] {
+    for place in [&places.master, &places.catalog] {
         if place.exists() {
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
+    }
+    let custodian = FileCustodian::new(&places.custodian);
+    if !custodian.epochs(VaultId([0; 16]))?.is_empty() {
+        return Err(OpsError::VaultExists {
+            place: format!("an epoch secret in {}", places.custodian.display()),
+        });
     }
     let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
@@ -65,7 +71,7 @@ pub async fn init(
         .map_err(|source| OpsError::File { what: format!("writing {file}"), source })?;
 
     let secret = EpochSecret::generate(random);
-    FileCustodian::new(&places.custodian).put(vault, Epoch::FIRST, &secret)?;
+    custodian.put(vault, Epoch::FIRST, &secret)?;
     drop(create_catalog(&places, &environment, vault, &master, &secret)?);
 
     let contents =
@@ -77,6 +83,7 @@ pub async fn init(
     writer.finish().await?;
 
     let opened = Vault::open(places, environment)?;
+    opened.sign_audit_log(&master);
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
     Ok(vault)
 }

@@ -1,15 +1,15 @@
 //! Prune: what a crash or a failed command left in the store, found and removed.
 //!
 //! An object is garbage when the catalog does not need it: packs that no backup refers to, and the
-//! objects of backups that the catalog does not know. The writer's lock is held, so no backup is in
-//! the making meanwhile.
+//! objects of backups that the catalog does not know. So is what a writer left unfinished. The
+//! writer's lock is held, so no backup is in the making meanwhile.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::OpsError;
-use super::audited::audited;
+use super::audited::{DRY_RUN, audited_with};
 use super::vault::Vault;
 use crate::audit::Action;
 use crate::catalog::backups::{self, BackupFilter};
@@ -21,7 +21,7 @@ use crate::store::ObjectInfo;
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct PruneReport {
-    /// The objects that no backup needs.
+    /// The objects that no backup needs, and what writers left unfinished.
     pub objects: Vec<PrunedObject>,
     /// Their length, all together.
     pub bytes: u64,
@@ -29,10 +29,10 @@ pub struct PruneReport {
     pub removed: bool,
 }
 
-/// One object that no backup needs.
+/// One object that no backup needs, finished or not.
 #[derive(Debug, Clone, Serialize)]
 pub struct PrunedObject {
-    /// Its name.
+    /// Its name; of an unfinished one, its place.
     pub name: String,
     /// Its length.
     pub bytes: u64,
@@ -41,24 +41,30 @@ pub struct PrunedObject {
 /// Finds garbage, and removes it unless `dry_run`.
 pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError> {
     let _lock = vault.lock_for_writing("prune")?;
-    audited(vault, Action::Prune, "store", async |_| {
+    let detail = dry_run.then_some(DRY_RUN);
+    audited_with(vault, Action::Prune, "store", detail, async |_| {
         vault.check_store().await?;
         let needed = needed(vault)?;
-        let mut garbage: Vec<ObjectInfo> = vault.store().list(names::PACKS).await?;
-        garbage.extend(vault.store().list(names::BACKUPS).await?);
+        let mut garbage: Vec<ObjectInfo> = vault.store()?.list(names::PACKS).await?;
+        garbage.extend(vault.store()?.list(names::BACKUPS).await?);
         garbage.retain(|object| !needed.contains(object.name.as_str()));
         if !dry_run {
             for object in &garbage {
-                durable::step_async("prune.delete", vault.store().delete(&object.name)).await?;
+                durable::step_async("prune.delete", vault.store()?.delete(&object.name)).await?;
             }
         }
-        let objects = |object: &ObjectInfo| PrunedObject {
-            name: object.name.as_str().to_owned(),
-            bytes: object.bytes,
+        let unfinished = if dry_run {
+            vault.store()?.leftovers().await?
+        } else {
+            durable::step_async("prune.unfinished", vault.store()?.remove_leftovers()).await?
         };
+        let whole = garbage.into_iter().map(|object| (object.name.to_string(), object.bytes));
+        let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));
+        let objects: Vec<_> =
+            whole.chain(unfinished).map(|(name, bytes)| PrunedObject { name, bytes }).collect();
         Ok(PruneReport {
-            bytes: garbage.iter().map(|object| object.bytes).sum(),
-            objects: garbage.iter().map(objects).collect(),
+            bytes: objects.iter().map(|object| object.bytes).sum(),
+            objects,
             removed: !dry_run,
         })
     })

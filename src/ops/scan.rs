@@ -13,7 +13,7 @@ use crate::container::segment::{self, Relation};
 use crate::crypto::segment::SegmentSealer;
 use crate::ids::{SourceId, VaultId};
 use crate::ops::OpsError;
-use crate::ops::subject_keys::SubjectKeys;
+use crate::ops::subject_keys::{Standing, SubjectKeys};
 
 /// Neighbouring segments are read together up to this many bytes.
 const STRETCH_BYTES: u64 = 4 << 20;
@@ -96,8 +96,14 @@ async fn fetch(
             let (Some(first), Some(last)) = (neighbours.first(), neighbours.last()) else {
                 continue;
             };
-            let length = last.offset + last.length - first.offset;
-            let bytes = reader.read_pack(first.pack, first.offset, length).await;
+            // Neighbours follow one another, so only the last end can be too far.
+            let end = last.offset.checked_add(last.length);
+            let bytes = match end.and_then(|end| end.checked_sub(first.offset)) {
+                Some(length) => reader.read_pack(first.pack, first.offset, length).await,
+                None => {
+                    Err(ContainerError::malformed("the index", "a segment ends nowhere").into())
+                }
+            };
             if stretches.send(Stretch { entries: neighbours, bytes }).await.is_err() {
                 return Ok(());
             }
@@ -156,24 +162,32 @@ impl Opener {
             }
         };
         let references: Vec<_> = stretch.entries.iter().map(|entry| entry.reference).collect();
-        let keys = match self.keys.known(&references) {
-            Ok(keys) => keys,
+        let standings = match self.keys.standing(&references) {
+            Ok(standings) => standings,
             Err(error) => return self.send(Err(error)),
         };
         let mut rest = &bytes[..];
-        for (entry, key) in stretch.entries.iter().zip(&keys) {
+        for (entry, standing) in stretch.entries.iter().zip(standings) {
             let rows = entry.rows;
             // A length that does not fit was refused when the stretch was read.
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX).min(rest.len());
             let (sealed, after) = rest.split_at(length);
             rest = after;
-            let key = if entry.reference.is_commons() {
-                self.keys.commons()
-            } else if let Some(key) = key {
-                key.expose()
-            } else {
-                self.send(Ok(Scanned::Forgotten { rows }))?;
-                continue;
+            let her_key;
+            let key = match standing {
+                Standing::Key(key) => {
+                    her_key = key;
+                    her_key.expose()
+                }
+                Standing::Commons => self.keys.commons(),
+                Standing::Forgotten => {
+                    self.send(Ok(Scanned::Forgotten { rows }))?;
+                    continue;
+                }
+                Standing::KeyDamaged(problem) => {
+                    self.send(Ok(Scanned::Damaged { rows, problem }))?;
+                    continue;
+                }
             };
             match self.open(entry, key, sealed) {
                 Ok(lines) => self.gather(&lines, rows)?,

@@ -106,8 +106,10 @@ pub fn settings(
             Ok(ConnectionSettings::parse(url.expose())?)
         }
         SourceUrl::Environment(variable) => match std::env::var(variable) {
-            Ok(url) => Ok(ConnectionSettings::parse(SecretText::new(url).expose())?),
-            Err(_) => Err(OpsError::SourceVariable {
+            Ok(url) if !url.is_empty() => {
+                Ok(ConnectionSettings::parse(SecretText::new(url).expose())?)
+            }
+            _ => Err(OpsError::SourceVariable {
                 name: source.name.clone(),
                 variable: variable.clone(),
             }),

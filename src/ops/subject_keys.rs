@@ -28,6 +28,18 @@ pub enum Resolved {
     Erased,
 }
 
+/// How the owner of sealed rows stands.
+pub enum Standing {
+    /// Here is her key.
+    Key(SubjectKey),
+    /// Nobody: the commons.
+    Commons,
+    /// She was erased: nobody opens her rows.
+    Forgotten,
+    /// She was not erased, and yet the catalog has no key of hers that opens: this is why.
+    KeyDamaged(OpsError),
+}
+
 /// The subject keys of one source.
 pub struct SubjectKeys {
     catalog: SharedCatalog,
@@ -55,12 +67,29 @@ impl SubjectKeys {
         self.unlocked.commons.expose()
     }
 
+    /// How the people of sealed rows stand, in the order asked for (which may repeat). Whoever has
+    /// neither a key nor a tombstone was not forgotten: her key is lost. One person's damaged key
+    /// says nothing of the others.
+    pub fn standing(&self, references: &[SubjectReference]) -> Result<Vec<Standing>, OpsError> {
+        let rows = self.rows(references)?;
+        references
+            .iter()
+            .map(|reference| {
+                Ok(match rows.get(reference).map(|row| self.open(row)) {
+                    Some(Ok(key)) => Standing::Key(key),
+                    Some(Err(error)) if error.is_damage() => Standing::KeyDamaged(error),
+                    Some(Err(error)) => return Err(error),
+                    None if reference.is_commons() => Standing::Commons,
+                    None if self.is_erased(*reference)? => Standing::Forgotten,
+                    None => Standing::KeyDamaged(OpsError::KeyLost { reference: *reference }),
+                })
+            })
+            .collect()
+    }
+
     /// The keys of subjects that the vault knows, in the order asked for (which may repeat);
-    /// `None` for everyone else: forgotten people and the commons' mark.
-    pub fn known(
-        &self,
-        references: &[SubjectReference],
-    ) -> Result<Vec<Option<SubjectKey>>, OpsError> {
+    /// `None` for everyone else and for the commons' mark.
+    fn known(&self, references: &[SubjectReference]) -> Result<Vec<Option<SubjectKey>>, OpsError> {
         let rows = self.rows(references)?;
         references
             .iter()
@@ -158,7 +187,19 @@ impl SubjectKeys {
 
     fn open(&self, row: &subjects::SubjectRow) -> Result<SubjectKey, OpsError> {
         let name = KeyName::Subject(row.reference);
-        let key = self.unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key)?;
+        // The ring is let go before the catalog is asked: whoever adds a shard takes them the other
+        // way round.
+        let opened = self.unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key);
+        let key = match opened {
+            Ok(key) => key,
+            Err(error) => {
+                let epoch = self.unlocked.ring().epoch();
+                let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+                let present = crate::catalog::vault::read(catalog.connection())?.epoch;
+                // Where the epoch has changed, the key is well: it is wrapped anew.
+                return Err(if present == epoch { error.into() } else { OpsError::Rekeyed });
+            }
+        };
         SubjectKey::from_slice(&key).ok_or(OpsError::Bug("a subject key is not 32 bytes"))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -9,6 +10,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 
 use super::backup_reader::read_whole;
+use super::init::FORMAT_VERSION;
 use super::{OpsError, forget};
 use crate::audit::{self, Action, NewEntry, Outcome, Recorded, Who};
 use crate::catalog::backups::BackupRow;
@@ -55,16 +57,31 @@ pub struct Environment {
     pub who: Who,
 }
 
-/// A vault whose catalog and store are open, and whose keys are not.
+/// A vault whose catalog is open, and whose keys are not released.
 pub struct Vault {
     places: VaultPlaces,
     environment: Environment,
     id: VaultId,
     catalog: SharedCatalog,
-    store: Arc<dyn Store>,
+    /// Opened when it is first needed: the audit log is read, and an attempt at a store that is not
+    /// there recorded, without it.
+    store: OnceLock<Arc<dyn Store>>,
     custodian: Box<dyn Custodian>,
     /// There from the moment the master secret was opened: every entry after it signs the log.
     audit_head: OnceLock<MacKey>,
+    is_writing: AtomicBool,
+}
+
+/// The right to write to a vault, as long as it lives.
+pub struct Writing<'a> {
+    _lock: WriterLock,
+    is_writing: &'a AtomicBool,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.is_writing.store(false, Ordering::SeqCst);
+    }
 }
 
 /// The keys of a vault, released for one command.
@@ -116,15 +133,15 @@ impl VaultMarker {
 }
 
 impl Vault {
-    /// Opens the catalog and the store. Needs no keys.
+    /// Opens the catalog. Needs no keys.
     pub fn open(places: VaultPlaces, environment: Environment) -> Result<Self, OpsError> {
         let catalog = Catalog::open(&places.catalog)?;
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
-        let store = crate::store::open(&places.store)?;
         let custodian = Box::new(FileCustodian::new(&places.custodian));
         let catalog = Arc::new(Mutex::new(catalog));
-        let audit_head = OnceLock::new();
-        Ok(Self { places, environment, id, catalog, store, custodian, audit_head })
+        let (store, audit_head) = (OnceLock::new(), OnceLock::new());
+        let is_writing = AtomicBool::new(false);
+        Ok(Self { places, environment, id, catalog, store, custodian, audit_head, is_writing })
     }
 
     /// The vault's id.
@@ -151,9 +168,12 @@ impl Vault {
     }
 
     /// The store.
-    #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    pub fn store(&self) -> Result<&Arc<dyn Store>, OpsError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = crate::store::open(&self.places.store)?;
+        Ok(self.store.get_or_init(|| store))
     }
 
     /// The custodian.
@@ -169,8 +189,15 @@ impl Vault {
     }
 
     /// The right to write, for as long as the value lives. `command` is told to whoever comes second.
-    pub fn lock_for_writing(&self, command: &str) -> Result<WriterLock, OpsError> {
-        Ok(WriterLock::acquire(&self.places.catalog, command, self.clock().now())?)
+    pub fn lock_for_writing(&self, command: &str) -> Result<Writing<'_>, OpsError> {
+        let lock = WriterLock::acquire(&self.places.catalog, command, self.clock().now())?;
+        self.is_writing.store(true, Ordering::SeqCst);
+        Ok(Writing { _lock: lock, is_writing: &self.is_writing })
+    }
+
+    /// Whether this process holds the writer's lock.
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_writing.load(Ordering::SeqCst)
     }
 
     /// Writes an audit entry. What it returns is the proof that [`Vault::unlock`] asks for.
@@ -191,12 +218,20 @@ impl Vault {
             detail,
         };
         let catalog = self.catalog();
-        Ok(match self.audit_head.get() {
-            Some(key) => {
-                audit::record_with_head(catalog.connection(), &entry, |m| key.mac_message(m))?
-            }
-            None => audit::record(catalog.connection(), &entry)?,
-        })
+        let connection = catalog.connection();
+        if let Some(key) = self.audit_head.get()
+            && audit::head_holds(connection, |message, mac| key.verify_message(message, mac))?
+        {
+            let mac = |message: &[u8]| key.mac_message(message);
+            return Ok(audit::record_with_head(connection, &entry, mac)?);
+        }
+        // A head that does not hold is left as it is, for `audit verify` to find.
+        Ok(audit::record(connection, &entry)?)
+    }
+
+    /// Lets every entry from now on sign the log: for `init`, whose first entry makes the head.
+    pub(super) fn sign_audit_log(&self, master: &MasterSecret) {
+        self.audit_head.get_or_init(|| vault_keys::audit_head_key(master, self.id));
     }
 
     /// Writes an audit entry that closes an access, or notes one that needs no key.
@@ -213,8 +248,9 @@ impl Vault {
     /// Checks that the store is this vault's.
     pub async fn check_store(&self) -> Result<(), OpsError> {
         let name: ObjectName = names::VAULT_MARKER.parse()?;
-        let location = self.store.location();
-        let bytes = match read_whole(&*self.store, &name).await {
+        let store = self.store()?;
+        let location = store.location();
+        let bytes = match read_whole(&**store, &name).await {
             Ok(bytes) => bytes,
             Err(OpsError::Store(StoreError::NotFound { .. })) => {
                 return Err(OpsError::StoreWithoutVault { location });
@@ -222,6 +258,11 @@ impl Vault {
             Err(error) => return Err(error),
         };
         match serde_json::from_slice::<VaultMarker>(&bytes) {
+            Ok(marker) if marker.format_version > FORMAT_VERSION => Err(OpsError::NewerStore {
+                location,
+                found: marker.format_version,
+                known: FORMAT_VERSION,
+            }),
             Ok(marker) if marker.what == VaultMarker::WHAT && marker.vault == self.id => Ok(()),
             Ok(marker) if marker.what == VaultMarker::WHAT => {
                 Err(OpsError::OtherVaultsStore { location, found: marker.vault, expected: self.id })
@@ -252,7 +293,7 @@ impl Vault {
         let sealed = fs::read(&self.places.master)
             .map_err(|source| KeyError::Io { file: file.clone(), source })?;
         let master = master::open(&sealed, self.id, credentials, &file)?;
-        self.audit_head.get_or_init(|| vault_keys::audit_head_key(&master, self.id));
+        self.sign_audit_log(&master);
         Ok(master)
     }
 
@@ -290,16 +331,19 @@ impl Vault {
 
     /// The ring of the catalog's present epoch.
     pub(super) fn read_ring(&self, master: &MasterSecret) -> Result<KeyRing, OpsError> {
-        let (epoch, shards) = {
-            let catalog = self.catalog();
-            // One read transaction: the epoch and its shards belong together.
-            let snapshot = catalog.snapshot()?;
-            (crate::catalog::vault::read(&snapshot)?.epoch, shards::all(&snapshot)?)
-        };
+        let (epoch, shards) = self.epoch_and_shards()?;
         let secret = match self.custodian.get(self.id, epoch) {
-            Err(KeyError::NoEpochSecret { .. }) if self.newest_epoch()? > Some(epoch) => {
-                let custodian = self.newest_epoch()?.unwrap_or(epoch);
-                return Err(OpsError::OldCatalog { catalog: epoch, custodian });
+            Err(error @ KeyError::NoEpochSecret { .. }) => {
+                if self.epoch_and_shards()?.0 != epoch {
+                    // Another process finished a forgetting between the two looks.
+                    return self.read_ring(master);
+                }
+                return match self.custodian.epochs(self.id)?.pop() {
+                    Some(custodian) if custodian > epoch => {
+                        Err(OpsError::OldCatalog { catalog: epoch, custodian })
+                    }
+                    _ => Err(error.into()),
+                };
             }
             other => other?,
         };
@@ -307,7 +351,10 @@ impl Vault {
         Ok(KeyRing::open(self.id, epoch, master, &secret, wrapped)?)
     }
 
-    fn newest_epoch(&self) -> Result<Option<Epoch>, OpsError> {
-        Ok(self.custodian.epochs(self.id)?.pop())
+    /// The present epoch and the shards wrapped under it, of one moment.
+    fn epoch_and_shards(&self) -> Result<(Epoch, Vec<shards::ShardRow>), OpsError> {
+        let catalog = self.catalog();
+        let snapshot = catalog.snapshot()?;
+        Ok((crate::catalog::vault::read(&snapshot)?.epoch, shards::all(&snapshot)?))
     }
 }

@@ -78,7 +78,9 @@ pub async fn verify(
     audited(vault, Action::Verify, row.backup_id.as_str(), async |access| {
         let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
         vault.check_store().await?;
-        one(vault, &unlocked, &row, progress).await
+        let report = one(vault, &unlocked, &row, progress).await?;
+        access.add_detail(verdict(report.intact));
+        Ok(report)
     })
     .await
 }
@@ -98,9 +100,15 @@ pub async fn verify_all(
         for row in &rows {
             reports.push(one(vault, &unlocked, row, progress).await?);
         }
+        access.add_detail(verdict(reports.iter().all(|report| report.intact)));
         Ok(reports)
     })
     .await
+}
+
+/// What the audit log says of a verification's finding.
+fn verdict(intact: bool) -> &'static str {
+    if intact { "result=intact" } else { "result=damaged" }
 }
 
 async fn one(
@@ -118,8 +126,10 @@ async fn one(
         rows_damaged: 0,
         damaged: Vec::new(),
     };
-    let identity = unlocked.backup_identity(row)?;
-    let opened = BackupReader::open(vault, row, identity).await;
+    let opened = match unlocked.backup_identity(row) {
+        Ok(identity) => BackupReader::open(vault, row, identity).await,
+        Err(error) => Err(error),
+    };
     let reader = match opened {
         Ok(reader) => Arc::new(reader),
         Err(error) if error.is_damage() => {
@@ -195,7 +205,8 @@ async fn relation(
 impl VerifyReport {
     fn problem(&mut self, problem: String) {
         self.intact = false;
-        if self.problems.len() < PROBLEMS_MAX {
+        // One missing object is met by its own check and by each relation that needs it.
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }

@@ -1,5 +1,6 @@
 //! A vector's file: a comment, header lines `name: value`, an empty line, bytes in hexadecimal.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
@@ -102,7 +103,7 @@ impl Vector {
     pub fn write(&self, path: &Path) {
         let mut text = format!("# {}\n", self.comment);
         for (name, value) in &self.header {
-            text.push_str(&format!("{name}: {value}\n"));
+            let _ = writeln!(text, "{name}: {value}");
         }
         text.push('\n');
         let digits = hex::encode(&self.bytes);

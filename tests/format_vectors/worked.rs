@@ -1,5 +1,7 @@
 //! The worked bytes of docs/format.md, computed.
 
+use std::fmt::Write as _;
+
 use strongroom::container::index_block::{BlockBuilder, IndexEntry};
 use strongroom::container::pack;
 use strongroom::container::segment::{Codec, context};
@@ -39,7 +41,7 @@ fn lines(fields: &[(&str, &[u8])]) -> String {
         let mut name = *name;
         for line in digits.as_bytes().chunks(64) {
             let line = std::str::from_utf8(line).unwrap();
-            text.push_str(&format!("    {name:<18}{line}\n"));
+            let _ = writeln!(text, "    {name:<18}{line}");
             name = "";
         }
     }

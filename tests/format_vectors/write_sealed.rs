@@ -28,6 +28,7 @@ pub fn all() -> Vec<(String, Vector)> {
 }
 
 type Add<'a> = dyn FnMut(&str, Vector) + 'a;
+type Change<'a> = &'a dyn Fn(&mut Value);
 
 const ROWS: &[u8] = b"1\tanna@example.org\tAnna\n2\tanna@example.org\t\\N\n";
 
@@ -313,7 +314,7 @@ fn manifests(add: &mut Add<'_>) {
         change(&mut json);
         seal(json.to_string().as_bytes())
     };
-    let cases: &[(&str, &str, &str, &dyn Fn(&mut Value))] = &[
+    let cases: &[(&str, &str, &str, Change<'_>)] = &[
         ("newer", "newer-format", "Version 2, with a field that is not known.", &|json| {
             json["version"] = json!(2);
             json["new"] = json!(1);

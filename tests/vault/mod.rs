@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+pub mod crash;
 pub mod picture;
+pub mod random;
+pub mod rule;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -95,7 +98,7 @@ impl World {
 
     /// Runs `init`.
     pub fn init(&self) -> Ran {
-        self.finished(self.init_command())
+        finished(self.init_command())
     }
 
     pub fn init_command(&self) -> Command {
@@ -175,14 +178,9 @@ impl World {
         command
     }
 
-    /// Runs a command to its end.
-    pub fn finished(&self, mut command: Command) -> Ran {
-        Ran::new(&command.output().unwrap())
-    }
-
     /// Runs the program.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        self.finished(self.command(arguments))
+        finished(self.command(arguments))
     }
 
     /// Runs the program, which must succeed; its JSON document.
@@ -206,7 +204,7 @@ impl World {
         all.extend(arguments);
         let mut command = self.command(&all);
         command.env(TARGET, &to.url);
-        self.finished(command)
+        finished(command)
     }
 
     /// Restores a backup into a database that the program creates.
@@ -250,13 +248,11 @@ impl World {
         fs::read_to_string(self.path().join("maps/main.toml")).unwrap()
     }
 
-    /// The epoch secrets that the custodian holds.
+    /// The epoch secrets that the custodian holds. A secret whose file was never finished is none:
+    /// nothing was wrapped under it.
     pub fn epoch_secrets(&self) -> Vec<PathBuf> {
-        let mut files: Vec<_> = fs::read_dir(self.path().join("custodian"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
+        let mut files = files_below(&self.path().join("custodian"));
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "secret"));
         files
     }
 
@@ -266,6 +262,11 @@ impl World {
         let ids = list["backups"].as_array().unwrap();
         ids.iter().map(|one| one["backup"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Runs a command to its end.
+pub fn finished(mut command: Command) -> Ran {
+    Ran::new(&command.output().unwrap())
 }
 
 /// The arguments of an erasure.

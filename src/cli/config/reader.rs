@@ -154,5 +154,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let likeness = |key: &&str| strsim::jaro_winkler(name, key);
     let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) >= LIKENESS_MIN).then_some(best)
+    // One slip of the keyboard is much of a short word.
+    let slip = strsim::osa_distance(name, best) == 1;
+    (slip || likeness(&best) >= LIKENESS_MIN).then_some(best)
 }

@@ -43,6 +43,7 @@ use crate::postgres::{self, ConnectionSettings, Session};
 use crate::progress::ProgressSink;
 use crate::random;
 use crate::schema::DatabaseSchema;
+use crate::store::Written;
 use subject_maps::LoadedMap;
 
 /// What to back up, and how.
@@ -184,18 +185,22 @@ impl Work<'_> {
                 schema,
                 map: MapText { digest: self.map.map.digest(), toml: self.map.toml.clone() },
                 relations,
-                packs: packs.take(),
+                packs: packs.all(),
                 index,
                 schema_archive,
             };
-            let row = self.write_manifest(&manifest, &identity).await?;
-            Ok((manifest, row))
+            let written = self.write_manifest(&manifest, &identity).await?;
+            Ok((manifest, written))
         }
         .await;
         match written {
-            Ok((manifest, row)) => Ok(self.report(&manifest, &row)),
+            // From here on nothing is removed: a commit that reports a failure may have happened.
+            Ok((manifest, written)) => {
+                let row = self.record(&manifest, &identity, written)?;
+                Ok(self.report(&manifest, &row))
+            }
             Err(error) => {
-                write::discard(self.vault.store().as_ref(), &backup, &packs.take()).await;
+                write::discard(self.vault.store()?.as_ref(), &backup, &packs.all()).await;
                 Err(error)
             }
         }
@@ -219,7 +224,7 @@ impl Work<'_> {
         let seal = IndexSeal::new(identity.index_key(), self.vault.id(), backup.clone());
         let name = names::index(backup).parse()?;
         let runtime = Handle::current();
-        let store = Arc::clone(self.vault.store());
+        let store = Arc::clone(self.vault.store()?);
         let index = index_stream::IndexStream::start(&runtime, store, name, seal).await?;
         let keys = Arc::new(SubjectKeys::new(
             self.vault.shared_catalog(),
@@ -231,7 +236,7 @@ impl Work<'_> {
         let reading = Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
-            store: Arc::clone(self.vault.store()),
+            store: Arc::clone(self.vault.store()?),
             settings: self.settings.clone(),
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
@@ -261,7 +266,7 @@ impl Work<'_> {
         let archive = postgres::tools::dump_schema(&tools, &self.settings, snapshot).await?;
         let name = names::schema(backup);
         let sealed = identity.seal(&name, &archive)?;
-        let store = self.vault.store().as_ref();
+        let store = self.vault.store()?.as_ref();
         let written = write::whole(store, &name, sealed, "backup.schema").await?;
         Ok(manifest::ArchiveSummary {
             bytes: written.bytes,
@@ -270,16 +275,25 @@ impl Work<'_> {
         })
     }
 
-    /// The manifest, then the catalog's row: from there on the backup exists.
+    /// The last object of a backup.
     async fn write_manifest(
         &self,
         manifest: &Manifest,
         identity: &BackupIdentity,
-    ) -> Result<BackupRow, OpsError> {
+    ) -> Result<Written, OpsError> {
         let name = names::manifest(&manifest.backup);
         let sealed = manifest.seal(identity, &name)?;
-        let store = self.vault.store().as_ref();
-        let written = write::whole(store, &name, sealed, "backup.manifest").await?;
+        let store = self.vault.store()?.as_ref();
+        write::whole(store, &name, sealed, "backup.manifest").await
+    }
+
+    /// The catalog's row: with it the backup exists.
+    fn record(
+        &self,
+        manifest: &Manifest,
+        identity: &BackupIdentity,
+        written: Written,
+    ) -> Result<BackupRow, OpsError> {
         let wrapped_key = self.unlocked.ring().wrap(
             &KeyName::Backup(manifest.backup.clone()),
             ShardId::BACKUPS,
@@ -299,7 +313,7 @@ impl Work<'_> {
             finished_at: self.vault.clock().now(),
             server_version_num: manifest.schema.server_version_num,
             map_digest: Some(manifest.map.digest),
-            manifest_name: name,
+            manifest_name: names::manifest(&manifest.backup),
             manifest_bytes: written.bytes,
             manifest_sha256: written.sha256,
             row_count: manifest.rows(),

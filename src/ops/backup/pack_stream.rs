@@ -38,10 +38,10 @@ impl PackList {
         }
     }
 
-    /// All packs.
+    /// All packs so far.
     #[must_use]
-    pub fn take(&self) -> Vec<PackSummary> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn all(&self) -> Vec<PackSummary> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::rows::RestoredRelation;
-use super::audited::audited;
+use super::audited::audited_with;
 use super::backup_reader::BackupReader;
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
@@ -95,7 +95,8 @@ pub async fn restore(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<RestoreReport, OpsError> {
     let row = select::backup(vault, &request.backup)?;
-    audited(vault, Action::Restore, row.backup_id.as_str(), async |access| {
+    let to = format!("to={}", audit_name(&request.target.redacted()));
+    audited_with(vault, Action::Restore, row.backup_id.as_str(), Some(&to), async |access| {
         let begun_at = vault.clock().now();
         let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
         vault.check_store().await?;
@@ -117,6 +118,16 @@ pub async fn restore(
         Ok(report)
     })
     .await
+}
+
+/// The target as the audit log takes it: host, port and database; what the log has no letters for
+/// is a `*`.
+fn audit_name(target: &str) -> String {
+    const CHARACTERS_MAX: usize = 90;
+    let place = target.rsplit_once('@').map_or(target, |(_, place)| place);
+    let accepted = |c: char| c.is_ascii_alphanumeric() || "._:/=,+-".contains(c);
+    let letters = place.chars().take(CHARACTERS_MAX);
+    letters.map(|letter| if accepted(letter) { letter } else { '*' }).collect()
 }
 
 /// Refuses what the backup cannot give.

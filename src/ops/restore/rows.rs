@@ -105,6 +105,10 @@ impl Writer {
                 self.large_objects(session, number, &mut restored).await?;
             }
         }
+        if self.request.salvage {
+            // What a damaged index no longer leads to is lost too.
+            restored.damaged = summary.rows.saturating_sub(restored.rows + restored.forgotten);
+        }
         let found = restored.rows + restored.forgotten + restored.damaged;
         if found != summary.rows && !self.request.salvage {
             return Err(OpsError::RowsMissing {

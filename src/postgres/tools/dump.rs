@@ -46,11 +46,17 @@ fn errors(printed: &str) -> String {
     const LINES: usize = 4;
     let lines: Vec<&str> = printed
         .lines()
-        .filter_map(|line| line.strip_prefix("pg_dump: ").or(Some(line)))
-        .filter(|line| !line.trim().is_empty() && !line.starts_with("warning:"))
+        .map(|line| line.strip_prefix("pg_dump: ").unwrap_or(line).trim())
+        .filter(|line| !line.is_empty() && !line.starts_with("warning:"))
+        // Its own query over the system's tables says nothing to whoever runs a backup.
+        .take_while(|line| !line.starts_with("detail: Query was:"))
         .take(LINES)
         .collect();
-    if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("; ") }
+    let said = lines.join("; ").replace(".;", ";");
+    match said.trim_end_matches('.') {
+        "" => "it said nothing".to_owned(),
+        said => said.strip_prefix("error: ").unwrap_or(said).to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +66,10 @@ mod tests {
     #[test]
     fn only_errors_are_reported() {
         let printed = "pg_dump: warning: w\npg_dump: error: no\npg_dump: detail: more\n\n";
-        assert_eq!(errors(printed), "error: no; detail: more");
+        assert_eq!(errors(printed), "no; detail: more");
+        let lost =
+            "pg_dump: error: query failed: closed.\n\tBefore.\npg_dump: detail: Query was: S";
+        assert_eq!(errors(lost), "query failed: closed; Before");
         assert_eq!(errors(""), "it said nothing");
     }
 }

@@ -1,0 +1,18 @@
+//! What goes wrong, with the real program: each gives one clear sentence, a hint, its exit code, an
+//! entry in the audit log where the vault was touched, and loses nothing.
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+#![allow(clippy::print_stderr, reason = "what is skipped says so")]
+
+mod arguments;
+mod damage;
+mod databases;
+mod disks;
+mod keys;
+mod processes;
+#[path = "../cli/redact.rs"]
+mod redact;
+#[path = "../cli/sandbox.rs"]
+mod sandbox;
+#[path = "../support/mod.rs"]
+mod support;
+mod vaults;

@@ -186,6 +186,9 @@ pub struct DatabaseSettings {
     pub locale_provider: char,
     /// The ICU or builtin locale, where the provider has one.
     pub locale: Option<String>,
+    /// Rules of collation beyond the ICU locale's (PostgreSQL 16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icu_rules: Option<String>,
 }
 
 /// How a table keeps its rows.
@@ -211,7 +214,8 @@ pub struct Table {
     pub unlogged: bool,
     /// Its columns in order, dropped ones left out.
     pub columns: Vec<Column>,
-    /// The primary key's columns in key order; empty when there is none.
+    /// The primary key's columns in key order; empty when there is none, or one over periods
+    /// (`WITHOUT OVERLAPS`), which names versions of a row.
     pub primary_key: Vec<String>,
     /// The tables that it inherits from (not by partitioning).
     pub inherits: Vec<QualifiedName>,
@@ -272,6 +276,10 @@ pub struct ForeignKey {
     pub validated: bool,
     /// Whether it is `MATCH FULL`: then a part of the columns must not be NULL alone.
     pub match_full: bool,
+    /// Whether its last column is a `PERIOD` (PostgreSQL 18): then the rows that equal the other
+    /// columns must together cover the referring row's period, and none need equal it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporal: bool,
 }
 
 /// A sequence and where it stood.

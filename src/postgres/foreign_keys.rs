@@ -2,7 +2,8 @@
 //! mending them, so that the foreign key can be made.
 //!
 //! A row of the referring table dangles if none of its referring columns is NULL and the referenced
-//! table has no row of those values. (With `MATCH FULL`, a row in which only some are NULL violates
+//! table has no row of those values; with a `PERIOD`, if the rows of the other columns' values do not
+//! cover its period together. (With `MATCH FULL`, a row in which only some are NULL violates
 //! the key by itself and is not this file's matter.) All of this works before the key, its indexes
 //! and triggers exist.
 
@@ -52,7 +53,7 @@ pub async fn delete_dangling(session: &Session, key: &ForeignKey) -> Result<u64,
 }
 
 /// Makes rows that dangle refer to `values` instead, one for each column, as text: a placeholder
-/// that the referenced table holds. The number of rows changed.
+/// that the referenced table holds. A `PERIOD` stays as it is. The number of rows changed.
 pub async fn redirect_dangling(
     session: &Session,
     key: &ForeignKey,
@@ -71,6 +72,7 @@ pub async fn redirect_dangling(
         .columns
         .iter()
         .zip(values)
+        .take(key.columns.len() - usize::from(key.temporal))
         .map(|(column, value)| format!("{} = {}", quote_identifier(column), quote_literal(value)))
         .collect();
     form.update(session, &assignments).await
@@ -96,7 +98,8 @@ impl Form {
             .map(|column| format!("r.{} IS NOT NULL", quote_identifier(column)))
             .collect();
         let mut equal = Vec::new();
-        for (column, referred) in key.columns.iter().zip(&key.referenced_columns) {
+        let compared = key.columns.len() - usize::from(key.temporal);
+        for (column, referred) in key.columns.iter().zip(&key.referenced_columns).take(compared) {
             let operator = equality(session, &key.referenced_table, referred).await?;
             equal.push(format!(
                 "p.{} {operator} r.{}",
@@ -104,8 +107,23 @@ impl Form {
                 quote_identifier(column)
             ));
         }
-        conditions
-            .push(format!("NOT EXISTS (SELECT FROM {referenced} p WHERE {})", equal.join(" AND ")));
+        let period =
+            if key.temporal { key.columns.last().zip(key.referenced_columns.last()) } else { None };
+        conditions.push(match period {
+            None => {
+                format!("NOT EXISTS (SELECT FROM {referenced} p WHERE {})", equal.join(" AND "))
+            }
+            Some((own, theirs)) => {
+                let own = format!("r.{}", quote_identifier(own));
+                let theirs = format!("p.{}", quote_identifier(theirs));
+                equal.push(format!("{theirs} OPERATOR(pg_catalog.&&) {own}"));
+                format!(
+                    "(SELECT {own} OPERATOR(pg_catalog.<@) pg_catalog.range_agg({theirs}) \
+                     FROM {referenced} p WHERE {}) IS NOT TRUE",
+                    equal.join(" AND ")
+                )
+            }
+        });
         Ok(Self {
             referring: format!("{referring} r"),
             dangles: conditions.join(" AND "),

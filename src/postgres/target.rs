@@ -35,7 +35,14 @@ fn create_statement(
     match like.locale_provider {
         'i' if target_major < 15 => Err(unsupported("ICU")),
         'b' if target_major < 17 => Err(unsupported("builtin")),
-        'i' => Ok(format!("{statement} LOCALE_PROVIDER icu ICU_LOCALE {locale}")),
+        'i' => {
+            let rules = match like.icu_rules.as_deref() {
+                Some(_) if target_major < 16 => return Err(unsupported("ICU with rules")),
+                Some(rules) => format!(" ICU_RULES {}", quote_literal(rules)),
+                None => String::new(),
+            };
+            Ok(format!("{statement} LOCALE_PROVIDER icu ICU_LOCALE {locale}{rules}"))
+        }
         'b' => Ok(format!("{statement} LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}")),
         // The server's own default may be another.
         _ if target_major >= 15 => Ok(format!("{statement} LOCALE_PROVIDER libc")),
@@ -127,6 +134,7 @@ mod tests {
             ctype: "it's".to_owned(),
             locale_provider: provider,
             locale: locale.map(str::to_owned),
+            icu_rules: None,
         }
     }
 
@@ -144,6 +152,10 @@ mod tests {
             format!("{start} LOCALE_PROVIDER icu ICU_LOCALE 'de'")
         );
         assert!(made(14, &settings('i', Some("de"))).is_err());
+        let rules = Some("& a < 'z'".to_owned());
+        let with_rules = DatabaseSettings { icu_rules: rules, ..settings('i', Some("de")) };
+        assert!(made(16, &with_rules).unwrap().ends_with(" 'de' ICU_RULES '& a < ''z'''"));
+        assert!(made(15, &with_rules).is_err());
         assert!(made(16, &settings('b', Some("C.UTF-8"))).is_err());
     }
 }

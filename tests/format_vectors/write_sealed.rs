@@ -259,6 +259,7 @@ pub fn manifest() -> Manifest {
                 ctype: text("C.UTF-8"),
                 locale_provider: 'c',
                 locale: None,
+                icu_rules: None,
             },
             tables: Vec::new(),
             foreign_keys: Vec::new(),

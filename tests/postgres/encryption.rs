@@ -30,7 +30,7 @@ fn self_signed(folder: &Path, name: &str, host: &str) {
 fn server(folder: &Path, name: &str) -> TemporaryCluster {
     let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).unwrap();
     let tls = Some((read("crt"), read("key")));
-    TemporaryCluster::start(&TemporaryOptions { tls, ..TemporaryOptions::new("p") }).unwrap()
+    TemporaryCluster::start(&TemporaryOptions { tls, ..support::server("p") }).unwrap()
 }
 
 /// Whether a connection with these parameters is encrypted, or why there is none.

@@ -53,7 +53,7 @@ async fn a_refused_row_is_not_repeated_in_the_error_and_an_unfinished_copy_write
 
 #[tokio::test]
 async fn a_server_that_stops_while_rows_are_read_is_an_error_at_once() {
-    let cluster = TemporaryCluster::start(&TemporaryOptions::new("p")).unwrap();
+    let cluster = TemporaryCluster::start(&support::server("p")).unwrap();
     let session = Session::connect(&settings(&cluster.url("postgres"))).await.unwrap();
     let endless = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000000)) TO STDOUT";
     let mut rows = session.copy_out(endless).await.unwrap();

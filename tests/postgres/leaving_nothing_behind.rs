@@ -13,7 +13,7 @@ fn a_process_with_a_server() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let cluster = TemporaryCluster::start(&TemporaryOptions::new("p")).unwrap();
+    let cluster = TemporaryCluster::start(&support::server("p")).unwrap();
     let told = format!("\nserver {} {}\n", cluster.port(), cluster.folder().display());
     std::io::Write::write_all(&mut std::io::stdout(), told.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_mins(1));

@@ -340,6 +340,7 @@ async fn dangling_references_are_counted_and_mended() {
         referenced_columns: vec!["id".to_owned(), "tenant".to_owned()],
         validated: true,
         match_full: false,
+        temporal: false,
     };
     assert_eq!(foreign_keys::count_dangling(&session, &key).await.unwrap(), 2);
     let full = ForeignKey { match_full: true, ..key.clone() };

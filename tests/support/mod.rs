@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,20 +17,31 @@ pub const PASSWORD: &str = "only for tests";
 /// Everything that a real application's database has; needs a superuser.
 pub const EVERYTHING: &str = include_str!("../fixtures/everything.sql");
 
+/// The environment variable that names the folder of the server to test with (`initdb`, `postgres`);
+/// without it, the newest on this machine. `tests/matrix/run` sets it.
+pub const SERVER_VARIABLE: &str = "STRONGROOM_TEST_SERVER";
+
+/// A server of the version to test with.
+pub fn server(password: &str) -> TemporaryOptions {
+    let given = std::env::var_os(SERVER_VARIABLE).filter(|folder| !folder.is_empty());
+    TemporaryOptions { binaries: given.map(PathBuf::from), ..TemporaryOptions::new(password) }
+}
+
 /// The server that all tests of this process share. It stops when the process ends, however it does
 /// (see `temporary.rs`), so it may be a static variable.
 pub fn cluster() -> &'static TemporaryCluster {
     static CLUSTER: OnceLock<TemporaryCluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        install_where_missing();
-        TemporaryCluster::start(&TemporaryOptions::new(PASSWORD)).unwrap()
+        let options = server(PASSWORD);
+        install_where_missing(&options);
+        TemporaryCluster::start(&options).unwrap()
     })
 }
 
 /// Debian's PostgreSQL, if this machine has none: the tests run on a fresh one.
 #[allow(clippy::print_stderr, reason = "an installation is never silent")]
-fn install_where_missing() {
-    if find_server().is_none() {
+fn install_where_missing(options: &TemporaryOptions) {
+    if options.binaries.is_none() && find_server().is_none() {
         eprintln!("PostgreSQL's server is not on this machine; installing Debian's.");
         install_debian_postgresql(|step| eprintln!("{step}")).unwrap();
     }

@@ -57,13 +57,26 @@ impl<'a> Writer<'a> {
     }
 }
 
-enum Piece {
+/// One line of a large object's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// What it is besides its bytes.
     Properties(Box<large_objects::LargeObject>),
-    Bytes { oid: u32, offset: u64, bytes: Vec<u8> },
+    /// A part of its bytes.
+    Bytes {
+        /// The large object.
+        oid: u32,
+        /// Where the part begins, in bytes.
+        offset: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Piece {
-    fn parse(line: &[u8]) -> Option<Self> {
+    /// Reads a line, without its line feed; `None` if it is malformed.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(line).ok()?;
         let (oid, rest) = line.split_once('\t')?;
         let (what, value) = rest.split_once('\t')?;
@@ -77,7 +90,9 @@ impl Piece {
         }
     }
 
-    fn oid(&self) -> u32 {
+    /// The large object.
+    #[must_use]
+    pub fn oid(&self) -> u32 {
         match self {
             Self::Properties(object) => object.oid,
             Self::Bytes { oid, .. } => *oid,

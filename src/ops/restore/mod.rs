@@ -4,7 +4,7 @@
 //! mended as the subject map says; sequences; the schema's second part (indexes, constraints,
 //! triggers), which the server checks against every row; materialised views.
 
-mod large_objects;
+pub mod large_objects;
 mod mend;
 mod rows;
 mod target;

@@ -47,7 +47,8 @@ pub(super) fn from_foreign_keys(
     table: &Table,
 ) -> Vec<Candidate> {
     let mut candidates = BTreeSet::new();
-    for key in index.foreign_keys_of(&table.name) {
+    // A `PERIOD` refers to many rows together, and none of them need equal it: no join leads there.
+    for key in index.foreign_keys_of(&table.name).iter().filter(|key| !key.temporal) {
         let Some(parent) = index.table(&key.referenced_table) else { continue };
         let Some(place) = settled.get(&parent.name) else { continue };
         if parent.name == table.name {

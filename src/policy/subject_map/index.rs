@@ -31,7 +31,9 @@ impl<'s> SchemaIndex<'s> {
         let mut foreign_keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for key in &schema.foreign_keys {
             foreign_keys.entry(&key.table).or_default().push(key);
-            unique.entry(&key.referenced_table).or_default().push(set(&key.referenced_columns));
+            if !key.temporal {
+                unique.entry(&key.referenced_table).or_default().push(set(&key.referenced_columns));
+            }
             if let Some(table) = tables.get(&key.referenced_table) {
                 let columns = key.referenced_columns.iter();
                 referred_to.extend(columns.map(|column| (&table.name, column.as_str())));

@@ -208,7 +208,7 @@ fn likely_owner_columns(inference: &Inference<'_>, table: &Table) -> Vec<String>
                 && !wanted.is_empty()
                 && named.ends_with(&wanted)
                 && same_text(&column.type_name, &key.type_name)
-                && !keys.iter().any(|key| key.columns.contains(&column.name));
+                && !keys.iter().any(|key| !key.temporal && key.columns.contains(&column.name));
             if fits && !columns.contains(&column.name) {
                 columns.push(column.name.clone());
             }

@@ -55,6 +55,7 @@ fn schema(plan: &Plan) -> DatabaseSchema {
                 referenced_columns: vec!["id".to_owned()],
                 validated: schema.foreign_keys.len() + 1 != plan.not_valid,
                 match_full: false,
+                temporal: false,
             });
         }
     }

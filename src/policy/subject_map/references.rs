@@ -187,7 +187,9 @@ fn nullable_columns(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey)
             && may_change(map, index, key, name)
             && !is_half_of_full_match(index, key, name)
     };
-    let columns: Vec<String> = key.columns.iter().filter(free).cloned().collect();
+    // A period is the row's own, not a reference: the other columns release it.
+    let released = key.columns.len() - usize::from(key.temporal);
+    let columns: Vec<String> = key.columns[..released].iter().filter(free).cloned().collect();
     if key.match_full && columns.len() < key.columns.len() { Vec::new() } else { columns }
 }
 

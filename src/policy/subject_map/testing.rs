@@ -21,6 +21,7 @@ impl SchemaBuilder {
                 ctype: "C".to_owned(),
                 locale_provider: 'c',
                 locale: None,
+                icu_rules: None,
             },
             tables: Vec::new(),
             foreign_keys: Vec::new(),
@@ -92,6 +93,7 @@ impl SchemaBuilder {
             referenced_columns: list(referenced_columns),
             validated: true,
             match_full: false,
+            temporal: false,
         });
         self
     }

@@ -10,6 +10,7 @@ use crate::schema::ForeignKey;
 /// counts as not validated: existing rows may dangle.
 pub(super) async fn foreign_keys(session: &Session) -> Result<Vec<ForeignKey>, PostgresError> {
     let enforced = if session.server_major() >= 18 { "k.conenforced" } else { "true" };
+    let temporal = if session.server_major() >= 18 { "k.conperiod" } else { "false" };
     let statement = format!(
         "SELECT k.oid, k.conname, n.nspname, c.relname, rn.nspname, r.relname,
             ARRAY(
@@ -20,7 +21,7 @@ pub(super) async fn foreign_keys(session: &Session) -> Result<Vec<ForeignKey>, P
                 SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, position)
                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum
                 ORDER BY u.position),
-            k.convalidated AND {enforced}, k.confmatchtype = 'f'
+            k.convalidated AND {enforced}, k.confmatchtype = 'f', {temporal}
         FROM pg_constraint k
         JOIN pg_class c ON c.oid = k.conrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -39,6 +40,7 @@ pub(super) async fn foreign_keys(session: &Session) -> Result<Vec<ForeignKey>, P
             referenced_columns: value(&row, 7)?,
             validated: value(&row, 8)?,
             match_full: value(&row, 9)?,
+            temporal: value(&row, 10)?,
         });
     }
     keys.sort_by(|a, b| (&a.table, &a.name).cmp(&(&b.table, &b.name)));

@@ -10,7 +10,8 @@ pub(super) async fn settings(session: &Session) -> Result<DatabaseSettings, Post
     let statement = "
         SELECT d.datname::text, pg_encoding_to_char(d.encoding)::text, d.datcollate::text,
             d.datctype::text, coalesce(j.fields ->> 'datlocprovider', 'c'),
-            coalesce(j.fields ->> 'datlocale', j.fields ->> 'daticulocale')
+            coalesce(j.fields ->> 'datlocale', j.fields ->> 'daticulocale'),
+            j.fields ->> 'daticurules'
         FROM pg_database d, LATERAL (SELECT to_jsonb(d) AS fields) j
         WHERE d.datname = current_database()";
     let row = session.query_one(statement, &[]).await?;
@@ -22,6 +23,7 @@ pub(super) async fn settings(session: &Session) -> Result<DatabaseSettings, Post
         ctype: value(&row, 3)?,
         locale_provider: provider.chars().next().unwrap_or('c'),
         locale: value(&row, 5)?,
+        icu_rules: value(&row, 6)?,
     })
 }
 

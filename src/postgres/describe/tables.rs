@@ -81,14 +81,17 @@ async fn columns(session: &Session) -> Result<HashMap<u32, Vec<Column>>, Postgre
     Ok(by_table)
 }
 
+/// But those over periods (`WITHOUT OVERLAPS`).
 async fn primary_keys(session: &Session) -> Result<HashMap<u32, Vec<String>>, PostgresError> {
-    let statement = "
-        SELECT k.conrelid, ARRAY(
+    let temporal = if session.server_major() >= 18 { "k.conperiod" } else { "false" };
+    let statement = format!(
+        "SELECT k.conrelid, ARRAY(
             SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, position)
             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
             ORDER BY u.position)
-        FROM pg_constraint k WHERE k.contype = 'p' AND k.conrelid <> 0";
-    let rows = session.query(statement, &[]).await?;
+        FROM pg_constraint k WHERE k.contype = 'p' AND k.conrelid <> 0 AND NOT {temporal}"
+    );
+    let rows = session.query(&statement, &[]).await?;
     rows.iter().map(|row| Ok((value(row, 0)?, value(row, 1)?))).collect()
 }
 

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of the fuzz targets: python3 seeds.py CORPUS
+
+What the vectors of the stored format hold, right and wrong alike, and a few texts."""
+
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "vectors"
+
+# Vectors' kinds, by the target that reads the like.
+KINDS = {
+    "index_block": ["index-entries"],
+    "index_listing": ["index-listing"],
+    "index_seal": ["index-block", "index-directory"],
+    "headers": ["index-header", "pack-header"],
+    "age_file": ["age-file", "master-secret"],
+    "secret_file": ["epoch-secret"],
+    "segment": ["segment"],
+}
+MAP = """version = 1
+source = "main"
+[[class]]
+name = "users"
+root = "app.users"
+key = [{ column = "id", type = "uuid" }]
+"""
+TEXTS = {
+    "connection_url": [
+        "postgres://u:p@h:1/d?sslmode=require", "host=/tmp port=5433 user='a b' dbname=x",
+        "postgresql://[::1]:5432,h2/%C3%A4?target_session_attrs=read-write",
+    ],
+    "names": [
+        "20261122T020000Z-3fa9c1", "packs/51/5152.pack", 'app."Büro & Co"', '"a""b".c',
+        "0102030405060708090a0b0c0d0e0f10", "Users",
+    ],
+    "vault_marker": [
+        '{"what":"strongroom vault","format_version":1,"vault":"0102030405060708090a0b0c0d0e0f10"}'
+    ],
+    "large_object_piece": [
+        "900001\t0\t00ff", "16\t2048\t",
+        '7\tm\t{"oid":7,"owner":"postgres","privileges":null,"comment":"it\'s"}',
+    ],
+    "copy_lines": ["\x03a\\tb\t1\t\\N\n\\N\tx\n", "\x01a\\\\,b\\,c,d\n"],
+    "config": [
+        'catalog = "catalog.sqlite"\nmaster = "master.age"\nmaps = "maps"\n[store]\nurl = "store"\n'
+        '[[custodian]]\nkind = "file"\npath = "custodian"\n[backup]\njobs = 4\nmemory_mib = 128\n'
+    ],
+    "subject_map": [MAP],
+}
+
+
+def read(path):
+    head, _, body = path.read_text().partition("\n\n")
+    header = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and line[0] != "#")
+    return header, bytes.fromhex("".join(body.split()))
+
+
+def main(corpus):
+    def write(target, name, data):
+        folder = corpus / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    for target, kinds in KINDS.items():
+        for kind in kinds:
+            for path in sorted((VECTORS / kind).glob("*.txt")):
+                header, data = read(path)
+                if target == "segment":
+                    # The target's first bytes are the length that the index claims, and the codec.
+                    plain = bytes.fromhex(header.get("plain", ""))
+                    codec = int(header["codec"]) << 24
+                    length = int(header["raw-bytes"]) & 0xFFFFFF
+                    write(target, "plain-" + path.stem, (length | codec).to_bytes(4, "little") + plain)
+                write(target, kind + "-" + path.stem, data)
+    for path in sorted((VECTORS / "manifest").glob("*.txt")):
+        write("manifest", path.stem, read(path)[0]["json"].encode())
+    for path in sorted((VECTORS / "wrapped-key").glob("*.txt")):
+        header, data = read(path)
+        write("wrapped_key", path.stem, bytes.fromhex(header.get("shard-key", "")) + data)
+    for target, texts in TEXTS.items():
+        for number, text in enumerate(texts):
+            write(target, f"text-{number}", text.encode())
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -65,7 +65,7 @@ pub fn display_identifier(identifier: &str) -> String {
 pub struct InvalidName(pub String);
 
 /// Reads `schema.table`, `table` (schema `public`) and quoted parts, folding as PostgreSQL does:
-/// unquoted parts to lower case.
+/// unquoted parts to lower case, ASCII letters alone.
 impl FromStr for QualifiedName {
     type Err = InvalidName;
 
@@ -109,7 +109,7 @@ pub fn split_identifiers(text: &str) -> Option<Vec<String>> {
             if rest[..end].contains('"') {
                 return None;
             }
-            (rest[..end].to_lowercase(), &rest[end..])
+            (rest[..end].to_ascii_lowercase(), &rest[end..])
         };
         if part.is_empty() {
             return None;
@@ -329,6 +329,7 @@ mod tests {
     #[test]
     fn names_are_read_as_postgresql_reads_them() {
         assert_eq!("Users".parse(), Ok(QualifiedName::new("public", "users")));
+        assert_eq!("ÄRA.Straße".parse(), Ok(QualifiedName::new("Ära", "straße")));
         assert_eq!("a.\"B \"\"c\"".parse(), Ok(QualifiedName::new("a", "B \"c")));
         assert_eq!("\"a.b\".c".parse(), Ok(QualifiedName::new("a.b", "c")));
         for wrong in ["", ".", "a.", "a.b.c", "\"a", "a\"b", "\"a\"b"] {

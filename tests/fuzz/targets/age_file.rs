@@ -19,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = master::open(bytes, VaultId(VAULT), &credentials, "a file");
     // The identity file is a person's, too.
     if let Some(text) = SecretText::from_utf8(bytes) {
-        let credentials = Credentials { passphrase: None, identities: Some((text, "f".to_owned())) };
+        let credentials =
+            Credentials { passphrase: None, identities: Some((text, "f".to_owned())) };
         let sealed = identity.seal("an object", b"strongroom").unwrap();
         let _ = master::open(&sealed, VaultId(VAULT), &credentials, "a file");
     }

@@ -9,6 +9,7 @@ fuzz_target!(|text: &str| {
     let Ok(map) = SubjectMap::from_toml(text) else { return };
     // Written for a database without its tables, it is read as the same map.
     let written = map.to_toml(&empty_schema());
-    let again = SubjectMap::from_toml(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+    let again =
+        SubjectMap::from_toml(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
     assert_eq!(again, map, "{written}");
 });

@@ -253,7 +253,9 @@ impl Config {
             return Err(root.missing("custodian"));
         }
         if custodians.len() > 1 {
-            return Err(root.bad_value("custodian", "one section; this version knows one custodian"));
+            return Err(
+                root.bad_value("custodian", "one section; this version knows one custodian")
+            );
         }
         let backup = root.section("backup", &["jobs", "memory_mib"])?;
         let defaults = BackupConfig::default();

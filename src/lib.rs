@@ -10,7 +10,7 @@
 //! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
 //! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
 //! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
-//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`progress`] | newtypes and values; the one durable write |
+//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`progress`], [`words`] | newtypes and values; the one durable write |
 
 pub mod audit;
 pub mod catalog;
@@ -28,3 +28,4 @@ pub mod progress;
 pub mod random;
 pub mod schema;
 pub mod store;
+pub mod words;

@@ -1,54 +1,6 @@
 //! The log's fixed words: actions and outcomes.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
-use crate::ids::InvalidId;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $($(#[$word_doc:meta])* $word:ident = $text:literal),* $(,)?) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$word_doc])* #[serde(rename = $text)] $word,)*
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$word),*];
-
-            /// The word as the log holds it. It never changes.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$word => $text,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|word| word.as_str() == text)
-                    .ok_or_else(|| InvalidId { kind: $kind, text: text.to_owned() })
-            }
-        }
-    };
-}
-
-words!(
+crate::words!(
     /// What was done or attempted. `docs/audit.md` says what each means.
     Action, "action of the audit log",
     /// The vault was made.
@@ -85,7 +37,7 @@ words!(
     AuditVerify = "audit-verify",
 );
 
-words!(
+crate::words!(
     /// How an access went.
     Outcome, "outcome of the audit log",
     /// It begins now: written before any key is released.

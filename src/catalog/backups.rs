@@ -1,73 +1,16 @@
 //! Complete backups.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
-use serde::{Deserialize, Serialize};
 
 use super::CatalogError;
 use super::error::Doing;
 use super::packs::{self, PackRow};
 use super::value::{Count, Moment, parsed};
-use crate::ids::{BackupId, Digest, InvalidId, ShardId, SourceId};
+use crate::ids::{BackupId, Digest, ShardId, SourceId};
 
-macro_rules! text_enum {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $($(#[$variant_doc:meta])* $variant:ident = $text:literal),*) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The name, as the catalog and the command line write it.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|one| one.as_str() == text)
-                    .ok_or_else(|| InvalidId { kind: $kind, text: text.to_owned() })
-            }
-        }
-
-        impl ToSql for $name {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(self.as_str().into())
-            }
-        }
-
-        impl FromSql for $name {
-            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                parsed(value)
-            }
-        }
-    };
-}
-
-text_enum!(
+crate::words!(
     /// Why a backup was made, and so how long it is kept.
     BackupClass, "class of backup",
     /// Made every day.
@@ -80,7 +23,7 @@ text_enum!(
     Manual = "manual"
 );
 
-text_enum!(
+crate::words!(
     /// What is in a backup.
     BackupKind, "kind of backup",
     /// Schema and rows.
@@ -90,6 +33,24 @@ text_enum!(
     /// Rows alone.
     DataOnly = "data-only"
 );
+
+macro_rules! word_column {
+    ($($name:ident),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                parsed(value)
+            }
+        }
+    )*};
+}
+
+word_column!(BackupClass, BackupKind);
 
 /// One complete backup.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,7 +48,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// A file with age or SSH identities that open the vault
+    /// A file with age identities that open the vault
     #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
 

@@ -252,6 +252,11 @@ impl Config {
         if custodians.is_empty() {
             return Err(root.missing("custodian"));
         }
+        if custodians.len() > 1 {
+            return Err(
+                root.bad_value("custodian", "one section; this version knows one custodian")
+            );
+        }
         let backup = root.section("backup", &["jobs", "memory_mib"])?;
         let defaults = BackupConfig::default();
         Ok(Self {
@@ -393,7 +398,6 @@ mod tests {
         config.identity_file = Some("/root/id".into());
         config.spill = Some("/spill".into());
         config.store.url = "file:///mnt".into();
-        config.custodians.push(CustodianConfig::File { path: "/other".into() });
         config.backup = BackupConfig { jobs: 1, memory_mib: 16 };
         assert_eq!(read(&config.to_toml()).unwrap(), config);
         assert!(config.to_toml().lines().all(|line| line.len() <= 100));
@@ -445,6 +449,8 @@ mod tests {
             let (message, _) = told(&format!("{SMALLEST}[backup]\n{text}\n"));
             assert!(message.ends_with(end), "{message}");
         }
+        let second = format!("{SMALLEST}[[custodian]]\nkind = 'file'\npath = 'd'\n");
+        assert!(told(&second).0.ends_with("this version knows one custodian"));
         let (message, _) = told("[store]\nurl='b'\n[[custodian]]\nkind = 'hsm'\npath='c'\n");
         assert!(message.ends_with("line 4: `custodian.kind` must be \"file\""), "{message}");
     }

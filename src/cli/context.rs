@@ -82,17 +82,15 @@ impl Context {
     /// # Errors
     /// `Identity`, or `Usage` when what was typed twice differs.
     pub fn new_passphrase(&self) -> Result<Zeroizing<String>, CliError> {
-        let passphrase = match &self.global.passphrase_file {
-            Some(file) => prompt::passphrase_file(file)?,
-            None => {
-                let asked = prompt::new_passphrase("Passphrase for the new vault");
-                asked.map_err(|error| match error.exit() {
-                    Exit::Identity => error.hint(
-                        "give a file with --passphrase-file, or a public key with --recipient",
-                    ),
-                    _ => error,
-                })?
-            }
+        let passphrase = if let Some(file) = &self.global.passphrase_file {
+            prompt::passphrase_file(file)?
+        } else {
+            let asked = prompt::new_passphrase("Passphrase for the new vault");
+            asked.map_err(|error| match error.exit() {
+                Exit::Identity => error
+                    .hint("give a file with --passphrase-file, or a public key with --recipient"),
+                _ => error,
+            })?
         };
         if let Some(weakness) = prompt::weakness(&passphrase) {
             self.output.warning(&weakness);

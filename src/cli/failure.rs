@@ -40,6 +40,9 @@ impl From<OpsError> for CliError {
 /// What to do about it.
 fn hint(error: &OpsError) -> String {
     let text = match error {
+        OpsError::Incomplete { source, .. } => {
+            return format!("{}; drop the database before you restore again", hint(source));
+        }
         OpsError::Catalog(error) => return catalog_hint(error),
         OpsError::Key(error) => return key_hint(error),
         OpsError::Postgres(error) => return postgres_hint(error),

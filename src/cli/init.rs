@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub store: String,
 
-    /// Encrypt the master secret to this age or SSH public key, instead of a passphrase; repeatable
+    /// Encrypt the master secret to this age public key, instead of a passphrase; repeatable
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…")]
     pub recipients: Vec<String>,
 

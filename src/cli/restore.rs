@@ -133,7 +133,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     }
     if report.rows_damaged > 0 {
         context.output.warning(&format!(
-            "{} not restored, for what holds them in the store is damaged",
+            "{} damaged in the store and not restored",
             counted(report.rows_damaged, "row is", "rows are")
         ));
     }

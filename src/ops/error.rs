@@ -181,6 +181,14 @@ pub enum OpsError {
         /// Rows that the server counted.
         written: u64,
     },
+    /// A restore failed after it had begun to write.
+    #[error("{source}; the database `{database}` is incomplete")]
+    Incomplete {
+        /// The target.
+        database: String,
+        /// Why.
+        source: Box<Self>,
+    },
     /// A verification found damage.
     #[error("{}", damage(.problems))]
     Damaged {
@@ -362,6 +370,7 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Incomplete { source, .. } => source.kind(),
             Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
@@ -428,6 +437,9 @@ impl OpsError {
     /// Whether stored bytes are not what was written: what `verify` reports rather than stops at.
     #[must_use]
     pub fn is_damage(&self) -> bool {
+        if let Self::Incomplete { source, .. } = self {
+            return source.is_damage();
+        }
         matches!(
             self,
             Self::Container(_)

@@ -167,7 +167,7 @@ impl Session {
         for tables in schema.tables.chunks(200) {
             let names: Vec<_> = tables.iter().map(|table| table.name.quoted()).collect();
             let statement = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-            self.batch("a lock on the tables against changes of their form", &statement).await?;
+            self.batch("the shared lock that reading the tables needs", &statement).await?;
         }
         Ok(())
     }

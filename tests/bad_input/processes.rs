@@ -12,7 +12,7 @@ fn waiting_backup(sandbox: &Sandbox) -> Child {
     let child = sandbox.command(&sandbox.words("strongroom backup finance")).spawn().unwrap();
     let lock = sandbox.path("catalog.sqlite.lock");
     let name = format!("pid {}\n", child.id());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !fs::read_to_string(&lock).is_ok_and(|text| text.starts_with(&name)) {
         assert!(Instant::now() < deadline, "the backup did not take the lock");
         std::thread::sleep(Duration::from_millis(5));
@@ -59,9 +59,11 @@ fn command_lines(of: u32, found: &mut Vec<String>) {
 fn no_command_line_shows_a_password() {
     let (mut sandbox, database) = Sandbox::with_source();
     // Enough tables that pg_dump and pg_restore live long enough to be looked at.
-    let tables = (0..300).map(|n| format!("CREATE TABLE public.t{n} (id bigint);"));
-    sql(&database, &tables.collect::<String>());
-    let shared = (0..300).map(|n| format!(" --shared t{n}")).collect::<String>();
+    let tables: Vec<_> =
+        (0..300).map(|n| format!("CREATE TABLE public.t{n} (id bigint)")).collect();
+    sql(&database, &tables.join(";"));
+    let shared: Vec<_> = (0..300).map(|n| format!("--shared t{n}")).collect();
+    let shared = shared.join(" ");
     sandbox.quietly(&format!("strongroom map finance {shared} --write")).done();
     let copy = crate::sandbox::existing(&format!("{}_copy", database.name));
     sandbox.set("COPY_URL", &copy.url);

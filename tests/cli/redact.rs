@@ -47,6 +47,7 @@ pub const FILTERS: &[(&str, &str)] = &[
     (r" +\d+(\.\d+)? [KM]?i?B\b", " [size]"),
     (r" +(STORED|RAW)\b", " $1"),
     (r"\d+ bytes from \d+ were asked for, \d+ are", "[n] bytes from [n] were asked for, [n] are"),
+    (r"\(subject [0-9a-f]{32}\)", "(subject [reference])"),
     (r" at \d+ in pack", " at [n] in pack"),
     (r"packs/[0-9a-f]{2}/", "packs/00/"),
     (r"\d+\.\d s \([\d,]+ rows/s\)", "[time]"),

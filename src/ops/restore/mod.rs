@@ -28,7 +28,7 @@ use crate::ids::BackupId;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{OnGone, SubjectMap};
 use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
-use crate::postgres::{self, ConnectionSettings};
+use crate::postgres::{self, ConnectionSettings, Session};
 use crate::progress::ProgressSink;
 use crate::schema::QualifiedName;
 
@@ -166,6 +166,20 @@ impl Work<'_> {
         let request = self.request;
         self.progress.phase("preparing the target database");
         let session = target::prepare(request, manifest).await?;
+        let filled = self.fill(&session, manifest).await;
+        filled.map_err(|source| OpsError::Incomplete {
+            database: request.target.database().to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Everything after the target is ready: from here on a failure leaves it in part.
+    async fn fill(
+        &self,
+        session: &Session,
+        manifest: &Manifest,
+    ) -> Result<RestoreReport, OpsError> {
+        let request = self.request;
         let tools_major = session.server_major().max(manifest.schema.server_version_num / 10_000);
         let with_schema = request.contents != Contents::DataOnly;
         let with_rows =
@@ -184,10 +198,10 @@ impl Work<'_> {
             if gone > 0 {
                 self.progress.phase("mending references to people who are gone");
                 let map = SubjectMap::from_toml(&manifest.map.toml)?;
-                mended = mend::references(&session, manifest, &map, request).await?;
+                mended = mend::references(session, manifest, &map, request).await?;
             }
             for sequence in &manifest.schema.sequences {
-                postgres::target::set_sequence(&session, sequence).await?;
+                postgres::target::set_sequence(session, sequence).await?;
             }
         }
         if let Some(archive) = &archive {
@@ -197,7 +211,7 @@ impl Work<'_> {
         if with_rows && with_schema {
             self.progress.phase("refreshing materialised views");
             for view in &manifest.schema.materialized_views {
-                postgres::target::refresh_materialized_view(&session, view).await?;
+                postgres::target::refresh_materialized_view(session, view).await?;
             }
         }
         Ok(self.report(manifest, &restored, mended))

@@ -19,13 +19,8 @@ KINDS = {
     "secret_file": ["epoch-secret"],
     "segment": ["segment"],
 }
-MAP = """version = 1
-source = "main"
-[[class]]
-name = "users"
-root = "app.users"
-key = [{ column = "id", type = "uuid" }]
-"""
+# The example in the map's own document.
+MAP = (HERE.parents[1] / "docs/subject-map.md").read_text().split("```toml\n")[1].split("```")[0]
 TEXTS = {
     "connection_url": [
         "postgres://u:p@h:1/d?sslmode=require", "host=/tmp port=5433 user='a b' dbname=x",

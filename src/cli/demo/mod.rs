@@ -160,7 +160,7 @@ impl Demo<'_> {
         let subject = self.text("SELECT id::text FROM users ORDER BY created_at OFFSET 2").await?;
         let email = self.text("SELECT email FROM users ORDER BY created_at OFFSET 2").await?;
         self.say(&format!(
-            "\n4. Customer {SUBJECT_NUMBER} ({email}) asks to be forgotten. One key is destroyed."
+            "\n4. Customer {SUBJECT_NUMBER} ({email}) asks to be forgotten.\n   One key is destroyed."
         ));
         self.forget(&vault, &credentials, &subject).await?;
 
@@ -216,8 +216,9 @@ impl Demo<'_> {
         let report =
             subject_maps::map(vault, credentials, SOURCE, &decisions, MapAction::Write).await?;
         self.say(&format!(
-            "   The subject map says whose each row is, in {}: directly (accounts), through a\n   \
-             parent (ingestion_items), or nobody's (categories, rules without an owner).",
+            "   The subject map says whose each row is, in {}: directly (accounts),\n   \
+             through a parent (ingestion_items), or nobody's (categories, rules without an\n   \
+             owner).",
             counted(report.proposal.map.tables.len() as u64, "table", "tables")
         ));
         Ok(())
@@ -264,9 +265,11 @@ impl Demo<'_> {
         };
         let begun = Instant::now();
         let report = erase(vault, credentials, &request, |_| true).await?;
+        // Two tables a line: a terminal has 80 columns.
         let tables = report.backups.first().map(|share| {
-            let tables = share.tables.iter().map(|(table, rows)| format!("{table} {rows}"));
-            tables.collect::<Vec<_>>().join(", ")
+            let tables: Vec<_> =
+                share.tables.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
+            tables.chunks(2).map(|line| line.join(", ")).collect::<Vec<_>>().join(",\n   ")
         });
         self.say(&format!(
             "   {} in {} can never be opened again ({:.2} s):\n   {}.",

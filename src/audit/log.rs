@@ -110,6 +110,30 @@ pub fn seal_head(
     })
 }
 
+/// Like [`seal_head`], as a part of `transaction`: for a change of the key that signs.
+///
+/// # Errors
+/// As [`seal_head`].
+pub fn seal_head_in(
+    transaction: &Transaction<'_>,
+    mac: impl FnOnce(&[u8]) -> [u8; 32],
+) -> Result<(), AuditError> {
+    let (seq, hash) = last(transaction)?.ok_or(AuditError::Empty)?;
+    write_head(transaction, seq, hash, mac)
+}
+
+/// The moment of the newest entry, if there is one that can be read.
+///
+/// # Errors
+/// [`AuditError::Database`].
+pub fn newest_at(connection: &Connection) -> Result<Option<DateTime<Utc>>, AuditError> {
+    let at: Option<String> = connection
+        .query_row("SELECT at FROM audit_entry ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .doing("read its last entry")?;
+    Ok(at.and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.with_timezone(&Utc)))
+}
+
 /// The authenticated head, if there is one yet. Whoever has the vault's key compares its MAC before
 /// relying on it.
 ///

@@ -8,7 +8,7 @@ use super::CatalogError;
 use super::error::Doing;
 use super::packs::{self, PackRow};
 use super::value::{Count, Moment, parsed};
-use crate::ids::{BackupId, Digest, ShardId, SourceId};
+use crate::ids::{BackupId, Digest, Epoch, ShardId, SourceId};
 
 crate::words!(
     /// Why a backup was made, and so how long it is kept.
@@ -93,6 +93,10 @@ pub struct BackupRow {
     pub shard_id: ShardId,
     /// The backup key, wrapped under the shard key.
     pub wrapped_key: Vec<u8>,
+    /// The vault's epoch when it was made.
+    pub epoch: Epoch,
+    /// The kind of the vault key that seals its rows that are nobody's.
+    pub commons_kind: String,
 }
 
 /// Which backups to list; the default is all.
@@ -212,7 +216,7 @@ pub fn insert(
         .execute(
             &format!(
                 "INSERT INTO backup ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+                     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
             ),
             rusqlite::params![
                 backup.backup_id,
@@ -234,6 +238,8 @@ pub fn insert(
                 Count(backup.bytes_stored),
                 backup.shard_id,
                 backup.wrapped_key,
+                backup.epoch,
+                backup.commons_kind,
             ],
         )
         .doing("record a backup")?;
@@ -274,7 +280,8 @@ pub fn delete(transaction: &Transaction<'_>, backup_id: &BackupId) -> Result<boo
 
 const COLUMNS: &str = "backup_id, source_id, class, kind, note, started_at, snapshot_at, \
      finished_at, server_version_num, map_digest, manifest_name, manifest_bytes, manifest_sha256, \
-     row_count, subject_count, segment_count, bytes_stored, shard_id, wrapped_key";
+     row_count, subject_count, segment_count, bytes_stored, shard_id, wrapped_key, epoch, \
+     commons_kind";
 
 fn select(
     connection: &Connection,
@@ -311,6 +318,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<BackupRow> {
         bytes_stored: row.get::<_, Count>(16)?.0,
         shard_id: row.get(17)?,
         wrapped_key: row.get(18)?,
+        epoch: row.get(19)?,
+        commons_kind: row.get(20)?,
     })
 }
 

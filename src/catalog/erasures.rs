@@ -87,20 +87,71 @@ pub fn insert(transaction: &Transaction<'_>, erasure: &NewErasure) -> Result<u64
         .doing("record an erasure")
 }
 
-/// Marks the erasures that began the epoch `epoch_after` as confirmed, once the secret of the epoch
-/// before is destroyed. Says how many were provisional until now.
+/// Marks as confirmed the erasures that no secret undoes any more: all whose epoch before is older
+/// than `oldest_leaving`, the oldest epoch whose secret can still be made; all without exception
+/// where there is no such epoch. Says which were provisional until now.
 pub fn confirm(
     transaction: &Transaction<'_>,
-    epoch_after: Epoch,
+    oldest_leaving: Option<Epoch>,
     confirmed_at: DateTime<Utc>,
-) -> Result<u64, CatalogError> {
-    transaction
+) -> Result<Vec<u64>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<u64>> {
+        transaction
+            .prepare(
+                "UPDATE erasure SET confirmed_at = ?2
+                 WHERE confirmed_at IS NULL AND (?1 IS NULL OR epoch_before < ?1)
+                 RETURNING erasure_id",
+            )?
+            .query_map((oldest_leaving, Moment(confirmed_at)), |row| {
+                row.get::<_, Count>(0).map(|number| number.0)
+            })?
+            .collect()
+    };
+    query().doing("confirm an erasure")
+}
+
+/// The numbers of the erasures that are provisional, oldest first.
+pub fn provisional(connection: &Connection) -> Result<Vec<u64>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<u64>> {
+        connection
+            .prepare("SELECT erasure_id FROM erasure WHERE confirmed_at IS NULL ORDER BY 1")?
+            .query_map([], |row| row.get::<_, Count>(0).map(|number| number.0))?
+            .collect()
+    };
+    query().doing("read the provisional erasures")
+}
+
+/// The sealed reasons, by erasure.
+pub fn reasons(connection: &Connection) -> Result<Vec<(u64, Vec<u8>)>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<_>> {
+        connection
+            .prepare("SELECT erasure_id, reason_sealed FROM erasure ORDER BY erasure_id")?
+            .query_map([], |row| Ok((row.get::<_, Count>(0)?.0, row.get(1)?)))?
+            .collect()
+    };
+    query().doing("read the erasures' reasons")
+}
+
+/// Puts a reason that was sealed anew in the place of the same reason.
+///
+/// # Errors
+/// [`CatalogError::Missing`] when there is no such erasure.
+pub fn set_reason(
+    transaction: &Transaction<'_>,
+    erasure_id: u64,
+    reason_sealed: &[u8],
+) -> Result<(), CatalogError> {
+    let changed = transaction
         .execute(
-            "UPDATE erasure SET confirmed_at = ?2 WHERE epoch_after = ?1 AND confirmed_at IS NULL",
-            (epoch_after, Moment(confirmed_at)),
+            "UPDATE erasure SET reason_sealed = ?2 WHERE erasure_id = ?1",
+            (Count(erasure_id), reason_sealed),
         )
-        .map(|changed| changed as u64)
-        .doing("confirm an erasure")
+        .doing("seal an erasure's reason anew")?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(CatalogError::Missing { object: format!("erasure {erasure_id}") })
+    }
 }
 
 const COLUMNS: &str = "erasure_id, confirmed_at, requested_at, source_id, epoch_before, \
@@ -144,8 +195,11 @@ mod tests {
         let first = catalog.transaction(|tx| insert(tx, &erasure(1))).unwrap();
         let second = catalog.transaction(|tx| insert(tx, &erasure(2))).unwrap();
         assert_eq!((first, second), (1, 2));
-        assert_eq!(catalog.transaction(|tx| confirm(tx, Epoch(2), moment(20))).unwrap(), 1);
-        assert_eq!(catalog.transaction(|tx| confirm(tx, Epoch(2), moment(30))).unwrap(), 0);
+        let confirm = |oldest, at| catalog.transaction(|tx| confirm(tx, oldest, moment(at))).unwrap();
+        assert_eq!(confirm(Some(Epoch(1)), 20), [0; 0]);
+        assert_eq!(confirm(Some(Epoch(2)), 20), [1]);
+        assert_eq!(confirm(Some(Epoch(2)), 30), [0; 0]);
+        assert_eq!(super::provisional(catalog.connection()).unwrap(), [2]);
         let confirmed =
             ErasureRow { erasure_id: 1, confirmed_at: Some(moment(20)), erasure: erasure(1) };
         let provisional = ErasureRow { erasure_id: 2, confirmed_at: None, erasure: erasure(2) };

@@ -59,6 +59,7 @@ pub fn subject(number: u64) -> SubjectRow {
         shard_id: ShardId(1),
         wrapped_key,
         created_at: moment(2),
+        readmitted_epoch: None,
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Moment, parsed};
-use crate::ids::{Epoch, InvalidId};
+use crate::ids::{Digest, Epoch, InvalidId};
 
 /// What is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,20 +64,27 @@ pub struct Forgetting {
     pub begun_at: DateTime<Utc>,
     /// The last step known to be durable: 1 to 63 lower-case letters, digits and `-`.
     pub step: String,
+    /// Where the master secret is replaced too: the digest of its new file.
+    pub master_sha256: Option<Digest>,
 }
 
 /// The forgetting under way, if one is.
 pub fn current(connection: &Connection) -> Result<Option<Forgetting>, CatalogError> {
     connection
-        .query_row("SELECT kind, epoch_from, epoch_to, begun_at, step FROM forgetting", [], |row| {
-            Ok(Forgetting {
-                kind: parsed(row.get_ref(0)?)?,
-                epoch_from: row.get(1)?,
-                epoch_to: row.get(2)?,
-                begun_at: row.get::<_, Moment>(3)?.0,
-                step: row.get(4)?,
-            })
-        })
+        .query_row(
+            "SELECT kind, epoch_from, epoch_to, begun_at, step, master_sha256 FROM forgetting",
+            [],
+            |row| {
+                Ok(Forgetting {
+                    kind: parsed(row.get_ref(0)?)?,
+                    epoch_from: row.get(1)?,
+                    epoch_to: row.get(2)?,
+                    begun_at: row.get::<_, Moment>(3)?.0,
+                    step: row.get(4)?,
+                    master_sha256: row.get(5)?,
+                })
+            },
+        )
         .optional()
         .doing("look for an unfinished forgetting")
 }
@@ -91,12 +98,12 @@ pub fn begin(transaction: &Transaction<'_>, forgetting: &Forgetting) -> Result<(
         let object = format!("an unfinished {} since epoch {}", other.kind, other.epoch_from);
         return Err(CatalogError::Conflict { object });
     }
-    let Forgetting { kind, epoch_from, epoch_to, begun_at, step } = forgetting;
+    let Forgetting { kind, epoch_from, epoch_to, begun_at, step, master_sha256 } = forgetting;
     transaction
         .execute(
-            "INSERT INTO forgetting (only, kind, epoch_from, epoch_to, begun_at, step)
-             VALUES (1, ?1, ?2, ?3, ?4, ?5)",
-            (kind.as_str(), epoch_from, epoch_to, Moment(*begun_at), step),
+            "INSERT INTO forgetting (only, kind, epoch_from, epoch_to, begun_at, step, master_sha256)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+            (kind.as_str(), epoch_from, epoch_to, Moment(*begun_at), step, master_sha256),
         )
         .doing("begin a forgetting")?;
     Ok(())
@@ -144,6 +151,7 @@ mod tests {
             epoch_to: Epoch(2),
             begun_at: moment(4),
             step: "begun".into(),
+            master_sha256: None,
         };
         assert_eq!(current(catalog.connection()).unwrap(), None);
         catalog.transaction(|tx| begin(tx, &forgetting)).unwrap();

@@ -5,17 +5,18 @@
 use rusqlite_migration::{M, Migrations};
 
 /// The files, in order. The catalog's version is how many of them were applied.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("../../catalog-schema/0001_keys.sql"),
     include_str!("../../catalog-schema/0002_backups.sql"),
     include_str!("../../catalog-schema/0003_forgetting.sql"),
     include_str!("../../catalog-schema/0004_audit.sql"),
+    include_str!("../../catalog-schema/0005_custody.sql"),
 ];
 
 /// The version that this program writes.
 pub(super) const VERSION: i64 = {
-    assert!(FILES.len() == 4, "one more file is one more version");
-    4
+    assert!(FILES.len() == 5, "one more file is one more version");
+    5
 };
 
 /// All migrations, with a check of all foreign keys after each.
@@ -41,6 +42,11 @@ mod tests {
                 text.split([' ', ',']).next().unwrap_or_default().trim_matches('"').to_owned()
             };
             let has_comment = above.trim_start().starts_with("-- ");
+            if let (true, Some(rest)) = (has_comment, line.strip_prefix("ALTER TABLE "))
+                && let Some((table, column)) = rest.split_once(" ADD COLUMN ")
+            {
+                found.insert(format!("{table}.{}", word(column)));
+            }
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 let name = word(rest);
                 if has_comment {

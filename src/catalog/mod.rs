@@ -16,6 +16,8 @@ mod migrations;
 mod value;
 
 pub mod backups;
+pub mod custody;
+pub mod erasure_proofs;
 pub mod erasures;
 pub mod forgetting;
 pub mod packs;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Count, Moment};
-use crate::ids::{ShardId, SourceId, SubjectReference};
+use crate::ids::{Epoch, ShardId, SourceId, SubjectReference};
 
 /// One data subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,13 @@ pub struct SubjectRow {
     pub wrapped_key: Vec<u8>,
     /// When a backup first met the subject.
     pub created_at: DateTime<Utc>,
+    /// The epoch in which the subject was readmitted after an erasure, if ever: what backups of
+    /// earlier epochs hold of her is forgotten.
+    pub readmitted_epoch: Option<Epoch>,
 }
 
-const COLUMNS: &str = "reference, source_id, shard_id, wrapped_key, created_at";
+const COLUMNS: &str =
+    "reference, source_id, shard_id, wrapped_key, created_at, readmitted_epoch";
 
 /// One subject, if the catalog has one of that reference.
 pub fn get(
@@ -100,12 +104,20 @@ pub fn insert_many(
     subjects: &[SubjectRow],
 ) -> Result<(), CatalogError> {
     let mut statement = transaction
-        .prepare_cached(&format!("INSERT INTO subject ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)"))
+        .prepare_cached(&format!("INSERT INTO subject ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))
         .doing("add subjects")?;
     for subject in subjects {
-        let SubjectRow { reference, source_id, shard_id, wrapped_key, created_at } = subject;
+        let SubjectRow {
+            reference,
+            source_id,
+            shard_id,
+            wrapped_key,
+            created_at,
+            readmitted_epoch,
+        } = subject;
+        let created_at = Moment(*created_at);
         statement
-            .execute((reference, source_id, shard_id, wrapped_key, Moment(*created_at)))
+            .execute((reference, source_id, shard_id, wrapped_key, created_at, readmitted_epoch))
             .doing("add a subject")?;
     }
     Ok(())
@@ -167,6 +179,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<SubjectRow> {
         shard_id: row.get(2)?,
         wrapped_key: row.get(3)?,
         created_at: row.get::<_, Moment>(4)?.0,
+        readmitted_epoch: row.get(5)?,
     })
 }
 

@@ -66,6 +66,31 @@ pub fn insert(transaction: &Transaction<'_>, tombstone: &TombstoneRow) -> Result
     Ok(())
 }
 
+/// Takes a tombstone away: its subject was readmitted. Says whether it was there.
+pub fn delete(transaction: &Transaction<'_>, mac: &Digest) -> Result<bool, CatalogError> {
+    transaction
+        .execute("DELETE FROM tombstone WHERE mac = ?1", [mac])
+        .map(|deleted| deleted == 1)
+        .doing("take a tombstone away")
+}
+
+/// Takes all tombstones of a quarter away, and says how many there were.
+pub fn delete_quarter(transaction: &Transaction<'_>, quarter: &str) -> Result<u64, CatalogError> {
+    transaction
+        .execute("DELETE FROM tombstone WHERE quarter = ?1", [quarter])
+        .map(|deleted| deleted as u64)
+        .doing("take the tombstones of a quarter away")
+}
+
+/// The newest epoch that an erasure of the quarter began, if it has a tombstone.
+pub fn newest_epoch(connection: &Connection, quarter: &str) -> Result<Option<Epoch>, CatalogError> {
+    connection
+        .query_row("SELECT max(epoch) FROM tombstone WHERE quarter = ?1", [quarter], |row| {
+            row.get(0)
+        })
+        .doing("read the epochs of a quarter's tombstones")
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<TombstoneRow> {
     Ok(TombstoneRow {
         mac: row.get(0)?,

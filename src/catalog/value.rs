@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::clock::timestamp;
-use crate::ids::{BackupId, Digest, Epoch, PackId, SourceId, SubjectReference, VaultId};
+use crate::ids::{BackupId, Digest, Epoch, PackId, ShareSet, SourceId, SubjectReference, VaultId};
 
 macro_rules! blob_column {
     ($($name:ident),*) => {$(
@@ -24,7 +24,7 @@ macro_rules! blob_column {
     )*};
 }
 
-blob_column!(VaultId, SourceId, PackId, SubjectReference, Digest);
+blob_column!(VaultId, SourceId, PackId, ShareSet, SubjectReference, Digest);
 
 impl ToSql for BackupId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, demo, erase, init, list, man, map, prune, restore, show, source,
-    verify,
+    audit, backup, completions, custody, demo, erase, expire, init, keys, list, man, map, prune,
+    restore, show, source, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -86,6 +86,14 @@ pub enum Command {
     Restore(restore::Args),
     /// Forget one person in every backup that exists
     Erase(erase::Args),
+    /// Back up people again who were erased
+    Subject(subject::Args),
+    /// Forget backups
+    Expire(expire::Args),
+    /// Tell and change who holds the epoch secret
+    Custody(custody::Args),
+    /// Rotate the vault's own keys
+    Keys(keys::Args),
     /// Remove what a crash left in the store
     Prune(prune::Args),
     /// Read and check the audit log

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::args::GlobalArgs;
-use super::config::{Config, CustodianConfig, FILE_NAME};
+use super::config::{Config, FILE_NAME};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
@@ -98,6 +98,21 @@ impl Context {
         Ok(passphrase)
     }
 
+    /// A passphrase that takes the place of the present one: from a file, else typed twice.
+    ///
+    /// # Errors
+    /// As [`Context::new_passphrase`].
+    pub fn another_passphrase(&self, file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
+        let passphrase = match file {
+            Some(file) => prompt::passphrase_file(file)?,
+            None => prompt::new_passphrase("New passphrase of the vault")?,
+        };
+        if let Some(weakness) = prompt::weakness(&passphrase) {
+            self.output.warning(&weakness);
+        }
+        Ok(passphrase)
+    }
+
     /// The vault that the configuration describes.
     ///
     /// # Errors
@@ -109,7 +124,9 @@ impl Context {
     /// Who gave the command, and the clock.
     #[must_use]
     pub fn environment(&self) -> Environment {
-        Environment { clock: Arc::clone(&self.clock), who: Who::current() }
+        let output = self.output.clone();
+        let warn = Arc::new(move |sentence: &str| output.warning(sentence));
+        Environment { clock: Arc::clone(&self.clock), who: Who::current(), warn }
     }
 
     /// What opens the master secret: an identity file where one is named, else a passphrase, asked
@@ -163,13 +180,11 @@ impl Context {
 /// Where a configuration has its vault's parts.
 #[must_use]
 pub fn places(config: &Config) -> VaultPlaces {
-    // The configuration has at least one custodian; one is what this version works with.
-    let custodian = config.custodians.first().map(|CustodianConfig::File { path }| path.clone());
     VaultPlaces {
         catalog: config.catalog.clone(),
         master: config.master.clone(),
         maps: config.maps.clone(),
-        custodian: custodian.unwrap_or_default(),
+        custodians: config.custodians.clone(),
         store: config.store.url.clone(),
         spill: config.spill.clone().unwrap_or_else(std::env::temp_dir),
     }

@@ -1,32 +1,49 @@
-//! `strongroom erase`: forgets one person in every backup that exists.
+//! `strongroom erase`: forgets people in every backup that exists.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::error::CliError;
+use super::exit::Exit;
 use super::output::{Report, count, counted, when};
 use super::prompt::confirm_by_typing;
 use super::values::source_name;
 use crate::crypto::SecretText;
 use crate::ops::OpsError;
-use crate::ops::erase::{EraseReport, EraseRequest, erase};
+use crate::ops::erase::{EraseReport, EraseRequest, ErasedSubject, erase};
 
 /// What `erase` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
+#[group(id = "who", required = true, multiple = false, args = ["subject", "subjects_from"])]
 #[command(after_help = "\
 Example:
   strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
   strongroom erase --source finance --subject 48211 --reason 2026-118
+  strongroom erase --source finance --subjects-from requests.txt --reason 2026-118
 
-An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
+Many people at once cost no more than one. What is on a command line, every process of the machine \
+can read; --subjects-from - reads from standard input.
+
+Where a custodian cannot be reached, the erasure is provisional (exit code 12): it is confirmed by \
+the next command that reaches it. An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
 live database is not touched: delete the person there as well.")]
 pub struct Args {
     /// The source's name
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub source: String,
 
-    /// The person's primary key (the parts of a composite one joined by commas)
+    /// The person's primary key (the parts of a composite one joined by commas); repeatable
     #[arg(long, value_name = "KEY")]
-    pub subject: String,
+    pub subject: Vec<String>,
+
+    /// A file with one primary key a line, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub subjects_from: Option<PathBuf>,
 
     /// The subject class, where the map has several [default: the only one]
     #[arg(long, value_name = "CLASS")]
@@ -45,7 +62,7 @@ pub struct Args {
     pub yes: bool,
 }
 
-/// Forgets one person.
+/// Forgets people.
 ///
 /// # Errors
 /// See [`super::exit::Exit`].
@@ -56,7 +73,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let request = EraseRequest {
         source: args.source.clone(),
         class: args.class.clone(),
-        subject: SecretText::new(args.subject.clone()),
+        subjects: subjects(args)?,
         reason: args.reason.clone(),
         dry_run: args.dry_run,
     };
@@ -67,7 +84,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             return true;
         }
         let question = format!("{}\nThis cannot be undone.", concerns(report));
-        let words = format!("erase {}", &report.subject_reference.to_string()[..8]);
+        let words = match report.subjects.as_slice() {
+            [only] => format!("erase {}", &only.subject_reference.to_string()[..8]),
+            several => format!("erase {} people", several.len()),
+        };
         match confirm_by_typing(&question, &words) {
             Ok(()) => true,
             Err(error) => {
@@ -81,62 +101,122 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         (Err(OpsError::NotConfirmed), Some(error)) => return Err(error),
         (outcome, _) => outcome?,
     };
-    let text = match report.erasure {
-        None => format!(
+    let text = match report.state {
+        "dry-run" => format!(
             "{}\nThis was a dry run: nothing was erased, and the audit log says so.\n",
             concerns(&report)
         ),
-        Some(number) => erased(number, &report),
+        _ => erased(&report),
     };
-    Report::new(&report, text)
+    let exit = if report.state == "provisional" { Exit::Provisional } else { Exit::Done };
+    Ok(Report::new(&report, text)?.with_exit(exit))
 }
 
-/// What an erasure concerns: who, and where her rows are.
+/// The keys of the people, from the arguments or the file that they name.
+fn subjects(args: &Args) -> Result<Vec<SecretText>, CliError> {
+    let Some(path) = &args.subjects_from else {
+        return Ok(args.subject.iter().cloned().map(SecretText::new).collect());
+    };
+    let mut text = Zeroizing::new(String::new());
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        fs::read_to_string(path).map(|read| text = Zeroizing::new(read))
+    };
+    let shown = path.display();
+    read.map_err(|error| {
+        CliError::new(Exit::Usage, format!("cannot read the subjects from {shown}: {error}"))
+            .hint("give a text file (UTF-8) with one primary key a line")
+    })?;
+    let keys: Vec<_> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .map(|line| SecretText::new(line.to_owned()))
+        .collect();
+    if keys.is_empty() {
+        let message = format!("{shown} names nobody");
+        return Err(CliError::new(Exit::Usage, message).hint("put one primary key on each line"));
+    }
+    Ok(keys)
+}
+
+/// What an erasure concerns: who, and where their rows are.
 fn concerns(report: &EraseReport) -> String {
-    let mut text = format!(
-        "Subject {}
-of source {}, class {}, has {} in {}.
-",
-        report.subject_reference,
-        report.source,
-        report.class,
-        counted(report.rows, "row", "rows"),
-        counted(report.backups.len() as u64, "backup", "backups"),
-    );
-    text.push_str(&shares(report));
+    let mut text = String::new();
+    for (number, subject) in report.subjects.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        text.push_str(&format!(
+            "Subject {}\nof source {}, class {}, has {} in {}.\n",
+            subject.subject_reference,
+            report.source,
+            report.class,
+            counted(subject.rows, "row", "rows"),
+            counted(subject.backups.len() as u64, "backup", "backups"),
+        ));
+        text.push_str(&shares(subject));
+    }
     text
 }
 
 /// What an erasure did.
-fn erased(number: u64, report: &EraseReport) -> String {
-    let confirmed = report.confirmed_at.as_deref().map_or_else(|| "now".to_owned(), when);
-    format!(
-        "Subject {}
-of source {}, class {}, is erased.
-
-  erasure     number {number}
-  confirmed   {confirmed} UTC
-  forgotten   {} in {}
-{}
-Her key is destroyed. No backup, and no copy of the catalog from before, can
-bring these rows back; the backups stay as they are for everybody else.
-
-Not reached: the live database, exports handed out and copies restored earlier.
-Delete the person there as well.
-",
-        report.subject_reference,
-        report.source,
-        report.class,
-        counted(report.rows, "row", "rows"),
-        counted(report.backups.len() as u64, "backup", "backups"),
-        shares(report),
-    )
+fn erased(report: &EraseReport) -> String {
+    let mut text = String::new();
+    for subject in &report.subjects {
+        let number = subject.erasure.map_or_else(String::new, |number| number.to_string());
+        text.push_str(&format!(
+            "Subject {}\nof source {}, class {}, is erased.\n\n  erasure     number {number}\n",
+            subject.subject_reference, report.source, report.class,
+        ));
+        text.push_str(&match &report.confirmed_at {
+            Some(moment) => format!("  confirmed   {} UTC\n", when(moment)),
+            None => "  provisional until its custodians have destroyed their shares\n".to_owned(),
+        });
+        text.push_str(&format!(
+            "  forgotten   {} in {}\n{}\n",
+            counted(subject.rows, "row", "rows"),
+            counted(subject.backups.len() as u64, "backup", "backups"),
+            shares(subject),
+        ));
+    }
+    if let Some(proof) = &report.proof {
+        text.push_str(&format!(
+            "Tried after it: {} of the erased, of which {} opened; {} of\nother people, of which {} \
+             opened.\n\n",
+            counted(proof.segments_tried, "segment", "segments"),
+            proof.segments_opened,
+            counted(proof.bystanders_opened + proof.bystanders_failed, "segment", "segments"),
+            proof.bystanders_opened,
+        ));
+    }
+    if report.waiting.is_empty() {
+        text.push_str(
+            "The key is destroyed. No backup, and no copy of the catalog from before, can\n\
+             bring these rows back; the backups stay as they are for everybody else.\n",
+        );
+    } else {
+        text.push_str("The erasure is PROVISIONAL, not confirmed:\n");
+        for sentence in &report.waiting {
+            text.push_str(&format!("  {sentence}\n"));
+        }
+        text.push_str(
+            "Until then, a copy of the catalog from before could still open these rows.\n\
+             Every later command tries again; `strongroom custody reconcile` does so now.\n",
+        );
+    }
+    text.push_str(
+        "\nNot reached: the live database, exports handed out and copies restored earlier.\n\
+         Delete the person there as well.\n",
+    );
+    text
 }
 
 /// Backup by backup, table by table, how many rows are hers.
-fn shares(report: &EraseReport) -> String {
+fn shares(subject: &ErasedSubject) -> String {
     let mut text = String::new();
-    for share in &report.backups {
+    for share in &subject.backups {
         text.push_str(&format!("\n  {}, {}\n", share.backup, counted(share.rows, "row", "rows")));
         for (table, rows) in &share.tables {
             text.push_str(&format!("    {:>9}  {table}\n", count(*rows)));

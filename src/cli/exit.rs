@@ -30,11 +30,13 @@ pub enum Exit {
     Busy = 10,
     /// An erased person is still in the source.
     ErasedPersonMet = 11,
+    /// Done, but a custodian or the store must still be reached.
+    Provisional = 12,
 }
 
 impl Exit {
     /// Every way to end, by number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -47,6 +49,7 @@ impl Exit {
         Self::Identity,
         Self::Busy,
         Self::ErasedPersonMet,
+        Self::Provisional,
     ];
 
     /// The process's exit code.
@@ -71,6 +74,7 @@ impl Exit {
             Self::Identity => "identity",
             Self::Busy => "busy",
             Self::ErasedPersonMet => "erased-person-met",
+            Self::Provisional => "provisional",
         }
     }
 
@@ -105,6 +109,9 @@ impl Exit {
             Self::ErasedPersonMet => {
                 "The backup was made, but a person erased from the vault is still in the database \
                  (only with `backup --strict`)."
+            }
+            Self::Provisional => {
+                "It was done, but is not confirmed: a custodian or the store could not be reached."
             }
         }
     }

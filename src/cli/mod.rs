@@ -13,12 +13,15 @@ pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod custody;
 pub mod demo;
 pub mod erase;
 pub mod error;
 pub mod exit;
+pub mod expire;
 mod failure;
 pub mod init;
+pub mod keys;
 pub mod list;
 pub mod man;
 pub mod map;
@@ -30,6 +33,7 @@ pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod source;
+pub mod subject;
 pub mod values;
 pub mod verify;
 
@@ -77,6 +81,10 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Verify(args) => verify::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
+        Command::Subject(args) => subject::run(context, args).await,
+        Command::Expire(args) => expire::run(context, args).await,
+        Command::Custody(args) => custody::run(context, args).await,
+        Command::Keys(args) => keys::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,

@@ -24,26 +24,16 @@ pub struct KeyWrapping {
     pub wrapped: Vec<u8>,
 }
 
-/// The next epoch, computed but not yet stored.
-pub struct Rekeyed {
-    /// The ring of the next epoch.
-    pub ring: KeyRing,
-    /// Every shard's key, wrapped under the next epoch's root key.
-    pub shards: Vec<(ShardId, Vec<u8>)>,
-    /// The survivors of the shards concerned, wrapped under their new shard keys.
-    pub survivors: Vec<KeyWrapping>,
-}
-
-/// Computes the next epoch. `concerned` are the shards that hold a key to be forgotten and
-/// `survivors` all other keys that hang on them.
-pub fn rekey(
+/// The ring of the next epoch, and every shard's key wrapped under its root key. The shards of
+/// `concerned`, which hold a key to be forgotten, get fresh keys; all others keep theirs. `master`
+/// is the master secret of the next epoch: the same as ever, unless it is being replaced.
+pub fn next_ring(
     ring: &KeyRing,
     master: &MasterSecret,
     next_secret: &EpochSecret,
     concerned: &BTreeSet<ShardId>,
-    survivors: impl IntoIterator<Item = KeyWrapping>,
     random: &mut (impl CryptoRng + ?Sized),
-) -> Result<Rekeyed, KeyError> {
+) -> Result<(KeyRing, Vec<(ShardId, Vec<u8>)>), KeyError> {
     let mut next = KeyRing::new(ring.vault(), ring.epoch().next(), master, next_secret);
     let mut shards = Vec::new();
     for shard in ring.shards() {
@@ -54,13 +44,26 @@ pub fn rekey(
         };
         shards.push((shard, wrapped));
     }
-    let mut rewrapped = Vec::new();
-    for key in survivors {
-        let secret = ring.unwrap(&key.name, key.shard, &key.wrapped)?;
-        let wrapped = next.wrap(&key.name, key.shard, &secret, random)?;
-        rewrapped.push(KeyWrapping { wrapped, ..key });
+    Ok((next, shards))
+}
+
+/// Wraps a survivor of a concerned shard under that shard's fresh key, and proves that it opens.
+pub fn rewrap(
+    ring: &KeyRing,
+    next: &KeyRing,
+    key: &KeyWrapping,
+    random: &mut (impl CryptoRng + ?Sized),
+) -> Result<Vec<u8>, KeyError> {
+    let secret = ring.unwrap(&key.name, key.shard, &key.wrapped)?;
+    let wrapped = next.wrap(&key.name, key.shard, &secret, random)?;
+    if *next.unwrap(&key.name, key.shard, &wrapped)? != *secret {
+        return Err(KeyError::Wrapped {
+            key: key.name.to_string(),
+            shard: key.shard,
+            epoch: next.epoch(),
+        });
     }
-    Ok(Rekeyed { ring: next, shards, survivors: rewrapped })
+    Ok(wrapped)
 }
 
 #[cfg(test)]
@@ -96,17 +99,16 @@ mod tests {
         let (anna, bruno, carla) = (wrap(&ring, 0, one), wrap(&ring, 1, one), wrap(&ring, 2, two));
 
         // Anna is forgotten: her shard is concerned, Bruno survives in it, Carla is elsewhere.
-        let rekeyed =
-            rekey(&ring, &master, &new_secret, &BTreeSet::from([one]), [bruno.clone()], random)
-                .unwrap();
+        let concerned = BTreeSet::from([one]);
+        let (next, shards) = next_ring(&ring, &master, &new_secret, &concerned, random).unwrap();
+        let survivor = rewrap(&ring, &next, &bruno, random).unwrap();
 
         let open = |secret: &EpochSecret, epoch, shards: &[(ShardId, Vec<u8>)]| {
             let shards = shards.iter().map(|(shard, wrapped)| (*shard, wrapped.as_slice()));
             KeyRing::open(vault, epoch, &master, secret, shards)
         };
-        let next = open(&new_secret, Epoch(2), &rekeyed.shards).unwrap();
-        let survivor = &rekeyed.survivors[0];
-        assert_eq!(*next.unwrap(&names[1], one, &survivor.wrapped).unwrap(), [1; 32]);
+        let next = open(&new_secret, Epoch(2), &shards).unwrap();
+        assert_eq!(*next.unwrap(&names[1], one, &survivor).unwrap(), [1; 32]);
         assert_eq!(*next.unwrap(&names[2], two, &carla.wrapped).unwrap(), [2; 32]);
 
         // The new epoch opens no old copy, whole or mixed with new rows.

@@ -35,6 +35,28 @@ pub mod kinds {
     pub const CANARY: &str = "canary";
     /// Before the quarter's name (`2026Q4`): a tombstone key.
     pub const TOMBSTONE_PREFIX: &str = "tombstone:";
+
+    /// The newest of the commons keys: `commons`, `commons:2` and so on.
+    #[must_use]
+    pub fn newest_commons<'a>(kinds: impl Iterator<Item = &'a str>) -> String {
+        match kinds.filter_map(generation).max() {
+            None | Some(1) => COMMONS.to_owned(),
+            Some(number) => format!("{COMMONS}:{number}"),
+        }
+    }
+
+    /// The commons key that follows on `kind`.
+    #[must_use]
+    pub fn next_commons(kind: &str) -> String {
+        format!("{COMMONS}:{}", generation(kind).unwrap_or(1) + 1)
+    }
+
+    fn generation(kind: &str) -> Option<u32> {
+        match kind.strip_prefix(COMMONS)? {
+            "" => Some(1),
+            rest => rest.strip_prefix(':')?.parse().ok(),
+        }
+    }
 }
 
 /// The name of a vault key in the key tree; all hang on [`ShardId::VAULT`].

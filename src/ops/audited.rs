@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::vault::Vault;
-use super::{ErrorKind, OpsError};
+use super::{ErrorKind, OpsError, replica};
 use crate::audit::{Action, Outcome, Recorded};
 
 /// An access that is on record.
@@ -78,11 +78,32 @@ pub async fn audited_with<T>(
     };
     let detail = access.detail.into_inner();
     let noted = vault.note(action, &access.object.into_inner(), outcome, given(&detail));
-    match ended {
-        Ok(value) => noted.map(|()| value),
+    let value = match ended {
+        Ok(value) => noted.map(|()| value)?,
         // The access has failed already; that its entry fails too must not hide why.
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    replicate(vault).await?;
+    Ok(value)
+}
+
+/// Brings the catalog's replica in the store up to date, before the command reports success. A
+/// command that only reads leaves that to another where it cannot, for nothing hangs on it but the
+/// replica of its entries in the audit log.
+async fn replicate(vault: &Vault) -> Result<(), OpsError> {
+    let Some(unlocked) = vault.unlocked() else { return Ok(()) };
+    if vault.is_writing() {
+        let lock = vault.lock_for_recovery()?;
+        return match replica::sync(vault, &unlocked, &lock).await {
+            Ok(()) => Ok(()),
+            Err(source) => Err(OpsError::ReplicaBehind { source: Box::new(source) }),
+        };
     }
+    let Ok(lock) = vault.lock_for_writing("copying the catalog to the store") else { return Ok(()) };
+    if let Err(error) = replica::sync(vault, &unlocked, &lock).await {
+        vault.warn(&format!("the catalog's replica in the store is behind: {error}"));
+    }
+    Ok(())
 }
 
 /// A detail, where there is one.

@@ -1,5 +1,6 @@
 //! A backup as it lies in the store: its manifest and index, opened and authenticated.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,14 @@ use crate::ids::SubjectReference;
 use crate::ops::OpsError;
 use crate::ops::vault::Vault;
 use crate::store::{ObjectName, Store};
+
+/// What a look into an index found.
+pub struct LookedUp {
+    /// The entries of those who were looked for, in the order of subjects.
+    pub entries: Vec<IndexEntry>,
+    /// An entry of somebody else from the same blocks, if they have one.
+    pub bystander: Option<IndexEntry>,
+}
 
 /// An opened backup.
 pub struct BackupReader {
@@ -88,18 +97,26 @@ impl BackupReader {
         Ok(index.seal.open_block(number, place, &sealed, index.name.as_str())?)
     }
 
-    /// One subject's entries in one relation, by the directory and the few blocks that may hold her.
-    pub async fn find(
+    /// The entries of some subjects in one relation, by the directory and the few blocks that may
+    /// hold them.
+    pub async fn find_all(
         &self,
         relation: u32,
-        reference: SubjectReference,
-    ) -> Result<Vec<IndexEntry>, OpsError> {
-        let mut found = Vec::new();
+        wanted: &BTreeSet<SubjectReference>,
+    ) -> Result<LookedUp, OpsError> {
+        let mut found = LookedUp { entries: Vec::new(), bystander: None };
         let Some(index) = &self.index else { return Ok(found) };
         for (number, place) in (0..).zip(&index.places) {
-            if place.relation == relation && place.first <= reference && reference <= place.last {
-                let entries = self.block(number).await?;
-                found.extend(entries.into_iter().filter(|entry| entry.reference == reference));
+            let may_hold = || wanted.range(place.first..=place.last).next().is_some();
+            if place.relation != relation || !may_hold() {
+                continue;
+            }
+            for entry in self.block(number).await? {
+                if wanted.contains(&entry.reference) {
+                    found.entries.push(entry);
+                } else if found.bystander.is_none() && !entry.reference.is_commons() {
+                    found.bystander = Some(entry);
+                }
             }
         }
         Ok(found)

@@ -1,4 +1,4 @@
-//! Erase: one person is forgotten in every backup there is.
+//! Erase: people are forgotten in every backup there is, by one forgetting however many they are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,11 @@ use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 
 use super::audited::{DRY_RUN, audited_with};
-use super::backup_reader::BackupReader;
+use super::forget::{self, Change};
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
-use super::{OpsError, forget, sources, subject_maps};
+use super::{OpsError, replica, sources, subject_maps};
 use crate::audit::Action;
-use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::erasures::{self, NewErasure};
 use crate::catalog::sources::SourceRow;
 use crate::catalog::tombstones::{self, TombstoneRow};
@@ -27,14 +26,21 @@ use crate::keys::vault_keys::{TombstoneKey, kinds, name};
 use crate::policy::subject_map::{self, SubjectClass};
 use crate::random;
 
+mod look;
+mod proof;
+
+pub use proof::Proof;
+
+use proof::Before;
+
 /// Whom to forget, and why.
 pub struct EraseRequest {
     /// The source's name.
     pub source: String,
     /// The subject class, needed where the source has several.
     pub class: Option<String>,
-    /// The subject's key, as the officer has it.
-    pub subject: SecretText,
+    /// The subjects' keys, as the officer has them; all of them cost one epoch.
+    pub subjects: Vec<SecretText>,
     /// The officer's reason. Kept sealed.
     pub reason: String,
     /// Only show what would be forgotten.
@@ -44,26 +50,42 @@ pub struct EraseRequest {
 /// What an erasure concerns.
 #[derive(Debug, Clone, Serialize)]
 pub struct EraseReport {
-    /// The erasure's number; absent from a dry run.
-    pub erasure: Option<u64>,
-    /// `dry-run` or `confirmed`.
+    /// `dry-run`, `provisional` or `confirmed`.
     pub state: &'static str,
     /// The source.
     pub source: String,
     /// The subject class.
     pub class: String,
+    /// The people.
+    pub subjects: Vec<ErasedSubject>,
+    /// Their rows, all backups together.
+    pub rows: u64,
+    /// Backups that hold rows of any of them.
+    pub backups: u64,
+    /// The epoch before.
+    pub epoch_before: Epoch,
+    /// The epoch after; absent from a dry run.
+    pub epoch_after: Option<Epoch>,
+    /// When so many shares of the old epoch's secret were destroyed that nobody can make it any
+    /// more; absent from a dry run and while the erasure is provisional.
+    pub confirmed_at: Option<String>,
+    /// Why it is provisional, one sentence each.
+    pub waiting: Vec<String>,
+    /// What the negative test found; absent from a dry run.
+    pub proof: Option<Proof>,
+}
+
+/// One person's part of an erasure.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErasedSubject {
+    /// The erasure's number; absent from a dry run.
+    pub erasure: Option<u64>,
     /// The subject's reference: what the audit log calls her.
     pub subject_reference: SubjectReference,
     /// Backups that hold rows of hers, the newest first.
     pub backups: Vec<BackupShare>,
     /// Rows of hers, all those backups together.
     pub rows: u64,
-    /// The epoch before.
-    pub epoch_before: Epoch,
-    /// The epoch after; absent from a dry run.
-    pub epoch_after: Option<Epoch>,
-    /// When the old epoch's secret was destroyed; absent from a dry run.
-    pub confirmed_at: Option<String>,
 }
 
 /// A subject's share of one backup.
@@ -81,7 +103,7 @@ pub struct BackupShare {
     pub segments: u64,
 }
 
-/// Erases a person, after `confirm` has seen what it concerns. `confirm` is not asked on a dry run.
+/// Erases people, after `confirm` has seen what it concerns. `confirm` is not asked on a dry run.
 pub async fn erase(
     vault: &Vault,
     credentials: &Credentials,
@@ -93,58 +115,99 @@ pub async fn erase(
     let detail = request.dry_run.then_some(DRY_RUN);
     audited_with(vault, Action::Erase, &source.name, detail, async |access| {
         let requested_at = vault.clock().now();
-        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let class = find_class(vault, &source, request.class.as_deref())?;
-        let key = subject_map::canonical_key(&class, request.subject.expose())?;
-        let reference =
-            unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
-        access.name_object(&reference.to_string())?;
-        ensure_known(vault, &unlocked, &source, &class, reference)?;
+        let mut references = Vec::new();
+        for subject in &request.subjects {
+            let key = subject_map::canonical_key(&class, subject.expose())?;
+            let made = unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+            if references.contains(&made) {
+                continue;
+            }
+            access.name_object(&made.to_string())?;
+            ensure_known(vault, &unlocked, &source, &class, made)?;
+            references.push(made);
+        }
 
-        let mut report = look(vault, &unlocked, &source, &class, reference).await?;
+        let found = look::look(vault, &unlocked, &source, &references).await?;
+        let mut report = EraseReport {
+            state: "dry-run",
+            source: source.name.clone(),
+            class: class.name.clone(),
+            rows: found.subjects.iter().map(|subject| subject.rows).sum(),
+            backups: found.backups.len() as u64,
+            subjects: found.subjects,
+            epoch_before: unlocked.ring().epoch(),
+            epoch_after: None,
+            confirmed_at: None,
+            waiting: Vec::new(),
+            proof: None,
+        };
         if request.dry_run {
             return Ok(report);
         }
         if !confirm(&report) {
             return Err(OpsError::NotConfirmed);
         }
-        let mut erasure_id = 0;
-        let epoch_before = unlocked.ring().epoch();
+        let before = Before::remember(vault, &references)?;
         let reason_id = random::bytes::<16>(&mut random::system());
-        let erasure = NewErasure {
-            requested_at,
-            source_id: source.source_id,
-            epoch_before,
-            reason_sealed: seal_reason(vault, &unlocked, reason_id, &request.reason),
-            backup_count: report.backups.len() as u64,
-            segment_count: report.backups.iter().map(|share| share.segments).sum(),
-            row_count: report.rows,
-            subject_key_count: 1,
-        };
-        let epoch_after =
-            forget::subjects(vault, &unlocked, &lock, &[reference], |transaction, ring, epoch| {
-                write_tombstone(transaction, &unlocked, ring, reference, epoch, requested_at)?;
-                erasure_id = erasures::insert(transaction, &erasure)?;
-                Ok(())
-            })?;
-        report.erasure = Some(erasure_id);
-        report.state = "confirmed";
-        report.epoch_after = Some(epoch_after);
+        let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
+        let change = Change { subjects: &references, ..Change::default() };
+        let forgotten = forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
+            let mut tombstones =
+                Tombstones { transaction, unlocked: &unlocked, ring, epoch, requested_at, new: None };
+            for subject in &mut report.subjects {
+                tombstones.write(subject.subject_reference)?;
+                let erasure = NewErasure {
+                    requested_at,
+                    source_id: source.source_id,
+                    epoch_before: report.epoch_before,
+                    reason_sealed: reason_sealed.clone(),
+                    backup_count: subject.backups.len() as u64,
+                    segment_count: subject.backups.iter().map(|share| share.segments).sum(),
+                    row_count: subject.rows,
+                    subject_key_count: 1,
+                };
+                subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+            }
+            Ok(())
+        })
+        .await?;
+        report.epoch_after = Some(forgotten.epoch);
+        report.state = if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" };
+        report.waiting = forgotten.waiting;
+        let numbers: Vec<u64> =
+            report.subjects.iter().filter_map(|subject| subject.erasure).collect();
         access.add_detail(&format!(
-            "erasure={erasure_id} rows={} backups={}",
+            "state={} erasures={} rows={} backups={}",
+            report.state,
+            span(&numbers),
             report.rows,
-            report.backups.len()
+            report.backups
         ));
-        report.confirmed_at = erasures::get(vault.catalog().connection(), erasure_id)?
-            .and_then(|row| row.confirmed_at)
-            .map(timestamp);
+        report.proof = Some(before.prove(vault, &unlocked, &source, &found.backups, &numbers).await?);
+        replica::remove_superseded(vault, &lock).await?;
+        if let Some(first) = numbers.first() {
+            report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?
+                .and_then(|row| row.confirmed_at)
+                .map(timestamp);
+        }
         Ok(report)
     })
     .await
 }
 
-fn find_class(
+/// The numbers of the erasures, which follow one another: `7`, or `7-12`.
+fn span(numbers: &[u64]) -> String {
+    match numbers {
+        [] => "0".to_owned(),
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+    }
+}
+
+pub(super) fn find_class(
     vault: &Vault,
     source: &SourceRow,
     wanted: Option<&str>,
@@ -187,66 +250,6 @@ fn ensure_known(
     })
 }
 
-/// Looks her up in every backup of the source. What damage hides there is forgotten all the same:
-/// only the count is short.
-async fn look(
-    vault: &Vault,
-    unlocked: &Unlocked,
-    source: &SourceRow,
-    class: &SubjectClass,
-    reference: SubjectReference,
-) -> Result<EraseReport, OpsError> {
-    let filter = BackupFilter { source_id: Some(source.source_id), class: None };
-    let rows = backups::list(vault.catalog().connection(), &filter)?;
-    let mut shares = Vec::new();
-    for row in rows {
-        let opened = match unlocked.backup_identity(&row) {
-            Ok(identity) => BackupReader::open(vault, &row, identity).await,
-            Err(error) => Err(error),
-        };
-        let reader = match opened {
-            Ok(reader) => reader,
-            Err(error) if error.is_damage() => continue,
-            Err(error) => return Err(error),
-        };
-        let mut share = BackupShare {
-            backup: row.backup_id.clone(),
-            snapshot_at: timestamp(row.snapshot_at),
-            tables: BTreeMap::new(),
-            rows: 0,
-            segments: 0,
-        };
-        for (number, summary) in (0..).zip(&reader.manifest().relations) {
-            let entries = match reader.find(number, reference).await {
-                Ok(entries) => entries,
-                Err(error) if error.is_damage() => continue,
-                Err(error) => return Err(error),
-            };
-            let rows: u64 = entries.iter().map(|entry| entry.rows).sum();
-            if rows > 0 {
-                share.tables.insert(summary.relation.to_string(), rows);
-                share.rows += rows;
-                share.segments += entries.len() as u64;
-            }
-        }
-        if share.rows > 0 {
-            shares.push(share);
-        }
-    }
-    Ok(EraseReport {
-        erasure: None,
-        state: "dry-run",
-        source: source.name.clone(),
-        class: class.name.clone(),
-        subject_reference: reference,
-        rows: shares.iter().map(|share| share.rows).sum(),
-        backups: shares,
-        epoch_before: unlocked.ring().epoch(),
-        epoch_after: None,
-        confirmed_at: None,
-    })
-}
-
 /// The reason, sealed, with the random id that its context holds before it.
 fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -> Vec<u8> {
     let sealed = unlocked.commons.seal_note(
@@ -259,28 +262,40 @@ fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -
     [&id[..], &sealed].concat()
 }
 
-fn write_tombstone(
-    transaction: &rusqlite::Transaction<'_>,
-    unlocked: &Unlocked,
-    ring: &KeyRing,
-    reference: SubjectReference,
+/// Sets tombstones, as a part of the transaction that takes the keys away.
+struct Tombstones<'a> {
+    transaction: &'a rusqlite::Transaction<'a>,
+    unlocked: &'a Unlocked,
+    ring: &'a KeyRing,
     epoch: Epoch,
-    erased_at: DateTime<Utc>,
-) -> Result<(), OpsError> {
-    let quarter = quarter(erased_at);
-    let known = unlocked.tombstones.iter().find(|(name, _)| *name == quarter);
-    let mac = if let Some((_, key)) = known {
-        key.tombstone(reference)
-    } else {
-        let key = TombstoneKey::generate(&mut random::system());
+    requested_at: DateTime<Utc>,
+    /// The key of the quarter, where this is its first tombstone.
+    new: Option<TombstoneKey>,
+}
+
+impl Tombstones<'_> {
+    fn write(&mut self, reference: SubjectReference) -> Result<(), OpsError> {
+        let quarter = quarter(self.requested_at);
         let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
-        let (name, shard_id) = name(&kind);
-        let wrapped_key = ring.wrap(&name, shard_id, key.expose(), &mut random::system())?;
-        vault_keys::insert(transaction, &VaultKeyRow { kind, shard_id, wrapped_key })?;
-        key.tombstone(reference)
-    };
-    let row = TombstoneRow { mac: Digest(mac), quarter, epoch, erased_at };
-    Ok(tombstones::insert(transaction, &row)?)
+        let known = self.unlocked.tombstones.iter().find(|(name, _)| *name == quarter);
+        let key = match (known, &self.new) {
+            // An expiry may have destroyed a key that this command still has.
+            (Some((_, key)), _) if vault_keys::get(self.transaction, &kind)?.is_some() => key,
+            (_, Some(key)) => key,
+            _ => {
+                let key = TombstoneKey::generate(&mut random::system());
+                let (name, shard_id) = name(&kind);
+                let wrapped_key =
+                    self.ring.wrap(&name, shard_id, key.expose(), &mut random::system())?;
+                vault_keys::insert(self.transaction, &VaultKeyRow { kind, shard_id, wrapped_key })?;
+                self.new.insert(key)
+            }
+        };
+        let mac = Digest(key.tombstone(reference));
+        let (epoch, erased_at) = (self.epoch, self.requested_at);
+        let row = TombstoneRow { mac, quarter, epoch, erased_at };
+        Ok(tombstones::insert(self.transaction, &row)?)
+    }
 }
 
 /// The quarter of a moment, `2026Q4`.

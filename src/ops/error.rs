@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::CustodyError;
 use crate::audit::AuditError;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
@@ -36,6 +37,9 @@ pub enum OpsError {
     /// The subject map is wrong.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// The epoch secret could not be had, shared or forgotten.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// A local file could not be read or written.
     #[error("{what}: {source}")]
     File {
@@ -186,6 +190,12 @@ pub enum OpsError {
     Incomplete {
         /// The target.
         database: String,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// Everything was done, but for the copy of the catalog in the store.
+    #[error("everything was done here, but the catalog's replica in the store is behind: {source}")]
+    ReplicaBehind {
         /// Why.
         source: Box<Self>,
     },
@@ -370,7 +380,8 @@ impl OpsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Incomplete { source, .. } => source.kind(),
+            Self::Incomplete { source, .. } | Self::ReplicaBehind { source } => source.kind(),
+            Self::Custody(error) => error.kind(),
             Self::Rekeyed => ErrorKind::Busy,
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,

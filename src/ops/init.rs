@@ -6,21 +6,20 @@
 
 use bytes::Bytes;
 
-use super::OpsError;
+use super::{OpsError, replica};
 use super::vault::{Environment, Vault, VaultMarker, VaultPlaces};
 use crate::audit::{Action, Outcome};
+use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::shards::ShardRow;
 use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{Catalog, NewVault, shards, vault_keys as catalog_keys};
 use crate::container::names;
 use crate::durable;
-use crate::ids::{Epoch, ShardId, VaultId};
-use crate::keys::custodian::Custodian as _;
-use crate::keys::file_custodian::FileCustodian;
+use crate::ids::{Epoch, ShardId, ShareSet, VaultId};
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
-use crate::keys::{EpochSecret, MasterSecret};
+use crate::keys::{EpochSecret, MasterSecret, quorum};
 use crate::random;
 use crate::store::{ObjectName, StoreError};
 
@@ -41,11 +40,14 @@ pub async fn init(
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let custodian = FileCustodian::new(&places.custodian);
-    if !custodian.epochs(VaultId([0; 16]))?.is_empty() {
-        return Err(OpsError::VaultExists {
-            place: format!("an epoch secret in {}", places.custodian.display()),
-        });
+    let custodian = places
+        .custodians
+        .first()
+        .ok_or(OpsError::Bug("a vault was to be made without a custodian"))?
+        .open()?;
+    if !custodian.is_empty()? {
+        let place = format!("an epoch secret in {}", custodian.place());
+        return Err(OpsError::VaultExists { place });
     }
     let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
@@ -71,8 +73,24 @@ pub async fn init(
         .map_err(|source| OpsError::File { what: format!("writing {file}"), source })?;
 
     let secret = EpochSecret::generate(random);
-    custodian.put(vault, Epoch::FIRST, &secret)?;
-    drop(create_catalog(&places, &environment, vault, &master, &secret)?);
+    let set = ShareSet(random::bytes(random));
+    let shares = quorum::split(&secret, vault, Epoch::FIRST, set, 1, 1, random)?;
+    shares.iter().try_for_each(|share| custodian.put(share))?;
+    let now = environment.clock.now();
+    let custody = ShareSetRow {
+        epoch: Epoch::FIRST,
+        set,
+        threshold: 1,
+        state: SetState::Present,
+        changed_at: now,
+        shares: vec![ShareRow {
+            custodian: custodian.name().to_owned(),
+            index: 1,
+            state: ShareState::Held,
+            changed_at: now,
+        }],
+    };
+    drop(create_catalog(&places, &environment, vault, &master, &secret, &custody)?);
 
     let contents =
         VaultMarker { what: VaultMarker::WHAT.to_owned(), format_version: FORMAT_VERSION, vault };
@@ -83,8 +101,11 @@ pub async fn init(
     writer.finish().await?;
 
     let opened = Vault::open(places, environment)?;
-    opened.sign_audit_log(&master);
+    let lock = opened.lock_for_writing("init")?;
+    let unlocked = opened.unlock_new(master)?;
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
+    replica::sync(&opened, &unlocked, &lock).await?;
+    drop(lock);
     Ok(vault)
 }
 
@@ -94,6 +115,7 @@ fn create_catalog(
     vault: VaultId,
     master: &MasterSecret,
     secret: &EpochSecret,
+    custody: &ShareSetRow,
 ) -> Result<Catalog, OpsError> {
     let random = &mut random::system();
     let new = NewVault {
@@ -104,6 +126,7 @@ fn create_catalog(
     };
     let quarter = super::erase::quarter(new.created_at);
     Catalog::create_with(&places.catalog, &new, |transaction| {
+        custody_rows::insert(transaction, custody)?;
         let mut ring = KeyRing::new(vault, Epoch::FIRST, master, secret);
         for (shard_id, capacity) in [
             (ShardId::VAULT, OWN_SHARD_CAPACITY),

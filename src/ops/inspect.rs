@@ -94,7 +94,7 @@ pub async fn show(
 ) -> Result<BackupDetails, OpsError> {
     let row = select::backup(vault, selector)?;
     audited(vault, Action::Show, row.backup_id.as_str(), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded())?;
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let identity = unlocked.backup_identity(&row)?;
         let reader = BackupReader::open(vault, &row, identity).await?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::OpsError;
+use super::{OpsError, replica};
 use super::audited::{DRY_RUN, audited_with};
 use super::vault::Vault;
 use crate::audit::Action;
@@ -16,7 +16,7 @@ use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::packs;
 use crate::container::names;
 use crate::durable;
-use crate::store::ObjectInfo;
+use crate::store::{Leftover, ObjectInfo};
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +25,8 @@ pub struct PruneReport {
     pub objects: Vec<PrunedObject>,
     /// Their length, all together.
     pub bytes: u64,
+    /// Objects that the store keeps for now, one sentence each.
+    pub retained: Vec<String>,
     /// Whether they were removed.
     pub removed: bool,
 }
@@ -44,37 +46,55 @@ pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError
     let detail = dry_run.then_some(DRY_RUN);
     audited_with(vault, Action::Prune, "store", detail, async |_| {
         vault.check_store().await?;
-        let needed = needed(vault)?;
-        let mut garbage: Vec<ObjectInfo> = vault.store()?.list(names::PACKS).await?;
-        garbage.extend(vault.store()?.list(names::BACKUPS).await?);
-        garbage.retain(|object| !needed.contains(object.name.as_str()));
-        if !dry_run {
-            for object in &garbage {
-                durable::step_async("prune.delete", vault.store()?.delete(&object.name)).await?;
-            }
-        }
-        let unfinished = if dry_run {
-            vault.store()?.leftovers().await?
-        } else {
-            durable::step_async("prune.unfinished", vault.store()?.remove_leftovers()).await?
-        };
-        let whole = garbage.into_iter().map(|object| (object.name.to_string(), object.bytes));
+        if dry_run { find_garbage(vault).await } else { remove_garbage(vault).await }
+    })
+    .await
+}
+
+/// What no backup needs, without removing it.
+async fn find_garbage(vault: &Vault) -> Result<PruneReport, OpsError> {
+    let garbage = garbage(vault).await?;
+    let unfinished = vault.store()?.leftovers().await?;
+    Ok(PruneReport::new(garbage, unfinished, false))
+}
+
+/// Removes what no backup needs. Holding the writer's lock is the caller's part.
+pub(super) async fn remove_garbage(vault: &Vault) -> Result<PruneReport, OpsError> {
+    let removed = garbage(vault).await?;
+    let store = vault.store()?;
+    for object in &removed {
+        durable::step_async("prune.delete", store.delete(&object.name)).await?;
+    }
+    let unfinished = durable::step_async("prune.unfinished", store.remove_leftovers()).await?;
+    Ok(PruneReport::new(removed, unfinished, true))
+}
+
+/// The objects that nothing in the catalog needs.
+async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
+    let needed = needed(vault)?;
+    let mut garbage: Vec<ObjectInfo> = Vec::new();
+    for prefix in [names::PACKS, names::BACKUPS, names::CATALOG] {
+        garbage.extend(vault.store()?.list(prefix).await?);
+    }
+    garbage.retain(|object| !needed.contains(object.name.as_str()));
+    Ok(garbage)
+}
+
+impl PruneReport {
+    fn new(objects: Vec<ObjectInfo>, unfinished: Vec<Leftover>, removed: bool) -> Self {
+        let whole = objects.into_iter().map(|object| (object.name.to_string(), object.bytes));
         let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));
         let objects: Vec<_> =
             whole.chain(unfinished).map(|(name, bytes)| PrunedObject { name, bytes }).collect();
-        Ok(PruneReport {
-            bytes: objects.iter().map(|object| object.bytes).sum(),
-            objects,
-            removed: !dry_run,
-        })
-    })
-    .await
+        let bytes = objects.iter().map(|object| object.bytes).sum();
+        Self { objects, bytes, retained: Vec::new(), removed }
+    }
 }
 
 /// The names of all objects that the catalog's backups need.
 fn needed(vault: &Vault) -> Result<BTreeSet<String>, OpsError> {
     let catalog = vault.catalog();
-    let mut needed = BTreeSet::new();
+    let mut needed = replica::needed_names(catalog.connection())?;
     for row in backups::list(catalog.connection(), &BackupFilter::default())? {
         needed.insert(row.manifest_name);
         needed.insert(names::index(&row.backup_id));

@@ -205,24 +205,7 @@ impl Opener {
         key: &[u8; 32],
         sealed: &[u8],
     ) -> Result<Vec<u8>, ContainerError> {
-        let name = || {
-            format!(
-                "the segment of {} at {} in pack {} (subject {})",
-                self.relation, entry.offset, entry.pack, entry.reference
-            )
-        };
-        let context =
-            segment::context(self.vault, self.source, &self.relation, entry.reference, entry.codec);
-        let payload = SegmentSealer::new(key)
-            .open(&context, &entry.content_mac, sealed)
-            .map_err(|_| ContainerError::not_authentic(&name()))?;
-        let lines = segment::decompress(entry.codec, payload, entry.raw_bytes, &name())?;
-        let rows = memchr::memchr_iter(b'\n', &lines).count() as u64;
-        if rows == entry.rows && lines.last() == Some(&b'\n') {
-            Ok(lines)
-        } else {
-            Err(ContainerError::malformed(&name(), "it holds another number of rows"))
-        }
+        open_segment(self.vault, self.source, &self.relation, entry, key, sealed)
     }
 
     fn gather(&mut self, lines: &[u8], rows: u64) -> Result<(), Abandoned> {
@@ -242,5 +225,33 @@ impl Opener {
 
     fn send(&self, item: Result<Scanned, OpsError>) -> Result<(), Abandoned> {
         self.pieces.blocking_send(item).map_err(|_| Abandoned)
+    }
+}
+
+/// Opens one segment and checks what the index says of it.
+pub fn open_segment(
+    vault: VaultId,
+    source: SourceId,
+    relation: &Relation,
+    entry: &IndexEntry,
+    key: &[u8; 32],
+    sealed: &[u8],
+) -> Result<Vec<u8>, ContainerError> {
+    let name = || {
+        format!(
+            "the segment of {relation} at {} in pack {} (subject {})",
+            entry.offset, entry.pack, entry.reference
+        )
+    };
+    let context = segment::context(vault, source, relation, entry.reference, entry.codec);
+    let payload = SegmentSealer::new(key)
+        .open(&context, &entry.content_mac, sealed)
+        .map_err(|_| ContainerError::not_authentic(&name()))?;
+    let lines = segment::decompress(entry.codec, payload, entry.raw_bytes, &name())?;
+    let rows = memchr::memchr_iter(b'\n', &lines).count() as u64;
+    if rows == entry.rows && lines.last() == Some(&b'\n') {
+        Ok(lines)
+    } else {
+        Err(ContainerError::malformed(&name(), "it holds another number of rows"))
     }
 }

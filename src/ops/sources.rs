@@ -50,7 +50,8 @@ pub async fn add(
         ConnectionSettings::parse(url.expose())?;
     }
     audited(vault, Action::SourceAdd, name, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded())?;
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
         let random = &mut random::system();
         let source_id = SourceId(random::bytes(random));
         let url = match url {

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use rusqlite::Transaction;
 
-use super::vault::{SharedCatalog, Unlocked};
+use super::vault::{SharedCatalog, Unlocked, Vault};
+use crate::catalog::backups::BackupRow;
 use crate::catalog::{shards, subjects};
 use crate::durable;
-use crate::ids::{Digest, ShardId, SourceId, SubjectReference};
+use crate::ids::{Digest, Epoch, ShardId, SourceId, SubjectReference};
 use crate::keys::SubjectKey;
 use crate::keys::ring::KeyName;
+use crate::keys::vault_keys::CommonsKey;
 use crate::ops::OpsError;
 use crate::random;
 
@@ -47,6 +50,13 @@ pub struct SubjectKeys {
     source: SourceId,
     now: DateTime<Utc>,
     resolving: Mutex<()>,
+    reading: Option<Reading>,
+}
+
+/// The backup whose segments are being opened.
+struct Reading {
+    commons: CommonsKey,
+    epoch: Epoch,
 }
 
 impl SubjectKeys {
@@ -58,13 +68,26 @@ impl SubjectKeys {
         source: SourceId,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { catalog, unlocked, source, now, resolving: Mutex::new(()) }
+        Self { catalog, unlocked, source, now, resolving: Mutex::new(()), reading: None }
+    }
+
+    /// The keys that open a backup's segments: the commons key of its time, and nobody's who was
+    /// readmitted after it, for what it holds of her was sealed under a key that is destroyed.
+    pub fn of_backup(
+        vault: &Vault,
+        unlocked: &Arc<Unlocked>,
+        backup: &BackupRow,
+    ) -> Result<Self, OpsError> {
+        let commons = vault.commons_of(unlocked, &backup.commons_kind)?;
+        let (catalog, unlocked) = (vault.shared_catalog(), Arc::clone(unlocked));
+        let keys = Self::new(catalog, unlocked, backup.source_id, vault.clock().now());
+        Ok(Self { reading: Some(Reading { commons, epoch: backup.epoch }), ..keys })
     }
 
     /// The key of the commons.
     #[must_use]
     pub fn commons(&self) -> &[u8; 32] {
-        self.unlocked.commons.expose()
+        self.reading.as_ref().map_or(&self.unlocked.commons, |reading| &reading.commons).expose()
     }
 
     /// How the people of sealed rows stand, in the order asked for (which may repeat). Whoever has
@@ -75,7 +98,11 @@ impl SubjectKeys {
         references
             .iter()
             .map(|reference| {
-                Ok(match rows.get(reference).map(|row| self.open(row)) {
+                let row = rows.get(reference);
+                if row.is_some_and(|row| self.is_from_before(row)) {
+                    return Ok(Standing::Forgotten);
+                }
+                Ok(match row.map(|row| self.open(row)) {
                     Some(Ok(key)) => Standing::Key(key),
                     Some(Err(error)) if error.is_damage() => Standing::KeyDamaged(error),
                     Some(Err(error)) => return Err(error),
@@ -127,9 +154,27 @@ impl SubjectKeys {
             })
             .collect();
         if !new.is_empty() {
-            self.insert(&new)?;
+            let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            durable::step("subjects.insert", || {
+                catalog.transaction(|transaction| self.insert(transaction, &new, None))
+            })?;
         }
         Ok(resolved)
+    }
+
+    /// Gives someone who was erased a new key, as a part of `transaction`: her tombstones go, and
+    /// what backups before `epoch` hold of her stays forgotten.
+    pub fn readmit(
+        &self,
+        transaction: &Transaction<'_>,
+        reference: SubjectReference,
+        epoch: Epoch,
+    ) -> Result<(), OpsError> {
+        for mac in self.tombstones(reference) {
+            crate::catalog::tombstones::delete(transaction, &mac)?;
+        }
+        let key = SubjectKey::generate(&mut random::system());
+        self.insert(transaction, &[(reference, &key)], Some(epoch))
     }
 
     /// When the subject was erased, if she was.
@@ -185,6 +230,12 @@ impl SubjectKeys {
         Ok(rows)
     }
 
+    /// Whether the backup that is being read is older than her present key.
+    fn is_from_before(&self, row: &subjects::SubjectRow) -> bool {
+        let reading = self.reading.as_ref();
+        reading.zip(row.readmitted_epoch).is_some_and(|(reading, since)| reading.epoch < since)
+    }
+
     fn open(&self, row: &subjects::SubjectRow) -> Result<SubjectKey, OpsError> {
         let name = KeyName::Subject(row.reference);
         // The ring is let go before the catalog is asked: whoever adds a shard takes them the other
@@ -203,48 +254,49 @@ impl SubjectKeys {
         SubjectKey::from_slice(&key).ok_or(OpsError::Bug("a subject key is not 32 bytes"))
     }
 
-    fn insert(&self, new: &[(SubjectReference, &SubjectKey)]) -> Result<(), OpsError> {
-        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+    fn insert(
+        &self,
+        transaction: &Transaction<'_>,
+        new: &[(SubjectReference, &SubjectKey)],
+        readmitted_epoch: Option<Epoch>,
+    ) -> Result<(), OpsError> {
         let random = &mut random::system();
-        durable::step("subjects.insert", || {
-            catalog.transaction(|transaction| {
-                let mut rest = new;
-                while !rest.is_empty() {
-                    let (shard_id, free) = match shards::open_shard(transaction)? {
-                        Some(open) if open.shard.shard_id >= ShardId::FIRST_OF_SUBJECTS => {
-                            (open.shard.shard_id, open.free)
-                        }
-                        _ => {
-                            let subjects = subjects::count(transaction)? + rest.len() as u64;
-                            let capacity = subjects.isqrt().max(SHARD_CAPACITY_MIN);
-                            let shard_id = shards::next_id(transaction)?;
-                            let wrapped_key = self.unlocked.ring_mut().add_shard(shard_id, random);
-                            let shard = shards::ShardRow { shard_id, wrapped_key, capacity };
-                            shards::insert(transaction, &shard)?;
-                            (shard_id, capacity)
-                        }
-                    };
-                    let fits = usize::try_from(free).unwrap_or(usize::MAX).min(rest.len());
-                    let (now, later) = rest.split_at(fits);
-                    let ring = self.unlocked.ring();
-                    let rows = now
-                        .iter()
-                        .map(|(reference, key)| {
-                            let name = KeyName::Subject(*reference);
-                            Ok(subjects::SubjectRow {
-                                reference: *reference,
-                                source_id: self.source,
-                                shard_id,
-                                wrapped_key: ring.wrap(&name, shard_id, key.expose(), random)?,
-                                created_at: self.now,
-                            })
-                        })
-                        .collect::<Result<Vec<_>, OpsError>>()?;
-                    subjects::insert_many(transaction, &rows)?;
-                    rest = later;
+        let mut rest = new;
+        while !rest.is_empty() {
+            let (shard_id, free) = match shards::open_shard(transaction)? {
+                Some(open) if open.shard.shard_id >= ShardId::FIRST_OF_SUBJECTS => {
+                    (open.shard.shard_id, open.free)
                 }
-                Ok(())
-            })
-        })
+                _ => {
+                    let subjects = subjects::count(transaction)? + rest.len() as u64;
+                    let capacity = subjects.isqrt().max(SHARD_CAPACITY_MIN);
+                    let shard_id = shards::next_id(transaction)?;
+                    let wrapped_key = self.unlocked.ring_mut().add_shard(shard_id, random);
+                    let shard = shards::ShardRow { shard_id, wrapped_key, capacity };
+                    shards::insert(transaction, &shard)?;
+                    (shard_id, capacity)
+                }
+            };
+            let fits = usize::try_from(free).unwrap_or(usize::MAX).min(rest.len());
+            let (now, later) = rest.split_at(fits);
+            let ring = self.unlocked.ring();
+            let rows = now
+                .iter()
+                .map(|(reference, key)| {
+                    let name = KeyName::Subject(*reference);
+                    Ok(subjects::SubjectRow {
+                        reference: *reference,
+                        source_id: self.source,
+                        shard_id,
+                        wrapped_key: ring.wrap(&name, shard_id, key.expose(), random)?,
+                        created_at: self.now,
+                        readmitted_epoch,
+                    })
+                })
+                .collect::<Result<Vec<_>, OpsError>>()?;
+            subjects::insert_many(transaction, &rows)?;
+            rest = later;
+        }
+        Ok(())
     }
 }

@@ -65,7 +65,7 @@ pub async fn map(
         MapAction::Show | MapAction::Check => Action::Show,
     };
     audited(vault, recorded_as, source, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded())?;
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         let settings = sources::settings(vault, &unlocked, &row)?;
         let session = Session::connect(&settings).await?;
         session.begin_snapshot().await?;

@@ -7,21 +7,25 @@ use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
+use chrono::TimeDelta;
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
 use super::backup_reader::read_whole;
 use super::init::FORMAT_VERSION;
-use super::{OpsError, forget};
+use super::{OpsError, custody, forget, replica};
 use crate::audit::{self, Action, NewEntry, Outcome, Recorded, Who};
 use crate::catalog::backups::BackupRow;
-use crate::catalog::{Catalog, WriterLock, shards, vault_keys as catalog_keys};
-use crate::clock::Clock;
+use crate::catalog::custody::{self as custody_rows, ShareSetRow};
+use crate::catalog::shards::{self, ShardRow};
+use crate::catalog::{Catalog, WriterLock, vault_keys as catalog_keys};
+use crate::clock::{Clock, timestamp};
 use crate::container::age_file::BackupIdentity;
 use crate::container::names;
 use crate::crypto::kdf::MacKey;
 use crate::ids::{Epoch, VaultId};
 use crate::keys::custodian::Custodian;
-use crate::keys::file_custodian::FileCustodian;
+use crate::keys::custodian_settings::CustodianSettings;
 use crate::keys::master::{self, Credentials};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey, kinds};
@@ -40,8 +44,8 @@ pub struct VaultPlaces {
     pub master: PathBuf,
     /// The folder of subject maps.
     pub maps: PathBuf,
-    /// The folder of the file custodian.
-    pub custodian: PathBuf,
+    /// Who can hold shares of the epoch secret. Who does is the catalog's to know.
+    pub custodians: Vec<CustodianSettings>,
     /// The store's URL or folder.
     pub store: String,
     /// Where rows that do not fit in memory are spilled, sealed.
@@ -55,6 +59,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Who gave the command, for the audit log.
     pub who: Who,
+    /// Where one-sentence warnings go that do not end a command.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A vault whose catalog is open, and whose keys are not released.
@@ -66,30 +72,36 @@ pub struct Vault {
     /// Opened when it is first needed: the audit log is read, and an attempt at a store that is not
     /// there recorded, without it.
     store: OnceLock<Arc<dyn Store>>,
-    custodian: Box<dyn Custodian>,
+    custodians: Vec<Box<dyn Custodian>>,
     /// There from the moment the master secret was opened: every entry after it signs the log.
-    audit_head: OnceLock<MacKey>,
+    audit_head: RwLock<Option<Arc<MacKey>>>,
+    unlocked: RwLock<Option<Arc<Unlocked>>>,
     is_writing: AtomicBool,
+    clock_was_checked: AtomicBool,
 }
 
 /// The right to write to a vault, as long as it lives.
 pub struct Writing<'a> {
-    _lock: WriterLock,
+    /// Nothing where this is a part of what the process is writing already.
+    lock: Option<WriterLock>,
     is_writing: &'a AtomicBool,
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.is_writing.store(false, Ordering::SeqCst);
+        if self.lock.is_some() {
+            self.is_writing.store(false, Ordering::SeqCst);
+        }
     }
 }
 
 /// The keys of a vault, released for one command.
 pub struct Unlocked {
-    /// The master secret.
-    pub master: MasterSecret,
-    /// The commons key.
+    master: RwLock<MasterSecret>,
+    /// The commons key for what is sealed from now on.
     pub commons: CommonsKey,
+    /// The kind under which the catalog has it.
+    pub commons_kind: String,
     /// Makes subject references.
     pub references: ReferenceMaker,
     /// Tombstone keys by quarter.
@@ -106,6 +118,18 @@ impl Unlocked {
     /// The key ring, to add shards.
     pub fn ring_mut(&self) -> RwLockWriteGuard<'_, KeyRing> {
         self.ring.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The master secret.
+    pub fn master(&self) -> RwLockReadGuard<'_, MasterSecret> {
+        self.master.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with another master secret, whose epoch has begun.
+    pub(super) fn replace_master(&self, master: &MasterSecret) {
+        if let Some(copy) = MasterSecret::from_slice(master.expose()) {
+            *self.master.write().unwrap_or_else(PoisonError::into_inner) = copy;
+        }
     }
 
     /// The identity of a backup.
@@ -137,11 +161,22 @@ impl Vault {
     pub fn open(places: VaultPlaces, environment: Environment) -> Result<Self, OpsError> {
         let catalog = Catalog::open(&places.catalog)?;
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
-        let custodian = Box::new(FileCustodian::new(&places.custodian));
-        let catalog = Arc::new(Mutex::new(catalog));
-        let (store, audit_head) = (OnceLock::new(), OnceLock::new());
-        let is_writing = AtomicBool::new(false);
-        Ok(Self { places, environment, id, catalog, store, custodian, audit_head, is_writing })
+        let custodians =
+            places.custodians.iter().map(CustodianSettings::open).collect::<Result<_, _>>()?;
+        let vault = Self {
+            places,
+            environment,
+            id,
+            catalog: Arc::new(Mutex::new(catalog)),
+            store: OnceLock::new(),
+            custodians,
+            audit_head: RwLock::new(None),
+            unlocked: RwLock::new(None),
+            is_writing: AtomicBool::new(false),
+            clock_was_checked: AtomicBool::new(false),
+        };
+        forget::take_its_place(&vault)?;
+        Ok(vault)
     }
 
     /// The vault's id.
@@ -176,10 +211,24 @@ impl Vault {
         Ok(self.store.get_or_init(|| store))
     }
 
-    /// The custodian.
-    #[must_use]
-    pub fn custodian(&self) -> &dyn Custodian {
-        &*self.custodian
+    /// A custodian by its name in the configuration.
+    pub fn custodian(&self, name: &str) -> Result<&dyn Custodian, KeyError> {
+        self.custodians().find(|custodian| custodian.name() == name).ok_or_else(|| {
+            KeyError::Unreachable {
+                custodian: name.to_owned(),
+                reason: "the configuration has no custodian of that name".to_owned(),
+            }
+        })
+    }
+
+    /// All custodians of the configuration.
+    pub fn custodians(&self) -> impl Iterator<Item = &dyn Custodian> {
+        self.custodians.iter().map(|custodian| &**custodian)
+    }
+
+    /// Tells the user something that does not end the command.
+    pub fn warn(&self, sentence: &str) {
+        (self.environment.warn)(sentence);
     }
 
     /// Tells the moment.
@@ -192,7 +241,16 @@ impl Vault {
     pub fn lock_for_writing(&self, command: &str) -> Result<Writing<'_>, OpsError> {
         let lock = WriterLock::acquire(&self.places.catalog, command, self.clock().now())?;
         self.is_writing.store(true, Ordering::SeqCst);
-        Ok(Writing { _lock: lock, is_writing: &self.is_writing })
+        Ok(Writing { lock: Some(lock), is_writing: &self.is_writing })
+    }
+
+    /// The right to finish what a crash interrupted: this process's own, if it writes already, and
+    /// else one that is taken for it.
+    pub(super) fn lock_for_recovery(&self) -> Result<Writing<'_>, OpsError> {
+        if self.is_writing() {
+            return Ok(Writing { lock: None, is_writing: &self.is_writing });
+        }
+        self.lock_for_writing("recovery of a forgetting")
     }
 
     /// Whether this process holds the writer's lock.
@@ -208,6 +266,7 @@ impl Vault {
         outcome: Outcome,
         detail: Option<&str>,
     ) -> Result<Recorded, OpsError> {
+        self.check_clock()?;
         let entry = NewEntry {
             at: self.clock().now(),
             actor: &self.environment.who.actor,
@@ -217,9 +276,10 @@ impl Vault {
             outcome,
             detail,
         };
+        let key = self.audit_head.read().unwrap_or_else(PoisonError::into_inner).clone();
         let catalog = self.catalog();
         let connection = catalog.connection();
-        if let Some(key) = self.audit_head.get()
+        if let Some(key) = key
             && audit::head_holds(connection, |message, mac| key.verify_message(message, mac))?
         {
             let mac = |message: &[u8]| key.mac_message(message);
@@ -229,9 +289,52 @@ impl Vault {
         Ok(audit::record(connection, &entry)?)
     }
 
+    /// Warns once where the clock stands before the newest entry. Nothing depends on it but what
+    /// people read: the order of things is the order of epochs and entries.
+    fn check_clock(&self) -> Result<(), OpsError> {
+        const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+        if self.clock_was_checked.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let newest = audit::newest_at(self.catalog().connection())?;
+        let now = self.clock().now();
+        if let Some(newest) = newest.filter(|newest| now + TOLERANCE < *newest) {
+            self.warn(&format!(
+                "the clock stands at {}, before the newest entry of the audit log ({}); nothing is \
+                 lost, but the moments written now will mislead: set the clock",
+                timestamp(now),
+                timestamp(newest)
+            ));
+        }
+        Ok(())
+    }
+
     /// Lets every entry from now on sign the log: for `init`, whose first entry makes the head.
     pub(super) fn sign_audit_log(&self, master: &MasterSecret) {
-        self.audit_head.get_or_init(|| vault_keys::audit_head_key(master, self.id));
+        let mut key = self.audit_head.write().unwrap_or_else(PoisonError::into_inner);
+        key.get_or_insert_with(|| Arc::new(vault_keys::audit_head_key(master, self.id)));
+    }
+
+    /// Signs from now on with a key of another master secret.
+    pub(super) fn replace_audit_head_key(&self, master: &MasterSecret) {
+        let key = Arc::new(vault_keys::audit_head_key(master, self.id));
+        *self.audit_head.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// Signs the head anew under a key of another master secret, as a part of the transaction that
+    /// replaces it. A head that does not hold is left as it is, for `audit verify` to find.
+    pub(super) fn move_audit_head(
+        &self,
+        transaction: &Transaction<'_>,
+        master: &MasterSecret,
+    ) -> Result<(), OpsError> {
+        let old = self.audit_head.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(old) = old else { return Ok(()) };
+        if audit::head_holds(transaction, |message, mac| old.verify_message(message, mac))? {
+            let new = vault_keys::audit_head_key(master, self.id);
+            audit::seal_head_in(transaction, |message| new.mac_message(message))?;
+        }
+        Ok(())
     }
 
     /// Writes an audit entry that closes an access, or notes one that needs no key.
@@ -263,7 +366,10 @@ impl Vault {
                 found: marker.format_version,
                 known: FORMAT_VERSION,
             }),
-            Ok(marker) if marker.what == VaultMarker::WHAT && marker.vault == self.id => Ok(()),
+            Ok(marker) if marker.what == VaultMarker::WHAT && marker.vault == self.id => {
+                // Whoever only reads may do so from a catalog that another machine has overtaken.
+                if self.is_writing() { replica::ensure_newest(self).await } else { Ok(()) }
+            }
             Ok(marker) if marker.what == VaultMarker::WHAT => {
                 Err(OpsError::OtherVaultsStore { location, found: marker.vault, expected: self.id })
             }
@@ -271,11 +377,38 @@ impl Vault {
         }
     }
 
-    /// Releases the keys. First finishes or undoes a forgetting that a crash interrupted.
-    pub fn unlock(&self, credentials: &Credentials, _: &Recorded) -> Result<Unlocked, OpsError> {
+    /// Releases the keys. Then finishes or undoes a forgetting that a crash interrupted, and
+    /// destroys shares whose custodians could not be reached before.
+    pub async fn unlock(
+        &self,
+        credentials: &Credentials,
+        _: &Recorded,
+    ) -> Result<Arc<Unlocked>, OpsError> {
         let master = self.open_master(credentials)?;
-        forget::recover(self, &master)?;
-        self.open_ring(master)
+        let mut unlocked = Arc::new(self.open_ring(master)?);
+        let epoch = unlocked.ring().epoch();
+        for sentence in forget::recover(self, &unlocked).await? {
+            self.warn(&format!("an erasure or expiry is still provisional: {sentence}"));
+        }
+        if self.epoch_and_shards()?.0 != epoch {
+            // Another process began an epoch meanwhile.
+            let master = MasterSecret::from_slice(unlocked.master().expose());
+            let master = master.ok_or(OpsError::Bug("the master secret is not 32 bytes"))?;
+            unlocked = Arc::new(self.open_ring(master)?);
+        }
+        *self.unlocked.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&unlocked));
+        Ok(unlocked)
+    }
+
+    /// The keys of a vault that was made or recovered just now.
+    pub(super) fn unlock_new(&self, master: MasterSecret) -> Result<Arc<Unlocked>, OpsError> {
+        self.sign_audit_log(&master);
+        Ok(Arc::new(self.open_ring(master)?))
+    }
+
+    /// The keys, if this command released them.
+    pub(super) fn unlocked(&self) -> Option<Arc<Unlocked>> {
+        self.unlocked.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Releases the key that signs the audit log's head, and no other.
@@ -283,9 +416,10 @@ impl Vault {
         &self,
         credentials: &Credentials,
         _: &Recorded,
-    ) -> Result<&MacKey, OpsError> {
+    ) -> Result<Arc<MacKey>, OpsError> {
         let master = self.open_master(credentials)?;
-        Ok(self.audit_head.get_or_init(|| vault_keys::audit_head_key(&master, self.id)))
+        let key = self.audit_head.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(key.unwrap_or_else(|| Arc::new(vault_keys::audit_head_key(&master, self.id))))
     }
 
     fn open_master(&self, credentials: &Credentials) -> Result<MasterSecret, OpsError> {
@@ -306,55 +440,68 @@ impl Vault {
             let (name, _) = vault_keys::name(kind);
             Ok::<_, OpsError>(ring.unwrap(&name, row.shard_id, &row.wrapped_key)?)
         };
-        let short = OpsError::Bug("a vault key is not 32 bytes");
-        let Some(commons) = CommonsKey::from_slice(&open(kinds::COMMONS)?) else {
-            return Err(short);
-        };
-        let Some(index) = IndexKey::from_slice(&open(kinds::INDEX)?) else { return Err(short) };
+        let short = || OpsError::Bug("a vault key is not 32 bytes");
+        let rows = catalog_keys::all(catalog.connection())?;
+        let commons_kind = kinds::newest_commons(rows.iter().map(|row| row.kind.as_str()));
+        let commons = CommonsKey::from_slice(&open(&commons_kind)?).ok_or_else(short)?;
+        let index = IndexKey::from_slice(&open(kinds::INDEX)?).ok_or_else(short)?;
         let mut tombstones = Vec::new();
-        for row in catalog_keys::all(catalog.connection())? {
+        for row in &rows {
             if let Some(quarter) = row.kind.strip_prefix(kinds::TOMBSTONE_PREFIX) {
-                let Some(key) = TombstoneKey::from_slice(&open(&row.kind)?) else {
-                    return Err(short);
-                };
+                let key = TombstoneKey::from_slice(&open(&row.kind)?).ok_or_else(short)?;
                 tombstones.push((quarter.to_owned(), key));
             }
         }
         Ok(Unlocked {
-            master,
+            master: RwLock::new(master),
             commons,
+            commons_kind,
             references: ReferenceMaker::new(&index),
             tombstones,
             ring: RwLock::new(ring),
         })
     }
 
+    /// The commons key under which a backup's rows that are nobody's are sealed.
+    pub(super) fn commons_of(
+        &self,
+        unlocked: &Unlocked,
+        kind: &str,
+    ) -> Result<CommonsKey, OpsError> {
+        let row = catalog_keys::get(self.catalog().connection(), kind)?
+            .ok_or(OpsError::Bug("the catalog lacks a commons key"))?;
+        let (name, _) = vault_keys::name(kind);
+        let key = unlocked.ring().unwrap(&name, row.shard_id, &row.wrapped_key)?;
+        CommonsKey::from_slice(&key).ok_or(OpsError::Bug("a vault key is not 32 bytes"))
+    }
+
     /// The ring of the catalog's present epoch.
     pub(super) fn read_ring(&self, master: &MasterSecret) -> Result<KeyRing, OpsError> {
-        let (epoch, shards) = self.epoch_and_shards()?;
-        let secret = match self.custodian.get(self.id, epoch) {
-            Err(error @ KeyError::NoEpochSecret { .. }) => {
+        let (epoch, shards, set) = self.epoch_and_shards()?;
+        let secret = match custody::read_secret(self, &set) {
+            Ok(secret) => secret,
+            Err(error) => {
                 if self.epoch_and_shards()?.0 != epoch {
                     // Another process finished a forgetting between the two looks.
                     return self.read_ring(master);
                 }
-                return match self.custodian.epochs(self.id)?.pop() {
+                return match custody::newest_epoch(self)? {
                     Some(custodian) if custodian > epoch => {
                         Err(OpsError::OldCatalog { catalog: epoch, custodian })
                     }
-                    _ => Err(error.into()),
+                    _ => Err(error),
                 };
             }
-            other => other?,
         };
         let wrapped = shards.iter().map(|shard| (shard.shard_id, shard.wrapped_key.as_slice()));
         Ok(KeyRing::open(self.id, epoch, master, &secret, wrapped)?)
     }
 
-    /// The present epoch and the shards wrapped under it, of one moment.
-    fn epoch_and_shards(&self) -> Result<(Epoch, Vec<shards::ShardRow>), OpsError> {
+    /// The present epoch, the shards wrapped under it and who holds its secret, of one moment.
+    fn epoch_and_shards(&self) -> Result<(Epoch, Vec<ShardRow>, ShareSetRow), OpsError> {
         let catalog = self.catalog();
         let snapshot = catalog.snapshot()?;
-        Ok((crate::catalog::vault::read(&snapshot)?.epoch, shards::all(&snapshot)?))
+        let epoch = crate::catalog::vault::read(&snapshot)?.epoch;
+        Ok((epoch, shards::all(&snapshot)?, custody_rows::present(&snapshot)?))
     }
 }

@@ -76,7 +76,7 @@ pub async fn verify(
 ) -> Result<VerifyReport, OpsError> {
     let row = select::backup(vault, selector)?;
     audited(vault, Action::Verify, row.backup_id.as_str(), async |access| {
-        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let report = one(vault, &unlocked, &row, progress).await?;
         access.add_detail(verdict(report.intact));
@@ -94,7 +94,7 @@ pub async fn verify_all(
 ) -> Result<Vec<VerifyReport>, OpsError> {
     let rows = select::all(vault)?;
     audited(vault, Action::Verify, "all", async |access| {
-        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let mut reports = Vec::new();
         for row in &rows {
@@ -144,12 +144,7 @@ async fn one(
     for problem in objects(&reader, progress).await? {
         report.problem(problem);
     }
-    let keys = Arc::new(SubjectKeys::new(
-        vault.shared_catalog(),
-        Arc::clone(unlocked),
-        reader.manifest().source,
-        vault.clock().now(),
-    ));
+    let keys = Arc::new(SubjectKeys::of_backup(vault, unlocked, row)?);
     for number in 0..reader.manifest().relations.len() {
         relation(&reader, number, &keys, &mut report, progress).await?;
     }

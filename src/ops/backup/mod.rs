@@ -106,7 +106,7 @@ pub async fn backup(
     let source = sources::find(vault, &request.source)?;
     let _lock = vault.lock_for_writing("backup")?;
     let report = audited(vault, Action::Backup, &source.name, async |access| {
-        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let settings = sources::settings(vault, &unlocked, &source)?;
         let map = subject_maps::load(vault, &source)?;
@@ -324,6 +324,8 @@ impl Work<'_> {
                 + manifest.packs.iter().map(|pack| pack.bytes).sum::<u64>(),
             shard_id: ShardId::BACKUPS,
             wrapped_key,
+            epoch: self.unlocked.ring().epoch(),
+            commons_kind: self.unlocked.commons_kind.clone(),
         };
         let packs = write::pack_rows(manifest);
         durable::step("backup.catalog", || {

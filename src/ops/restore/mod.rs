@@ -98,7 +98,7 @@ pub async fn restore(
     let to = format!("to={}", audit_name(&request.target.redacted()));
     audited_with(vault, Action::Restore, row.backup_id.as_str(), Some(&to), async |access| {
         let begun_at = vault.clock().now();
-        let unlocked = Arc::new(vault.unlock(credentials, access.recorded())?);
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let identity = unlocked.backup_identity(&row)?;
         let reader = Arc::new(BackupReader::open(vault, &row, identity).await?);
@@ -111,7 +111,7 @@ pub async fn restore(
         } else {
             (verify::authenticate(&reader, progress).await?, Vec::new())
         };
-        let work = Work { vault, unlocked, reader: &reader, request, progress };
+        let work = Work { vault, unlocked, row: &row, reader: &reader, request, progress };
         let mut report = work.run(&verified).await?;
         report.notices.splice(0..0, problems);
         report.seconds = (vault.clock().now() - begun_at).as_seconds_f64();
@@ -155,6 +155,7 @@ fn check_request(request: &RestoreRequest, manifest: &Manifest) -> Result<(), Op
 struct Work<'a> {
     vault: &'a Vault,
     unlocked: Arc<Unlocked>,
+    row: &'a BackupRow,
     reader: &'a Arc<BackupReader>,
     request: &'a RestoreRequest,
     progress: &'a Arc<dyn ProgressSink>,
@@ -254,12 +255,7 @@ impl Work<'_> {
                 .sum()
         };
         self.progress.total(total(false), total(true));
-        let keys = Arc::new(SubjectKeys::new(
-            self.vault.shared_catalog(),
-            Arc::clone(&self.unlocked),
-            manifest.source,
-            self.vault.clock().now(),
-        ));
+        let keys = Arc::new(SubjectKeys::of_backup(self.vault, &self.unlocked, self.row)?);
         rows::restore_all(self.reader, &keys, chosen, self.request, self.progress).await
     }
 

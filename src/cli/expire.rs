@@ -1,0 +1,81 @@
+//! `strongroom expire`: forgets backups.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Report, bytes, counted};
+use super::prompt::confirm_by_typing;
+use crate::ops::OpsError;
+use crate::ops::expire::{ExpireReport, expire};
+
+/// What `expire` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom expire 20261122T020000Z-3fa9c1
+  strongroom expire 20260801 20260802 --yes
+
+The backup's key is destroyed in every copy of the catalog, then its objects are removed, except \
+those that another backup needs. It cannot be undone.")]
+pub struct Args {
+    /// The backups: their ids, or the beginnings of them
+    #[arg(required = true, value_name = "BACKUP")]
+    pub backups: Vec<String>,
+
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Forgets backups.
+///
+/// # Errors
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    // Why the person at the terminal did not confirm says more than that she did not.
+    let mut refusal = None;
+    let outcome = expire(&vault, &credentials, &args.backups, |backups| {
+        if args.yes {
+            return true;
+        }
+        let names: String = backups.iter().map(|backup| format!("  {backup}\n")).collect();
+        let question = format!("These backups will be forgotten:\n{names}\nThis cannot be undone.");
+        let words = format!("expire {}", counted(backups.len() as u64, "backup", "backups"));
+        match confirm_by_typing(&question, &words) {
+            Ok(()) => true,
+            Err(error) => {
+                refusal = Some(error);
+                false
+            }
+        }
+    })
+    .await;
+    let report = match (outcome, refusal) {
+        (Err(OpsError::NotConfirmed), Some(error)) => return Err(error),
+        (outcome, _) => outcome?,
+    };
+    let exit = if report.state == "provisional" { Exit::Provisional } else { Exit::Done };
+    Ok(Report::new(&report, text(&report))?.with_exit(exit))
+}
+
+fn text(report: &ExpireReport) -> String {
+    let mut text = format!(
+        "Forgot {}; removed {}, {}.\n",
+        counted(report.backups.len() as u64, "backup", "backups"),
+        counted(report.objects_removed, "object", "objects"),
+        bytes(report.bytes_removed),
+    );
+    for sentence in &report.retained {
+        text.push_str(&format!("  {sentence}\n"));
+    }
+    if !report.waiting.is_empty() {
+        text.push_str("This is PROVISIONAL, not confirmed:\n");
+        for sentence in &report.waiting {
+            text.push_str(&format!("  {sentence}\n"));
+        }
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! The verbs of custody: who holds the epoch secret, whether they still do, and changing the set.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::audited::audited;
+use super::custody::{self, Membership};
+use super::rotate::{self, RotateReport};
+use super::vault::{Unlocked, Vault};
+use super::{CustodyError, OpsError};
+use crate::audit::Action;
+use crate::catalog::custody::{self as custody_rows, ShareSetRow, ShareState};
+use crate::catalog::erasures;
+use crate::clock::timestamp;
+use crate::ids::Epoch;
+use crate::keys::KeyError;
+use crate::keys::master::Credentials;
+
+/// The custody of a vault.
+#[derive(Debug, Clone, Serialize)]
+pub struct CustodyReport {
+    /// The present epoch.
+    pub epoch: Epoch,
+    /// How many shares make its secret.
+    pub threshold: u8,
+    /// The custodians, those that hold a share first.
+    pub custodians: Vec<CustodianReport>,
+    /// Shares of earlier epochs that must still be destroyed.
+    pub to_destroy: Vec<ShareToDestroy>,
+    /// The numbers of the erasures that are provisional because of them.
+    pub provisional_erasures: Vec<u64>,
+}
+
+/// One custodian.
+#[derive(Debug, Clone, Serialize)]
+pub struct CustodianReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it is, as a person knows it; absent where the configuration does not have it.
+    pub place: Option<String>,
+    /// What the destruction of a share means there, as one sentence.
+    pub assurance: Option<String>,
+    /// `member`, `no-member` (configured, holds no share) or `not-configured`.
+    pub standing: &'static str,
+    /// What the catalog knows of its share: `asked`, `held`; absent for one that is no member.
+    pub share: Option<&'static str>,
+    /// What the custodian itself says (only `custody check`): `ok`, or why not.
+    pub answer: Option<String>,
+}
+
+/// A share of an earlier epoch that may still exist.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShareToDestroy {
+    /// The custodian.
+    pub custodian: String,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Since when it has to go.
+    pub since: String,
+}
+
+/// A change of the set.
+#[derive(Debug, Clone, Serialize)]
+pub struct MembershipReport {
+    /// The custody after it.
+    pub custody: CustodyReport,
+    /// The epoch that began with it; absent where nothing had to change.
+    pub rotation: Option<RotateReport>,
+}
+
+/// Tells who holds what, without asking anybody.
+pub fn list(vault: &Vault) -> Result<CustodyReport, OpsError> {
+    vault.note(Action::Custody, "list", crate::audit::Outcome::Done, None)?;
+    report(vault)
+}
+
+/// Asks every custodian whether it still has its share, and whether the shares make the secret.
+pub async fn check(
+    vault: &Vault,
+    credentials: &Credentials,
+) -> Result<(CustodyReport, bool), OpsError> {
+    audited(vault, Action::Custody, "check", async |access| {
+        // That the vault unlocks proves that enough shares are well.
+        vault.unlock(credentials, access.recorded()).await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let mut told = report(vault)?;
+        let mut all_well = true;
+        for custodian in &mut told.custodians {
+            let row = present.shares.iter().find(|share| share.custodian == custodian.name);
+            let Some(row) = row else { continue };
+            let answer = ask(vault, &present, &row.custodian);
+            all_well &= answer.is_ok();
+            custodian.answer = Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
+        }
+        Ok((told, all_well))
+    })
+    .await
+}
+
+fn ask(vault: &Vault, present: &ShareSetRow, name: &str) -> Result<(), KeyError> {
+    let share = vault.custodian(name)?.get(vault.id(), present.epoch)?;
+    if share.set == present.set {
+        Ok(())
+    } else {
+        Err(KeyError::OtherShare { custodian: name.to_owned(), epoch: present.epoch })
+    }
+}
+
+/// Adds a custodian that the configuration has, or changes how many shares are needed.
+pub async fn add(
+    vault: &Vault,
+    credentials: &Credentials,
+    name: &str,
+    threshold: Option<u8>,
+) -> Result<MembershipReport, OpsError> {
+    change(vault, credentials, "custody add", threshold, |members| {
+        if members.iter().any(|member| member == name) {
+            return Err(CustodyError::IsMember { name: name.to_owned() }.into());
+        }
+        vault.custodian(name)?;
+        members.push(name.to_owned());
+        Ok(())
+    })
+    .await
+}
+
+/// Takes a custodian out of the set: its share is destroyed with the epoch.
+pub async fn remove(
+    vault: &Vault,
+    credentials: &Credentials,
+    name: &str,
+    threshold: Option<u8>,
+) -> Result<MembershipReport, OpsError> {
+    change(vault, credentials, "custody remove", threshold, |members| {
+        let Some(place) = members.iter().position(|member| member == name) else {
+            return Err(CustodyError::IsNoMember { name: name.to_owned() }.into());
+        };
+        members.remove(place);
+        Ok(())
+    })
+    .await
+}
+
+async fn change(
+    vault: &Vault,
+    credentials: &Credentials,
+    command: &str,
+    threshold: Option<u8>,
+    edit: impl FnOnce(&mut Vec<String>) -> Result<(), OpsError>,
+) -> Result<MembershipReport, OpsError> {
+    let lock = vault.lock_for_writing(command)?;
+    audited(vault, Action::Custody, &command.replace(' ', "-"), async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let mut membership = Membership::of(&present);
+        edit(&mut membership.custodians)?;
+        membership.threshold = threshold.unwrap_or(membership.threshold);
+        let count = membership.custodians.len();
+        if membership.threshold == 0 || usize::from(membership.threshold) > count {
+            return Err(CustodyError::Threshold { threshold: membership.threshold, count }.into());
+        }
+        let rotation = rotate::share_anew(vault, &unlocked, &lock, membership).await?;
+        Ok(MembershipReport { custody: report(vault)?, rotation: Some(rotation) })
+    })
+    .await
+}
+
+/// Destroys what could not be destroyed before, and shares the secret anew where a member lacks its
+/// share.
+pub async fn reconcile(
+    vault: &Vault,
+    credentials: &Credentials,
+) -> Result<MembershipReport, OpsError> {
+    let lock = vault.lock_for_writing("custody reconcile")?;
+    audited(vault, Action::Custody, "reconcile", async |access| {
+        // Unlocking destroys whatever can be reached.
+        let unlocked: Arc<Unlocked> = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let lacks_share = |name: &str| {
+            matches!(
+                ask(vault, &present, name),
+                Err(KeyError::NoEpochSecret { .. }
+                    | KeyError::OtherShare { .. }
+                    | KeyError::Damaged { .. })
+            )
+        };
+        let rotation = if present.shares.iter().any(|share| lacks_share(&share.custodian)) {
+            let membership = Membership::of(&present);
+            Some(rotate::share_anew(vault, &unlocked, &lock, membership).await?)
+        } else {
+            custody::confirm_held(vault, &present, |name| ask(vault, &present, name).is_ok())?;
+            None
+        };
+        Ok(MembershipReport { custody: report(vault)?, rotation })
+    })
+    .await
+}
+
+fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
+    let (epoch, present, leaving, provisional_erasures) = {
+        let catalog = vault.catalog();
+        let connection = catalog.connection();
+        (
+            crate::catalog::vault::read(connection)?.epoch,
+            custody_rows::present(connection)?,
+            custody_rows::with_shares_to_destroy(connection)?,
+            erasures::provisional(connection)?,
+        )
+    };
+    let mut custodians = Vec::new();
+    for row in &present.shares {
+        let configured = vault.custodian(&row.custodian).ok();
+        custodians.push(CustodianReport {
+            name: row.custodian.clone(),
+            place: configured.map(|one| one.place()),
+            assurance: configured.map(|one| one.assurance().sentence().to_owned()),
+            standing: if configured.is_some() { "member" } else { "not-configured" },
+            share: Some(row.state.as_str()),
+            answer: None,
+        });
+    }
+    for custodian in vault.custodians() {
+        if present.shares.iter().all(|row| row.custodian != custodian.name()) {
+            custodians.push(CustodianReport {
+                name: custodian.name().to_owned(),
+                place: Some(custodian.place()),
+                assurance: Some(custodian.assurance().sentence().to_owned()),
+                standing: "no-member",
+                share: None,
+                answer: None,
+            });
+        }
+    }
+    let to_destroy = leaving
+        .iter()
+        .flat_map(|set| set.shares.iter().map(move |share| (set, share)))
+        .filter(|(_, share)| share.state != ShareState::Destroyed)
+        .map(|(set, share)| ShareToDestroy {
+            custodian: share.custodian.clone(),
+            epoch: set.epoch,
+            since: timestamp(set.changed_at),
+        })
+        .collect();
+    Ok(CustodyReport {
+        epoch,
+        threshold: present.threshold,
+        custodians,
+        to_destroy,
+        provisional_erasures,
+    })
+}

@@ -1,0 +1,216 @@
+//! The negative test after an erasure: what was kept from before it must not open with what there is
+//! now, and what is somebody else's must.
+//!
+//! It plays the holder of everything: the catalog from before (the wrapped keys as they stood, and
+//! its replica in the store, where that can still be read), every affected backup, the master secret
+//! and the new epoch's secret as the custodians hand it out.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::look::Affected;
+use crate::catalog::erasure_proofs::{self, ErasureProofRow};
+use crate::catalog::shards::{self, ShardRow};
+use crate::catalog::sources::SourceRow;
+use crate::catalog::subjects::{self, SubjectRow};
+use crate::clock::timestamp;
+use crate::container::index_block::IndexEntry;
+use crate::durable;
+use crate::ids::{Epoch, SubjectReference};
+use crate::keys::SubjectKey;
+use crate::keys::ring::{KeyName, KeyRing};
+use crate::ops::backup_reader::BackupReader;
+use crate::ops::scan::open_segment;
+use crate::ops::subject_keys::{Standing, SubjectKeys};
+use crate::ops::vault::{Unlocked, Vault};
+use crate::ops::{CustodyError, OpsError, custody, replica};
+use crate::store::ObjectName;
+
+/// What the test found. Figures only.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// When it ran.
+    pub proven_at: String,
+    /// Replicas of the catalog from before the erasure that were still in the store and were tried.
+    pub replicas_tried: u64,
+    /// Backups that were tried: all that held rows of the erased.
+    pub backups_tried: u64,
+    /// Their segments that were tried.
+    pub segments_tried: u64,
+    /// Those that opened: zero, or the erasure failed.
+    pub segments_opened: u64,
+    /// Segments of other people, one a backup where one was at hand, that opened.
+    pub bystanders_opened: u64,
+    /// Those that did not open. They are damaged, or their keys are.
+    pub bystanders_failed: u64,
+}
+
+/// What somebody may have kept from before the erasure.
+pub(super) struct Before {
+    epoch: Epoch,
+    shards: Vec<ShardRow>,
+    subjects: Vec<SubjectRow>,
+    replica: Option<ObjectName>,
+}
+
+impl Before {
+    /// Keeps it, in memory. Wrapped keys only.
+    pub fn remember(vault: &Vault, references: &[SubjectReference]) -> Result<Self, OpsError> {
+        let replica = replica::present_head(vault)?;
+        let catalog = vault.catalog();
+        let connection = catalog.connection();
+        let mut rows = Vec::new();
+        for reference in references {
+            rows.extend(subjects::get(connection, reference)?);
+        }
+        Ok(Self {
+            epoch: crate::catalog::vault::read(connection)?.epoch,
+            shards: shards::all(connection)?,
+            subjects: rows,
+            replica,
+        })
+    }
+
+    /// Tries everything, and records the figures for each of `erasures`.
+    pub async fn prove(
+        &self,
+        vault: &Vault,
+        unlocked: &std::sync::Arc<Unlocked>,
+        source: &SourceRow,
+        backups: &[Affected],
+        erasures: &[u64],
+    ) -> Result<Proof, OpsError> {
+        let proven_at = vault.clock().now();
+        // As a stranger would have it: read again, from the catalog and the custodians.
+        let ring = vault.read_ring(&unlocked.master())?;
+        let mut found_keys = self.keys_from_before(vault, unlocked, &ring)?;
+        let mut proof = Proof {
+            proven_at: timestamp(proven_at),
+            replicas_tried: 0,
+            backups_tried: backups.len() as u64,
+            segments_tried: 0,
+            segments_opened: 0,
+            bystanders_opened: 0,
+            bystanders_failed: 0,
+        };
+        if let Some(name) = &self.replica
+            && let Some(opens) = replica::opens(vault, name, &ring).await?
+        {
+            proof.replicas_tried = 1;
+            if opens {
+                let what = format!("the replica {name}");
+                return Err(CustodyError::Unproven { what }.into());
+            }
+        }
+        // What is nobody's must not open what was hers either.
+        found_keys.extend(SubjectKey::from_slice(unlocked.commons.expose()));
+        for backup in backups {
+            self.try_backup(vault, unlocked, source, backup, &found_keys, &mut proof).await?;
+        }
+        record(vault, &proof, proven_at, erasures)?;
+        if proof.segments_opened > 0 {
+            let what = format!("{} of the segments", proof.segments_opened);
+            return Err(CustodyError::Unproven { what }.into());
+        }
+        Ok(proof)
+    }
+
+    /// The keys of the erased that open from the old wrappings: none, or the erasure failed.
+    fn keys_from_before(
+        &self,
+        vault: &Vault,
+        unlocked: &Unlocked,
+        ring: &KeyRing,
+    ) -> Result<Vec<SubjectKey>, OpsError> {
+        let mut found = Vec::new();
+        for row in &self.subjects {
+            let name = KeyName::Subject(row.reference);
+            for shard in ring.shards() {
+                let key = ring.unwrap(&name, shard, &row.wrapped_key).ok();
+                found.extend(key.and_then(|key| SubjectKey::from_slice(&key)));
+            }
+        }
+        let present = crate::catalog::custody::present(vault.catalog().connection())?;
+        let secret = custody::read_secret(vault, &present)?;
+        let master = unlocked.master();
+        for epoch in [self.epoch, ring.epoch()] {
+            for shard in &self.shards {
+                let wrapped = [(shard.shard_id, shard.wrapped_key.as_slice())];
+                let Ok(old) = KeyRing::open(vault.id(), epoch, &master, &secret, wrapped) else {
+                    continue;
+                };
+                for row in self.subjects.iter().filter(|row| row.shard_id == shard.shard_id) {
+                    let name = KeyName::Subject(row.reference);
+                    let key = old.unwrap(&name, shard.shard_id, &row.wrapped_key).ok();
+                    found.extend(key.and_then(|key| SubjectKey::from_slice(&key)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn try_backup(
+        &self,
+        vault: &Vault,
+        unlocked: &std::sync::Arc<Unlocked>,
+        source: &SourceRow,
+        backup: &Affected,
+        keys: &[SubjectKey],
+        proof: &mut Proof,
+    ) -> Result<(), OpsError> {
+        let identity = unlocked.backup_identity(&backup.row)?;
+        let reader = BackupReader::open(vault, &backup.row, identity).await?;
+        let readers_keys = SubjectKeys::of_backup(vault, unlocked, &backup.row)?;
+        let open = async |number: u32, entry: &IndexEntry, key: &[u8; 32]| {
+            let summary = reader.manifest().relations.get(number as usize)?;
+            let sealed = reader.read_pack(entry.pack, entry.offset, entry.length).await.ok()?;
+            open_segment(vault.id(), source.source_id, &summary.relation, entry, key, &sealed).ok()
+        };
+        for (number, entry) in &backup.segments {
+            proof.segments_tried += 1;
+            let standing = readers_keys.standing(&[entry.reference])?;
+            let mut is_open = matches!(standing.first(), Some(Standing::Key(_)));
+            for key in keys {
+                is_open |= open(*number, entry, key.expose()).await.is_some();
+            }
+            proof.segments_opened += u64::from(is_open);
+        }
+        if let Some((number, entry)) = &backup.bystander
+            && let Some(Standing::Key(key)) = readers_keys.standing(&[entry.reference])?.first()
+        {
+            if open(*number, entry, key.expose()).await.is_some() {
+                proof.bystanders_opened += 1;
+            } else {
+                proof.bystanders_failed += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(
+    vault: &Vault,
+    proof: &Proof,
+    proven_at: DateTime<Utc>,
+    erasures: &[u64],
+) -> Result<(), OpsError> {
+    durable::step("erase.proof", || {
+        vault.catalog().transaction(|transaction| {
+            for erasure_id in erasures {
+                erasure_proofs::put(
+                    transaction,
+                    &ErasureProofRow {
+                        erasure_id: *erasure_id,
+                        proven_at,
+                        replicas_tried: proof.replicas_tried,
+                        backups_tried: proof.backups_tried,
+                        segments_tried: proof.segments_tried,
+                        segments_opened: proof.segments_opened,
+                        bystanders_opened: proof.bystanders_opened,
+                    },
+                )?;
+            }
+            Ok::<_, OpsError>(())
+        })
+    })
+}

@@ -1,0 +1,76 @@
+//! Expire: backups are forgotten. Their keys are destroyed like a person's, by the same operation;
+//! the objects that no other backup needs are removed after that.
+
+use serde::Serialize;
+
+use super::audited::audited_with;
+use super::forget::{self, Change};
+use super::vault::Vault;
+use super::{OpsError, prune, replica, select};
+use crate::audit::Action;
+use crate::ids::{BackupId, Epoch};
+use crate::keys::master::Credentials;
+
+/// What was forgotten.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExpireReport {
+    /// `provisional` or `confirmed`.
+    pub state: &'static str,
+    /// The backups.
+    pub backups: Vec<BackupId>,
+    /// The epoch that this began.
+    pub epoch_after: Epoch,
+    /// Why it is provisional, one sentence each.
+    pub waiting: Vec<String>,
+    /// What was removed from the store.
+    pub objects_removed: u64,
+    /// Its length, all together.
+    pub bytes_removed: u64,
+    /// Objects that the store keeps for now, one sentence each. They open for nobody.
+    pub retained: Vec<String>,
+}
+
+/// Forgets backups, once `confirm` has seen which.
+pub async fn expire(
+    vault: &Vault,
+    credentials: &Credentials,
+    selectors: &[String],
+    confirm: impl FnOnce(&[BackupId]) -> bool,
+) -> Result<ExpireReport, OpsError> {
+    let lock = vault.lock_for_writing("expire")?;
+    let mut backups: Vec<BackupId> = Vec::new();
+    for selector in selectors {
+        let row = select::backup(vault, selector)?;
+        if !backups.contains(&row.backup_id) {
+            backups.push(row.backup_id);
+        }
+    }
+    let object = match backups.as_slice() {
+        [only] => only.to_string(),
+        _ => "backups".to_owned(),
+    };
+    audited_with(vault, Action::Expire, &object, None, async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        if !confirm(&backups) {
+            return Err(OpsError::NotConfirmed);
+        }
+        for backup in backups.iter().filter(|_| backups.len() > 1) {
+            access.name_object(backup.as_str())?;
+        }
+        let change = Change { backups: &backups, ..Change::default() };
+        let forgotten = forget::forget(vault, &unlocked, &lock, &change, |_, _, _| Ok(())).await?;
+        replica::remove_superseded(vault, &lock).await?;
+        let pruned = prune::remove_garbage(vault).await?;
+        Ok(ExpireReport {
+            state: if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" },
+            backups: backups.clone(),
+            epoch_after: forgotten.epoch,
+            waiting: forgotten.waiting,
+            objects_removed: pruned.objects.len() as u64,
+            bytes_removed: pruned.bytes,
+            retained: pruned.retained,
+        })
+    })
+    .await
+}

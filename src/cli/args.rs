@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, custody, demo, erase, expire, init, keys, list, man, map, prune,
+    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, list, man, map, prune,
     restore, show, source, subject, verify,
 };
 
@@ -94,6 +94,8 @@ pub enum Command {
     Custody(custody::Args),
     /// Rotate the vault's own keys
     Keys(keys::Args),
+    /// Look at everything that the vault stands on
+    Doctor(doctor::Args),
     /// Remove what a crash left in the store
     Prune(prune::Args),
     /// Read and check the audit log

@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::catalog::CatalogError;
 use crate::keys::KeyError;
-use crate::ops::{ErrorKind, OpsError};
+use crate::ops::{CustodyError, ErrorKind, OpsError};
 use crate::policy::subject_map::{MapError, Undecided};
 use crate::postgres::PostgresError;
 
@@ -40,6 +40,10 @@ impl From<OpsError> for CliError {
 /// What to do about it.
 fn hint(error: &OpsError) -> String {
     let text = match error {
+        OpsError::ReplicaBehind { source } => {
+            return format!("{}; then run any command that writes, such as prune", hint(source));
+        }
+        OpsError::Custody(error) => custody_hint(error),
         OpsError::Incomplete { source, .. } => {
             return format!("{}; drop the database before you restore again", hint(source));
         }
@@ -152,6 +156,29 @@ fn flags(undecided: &[Undecided]) -> String {
         undecided.iter().take(QUESTIONS_MAX).map(|one| one.flags.join(" or ")).collect();
     let rest = if undecided.len() > QUESTIONS_MAX { "; and so on" } else { "" };
     format!("decide with {}{rest}; without --write, all questions are listed", flags.join("; "))
+}
+
+fn custody_hint(error: &CustodyError) -> &'static str {
+    match error {
+        CustodyError::TooFew { .. } => {
+            "make the custodians reachable (mounts, network, PINs) and run the command again; \
+             `strongroom custody list` tells who has a share"
+        }
+        CustodyError::IsMember { .. } | CustodyError::IsNoMember { .. } => {
+            "see `strongroom custody list`"
+        }
+        CustodyError::Threshold { .. } => "choose --threshold between 1 and their number",
+        CustodyError::NotErased { .. } => {
+            "a person who was never erased needs nothing: backups hold her rows"
+        }
+        CustodyError::Unproven { .. } => {
+            "keep everything as it is and report it; until it is understood, treat the erasure as \
+             not done"
+        }
+        CustodyError::MasterFile { .. } => {
+            "put the file back from a copy; nothing was overwritten"
+        }
+    }
 }
 
 fn catalog_hint(error: &CatalogError) -> String {

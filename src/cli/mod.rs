@@ -15,6 +15,7 @@ pub mod config;
 pub mod context;
 pub mod custody;
 pub mod demo;
+pub mod doctor;
 pub mod erase;
 pub mod error;
 pub mod exit;
@@ -85,6 +86,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Expire(args) => expire::run(context, args).await,
         Command::Custody(args) => custody::run(context, args).await,
         Command::Keys(args) => keys::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,

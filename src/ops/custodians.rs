@@ -118,7 +118,7 @@ pub async fn add(
         if members.iter().any(|member| member == name) {
             return Err(CustodyError::IsMember { name: name.to_owned() }.into());
         }
-        vault.custodian(name)?;
+        vault.custodian(name)?.enroll(vault.id())?;
         members.push(name.to_owned());
         Ok(())
     })
@@ -199,7 +199,7 @@ pub async fn reconcile(
     .await
 }
 
-fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
+pub(super) fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
     let (epoch, present, leaving, provisional_erasures) = {
         let catalog = vault.catalog();
         let connection = catalog.connection();

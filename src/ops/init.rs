@@ -19,7 +19,7 @@ use crate::ids::{Epoch, ShardId, ShareSet, VaultId};
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
-use crate::keys::{EpochSecret, MasterSecret, quorum};
+use crate::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use crate::random;
 use crate::store::{ObjectName, StoreError};
 
@@ -45,10 +45,6 @@ pub async fn init(
         .first()
         .ok_or(OpsError::Bug("a vault was to be made without a custodian"))?
         .open()?;
-    if !custodian.is_empty()? {
-        let place = format!("an epoch secret in {}", custodian.place());
-        return Err(OpsError::VaultExists { place });
-    }
     let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
     match store.size(&marker).await {
@@ -63,6 +59,13 @@ pub async fn init(
 
     let random = &mut random::system();
     let vault = VaultId(random::bytes(random));
+    // Before anything is written: a custodian of another vault refuses here.
+    custodian.enroll(vault).map_err(|error| match error {
+        KeyError::OtherVault { .. } => {
+            OpsError::VaultExists { place: format!("a vault's share in {}", custodian.place()) }
+        }
+        other => other.into(),
+    })?;
     let master = MasterSecret::generate(random);
     let sealed = master::seal(&master, vault, protection)?;
     let file = places.master.display().to_string();

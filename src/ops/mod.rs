@@ -8,6 +8,7 @@ pub mod custodians;
 mod custody;
 mod custody_error;
 pub mod erase;
+pub mod doctor;
 mod error;
 pub mod expire;
 pub mod forget;

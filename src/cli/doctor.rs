@@ -1,0 +1,54 @@
+//! `strongroom doctor`: looks at everything that the vault stands on.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Report;
+use crate::memory;
+use crate::ops::doctor::{self, Finding, Health};
+use crate::postgres::tools::Tools;
+
+/// The oldest PostgreSQL whose tools will do.
+const POSTGRES_MAJOR_MIN: u32 = 13;
+
+/// What `doctor` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom doctor
+  strongroom doctor --json
+
+No key is needed. `verify` looks at the backups themselves, `custody check` at the shares.")]
+pub struct Args {}
+
+/// Looks at everything.
+///
+/// # Errors
+/// See [`super::exit::Exit`].
+pub async fn run(context: &Context, _: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let report = doctor::doctor(&vault, vec![tools(), memory()]).await?;
+    let rows: Vec<Vec<String>> = report
+        .findings
+        .iter()
+        .map(|one| vec![one.what.to_owned(), one.health.to_string(), one.finding.clone()])
+        .collect();
+    let text = context.output.table(&["what", "state", "finding"], &[], &rows);
+    let exit = if report.is_well() { Exit::Done } else { Exit::Vault };
+    Ok(Report::new(&report, text)?.with_exit(exit))
+}
+
+fn tools() -> Finding {
+    let (health, finding) = match Tools::find(POSTGRES_MAJOR_MIN) {
+        Ok(tools) => (Health::Well, format!("pg_dump and pg_restore {}", tools.version())),
+        Err(error) => (Health::Failed, error.to_string()),
+    };
+    Finding { what: "PostgreSQL's tools", health, finding }
+}
+
+fn memory() -> Finding {
+    let status = memory::status();
+    let health = if status.is_locked() { Health::Well } else { Health::Note };
+    Finding { what: "memory", health, finding: status.to_string() }
+}

@@ -1,0 +1,171 @@
+//! Doctor: everything that a vault stands on, looked at without a key.
+
+use serde::Serialize;
+
+use super::custodians;
+use super::vault::Vault;
+use super::{OpsError, replica};
+use crate::audit::{self, Action, Outcome, Verdict};
+use crate::catalog::backups::{self, BackupFilter};
+use crate::catalog::sources;
+use crate::clock::timestamp;
+use crate::ids::VaultId;
+
+crate::words!(
+    /// How one thing stands.
+    Health, "health",
+    /// As it should be.
+    Well = "well",
+    /// It works, and something should be known or done.
+    Note = "note",
+    /// It does not work.
+    Failed = "failed",
+);
+
+/// What was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct DoctorReport {
+    /// The vault.
+    pub vault: VaultId,
+    /// One finding for each thing.
+    pub findings: Vec<Finding>,
+}
+
+impl DoctorReport {
+    /// Whether nothing failed.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.findings.iter().all(|finding| finding.health != Health::Failed)
+    }
+}
+
+/// One thing, and how it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it stands.
+    pub health: Health,
+    /// What was found, as one sentence.
+    pub finding: String,
+}
+
+/// Looks at everything. `more` are findings of layers above, about this process and its settings.
+pub async fn doctor(vault: &Vault, more: Vec<Finding>) -> Result<DoctorReport, OpsError> {
+    vault.note(Action::Doctor, "vault", Outcome::Begun, None)?;
+    let mut findings = vec![catalog(vault), audit_log(vault)?, backups_made(vault)?];
+    findings.push(store(vault).await);
+    findings.push(replica(vault).await);
+    findings.extend(custody(vault)?);
+    findings.extend(more);
+    vault.note(Action::Doctor, "vault", Outcome::Done, None)?;
+    Ok(DoctorReport { vault: vault.id(), findings })
+}
+
+fn finding(what: &'static str, health: Health, text: impl Into<String>) -> Finding {
+    Finding { what, health, finding: text.into() }
+}
+
+fn catalog(vault: &Vault) -> Finding {
+    match vault.catalog().check() {
+        Ok(()) => finding("catalog", Health::Well, "every page, index and reference fits"),
+        Err(error) => finding("catalog", Health::Failed, error.to_string()),
+    }
+}
+
+fn audit_log(vault: &Vault) -> Result<Finding, OpsError> {
+    let verdict = audit::verify(vault.catalog().connection(), None)?;
+    let health = if matches!(verdict, Verdict::Intact { .. }) { Health::Well } else { Health::Failed };
+    Ok(finding("audit log", health, verdict.to_string()))
+}
+
+fn backups_made(vault: &Vault) -> Result<Finding, OpsError> {
+    let catalog = vault.catalog();
+    let connection = catalog.connection();
+    let made = backups::list(connection, &BackupFilter::default())?;
+    let sources = sources::all(connection)?;
+    let without: Vec<_> = sources
+        .iter()
+        .filter(|source| made.iter().all(|row| row.source_id != source.source_id))
+        .map(|source| format!("`{}`", source.name))
+        .collect();
+    Ok(match (made.first(), without.as_slice()) {
+        (None, _) => finding("backups", Health::Note, "there is no backup yet"),
+        (Some(newest), []) => {
+            let moment = timestamp(newest.snapshot_at);
+            let count = made.len();
+            finding("backups", Health::Well, format!("{count} in all, the newest of {moment}"))
+        }
+        (Some(_), without) => {
+            let text = format!("there is none of source {}", without.join(", "));
+            finding("backups", Health::Note, text)
+        }
+    })
+}
+
+async fn store(vault: &Vault) -> Finding {
+    let checked = vault.check_store().await;
+    match (checked, vault.store()) {
+        (Ok(()), Ok(store)) => finding("store", Health::Well, store.location()),
+        (Err(error), _) | (_, Err(error)) => {
+            finding("store", Health::Failed, error.to_string())
+        }
+    }
+}
+
+async fn replica(vault: &Vault) -> Finding {
+    const WHAT: &str = "catalog's replica";
+    if let Err(error) = replica::ensure_newest(vault).await {
+        return finding(WHAT, Health::Failed, error.to_string());
+    }
+    match replica::is_behind(vault) {
+        Ok(false) => finding(WHAT, Health::Well, "the store has the catalog as it stands"),
+        Ok(true) => finding(
+            WHAT,
+            Health::Note,
+            "the store has an older state; the next command that writes brings it up to date",
+        ),
+        Err(error) => finding(WHAT, Health::Failed, error.to_string()),
+    }
+}
+
+fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
+    const WHAT: &str = "custodian";
+    let report = custodians::report(vault)?;
+    let mut findings = Vec::new();
+    for one in report.custodians.iter().filter(|one| one.share.is_some()) {
+        let held = vault.custodian(&one.name).and_then(|custodian| custodian.epochs(vault.id()));
+        findings.push(match held {
+            Ok(epochs) if epochs.contains(&report.epoch) => {
+                let assurance = one.assurance.clone().unwrap_or_default();
+                let text = format!("`{}` holds its share. {assurance}", one.name);
+                finding(WHAT, Health::Well, text)
+            }
+            Ok(_) => {
+                let text = format!("`{}` holds no share of the present epoch", one.name);
+                finding(WHAT, Health::Failed, text)
+            }
+            Err(error) => finding(WHAT, Health::Failed, error.to_string()),
+        });
+    }
+    if let [only] = report.custodians.as_slice()
+        && report.threshold == 1
+    {
+        let text = format!(
+            "`{}` alone holds the epoch secret: without it no backup opens, and whoever copies it \
+             holds half of what opens them",
+            only.name
+        );
+        findings.push(finding("custody", Health::Note, text));
+    }
+    for one in &report.to_destroy {
+        let text =
+            format!("`{}` has not yet destroyed its share of epoch {}", one.custodian, one.epoch);
+        findings.push(finding("custody", Health::Note, text));
+    }
+    for number in &report.provisional_erasures {
+        let text = format!("number {number} is provisional");
+        findings.push(finding("erasure", Health::Note, text));
+    }
+    Ok(findings)
+}

@@ -42,6 +42,13 @@ use output::{Output, Report};
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    let ended = ended();
+    // Everything that the command held is dropped: the memory test looks here.
+    crate::durable::mark("end");
+    ended
+}
+
+fn ended() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     process::guard(wants_json(&arguments));
     let json = wants_json(&arguments);

@@ -122,3 +122,10 @@ pub enum KeyError {
         source: std::io::Error,
     },
 }
+
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for KeyError {
+    fn injected(step: &str) -> Self {
+        Self::Io { file: step.to_owned(), source: std::io::Error::injected(step) }
+    }
+}

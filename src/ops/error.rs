@@ -451,6 +451,13 @@ impl OpsError {
     }
 }
 
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for OpsError {
+    fn injected(step: &str) -> Self {
+        Self::File { what: step.to_owned(), source: io::Error::injected(step) }
+    }
+}
+
 impl From<crate::store::InvalidObjectName> for OpsError {
     fn from(_: crate::store::InvalidObjectName) -> Self {
         Self::Bug("an object has no valid name")

@@ -37,7 +37,7 @@ async fn after_an_erasure_was_cut_off_she_is_there_whole_or_gone_for_good() {
         let world = erasing.world.copy();
         crash::crash(&world, &ERASE, &point);
         let gone = point.place >= committed;
-        erasing.next_command(&world, turn, gone, &point);
+        Erasing::next_command(&world, turn, gone, &point);
         let compare = point.passage.starts_with("forget.") && point.passage.ends_with(":after");
         // Her live rows are in the newest backup or not, but a restore gives the same.
         erasing.check(&world, gone, &point, compare).await;

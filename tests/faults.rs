@@ -62,7 +62,7 @@ async fn after_an_erasure_failed_she_is_there_whole_or_gone_for_good() {
             world.ends(if gone { 5 } else { 0 }, &ERASE);
             gone = true;
         } else {
-            erasing.next_command(&world, turn, gone, &point);
+            Erasing::next_command(&world, turn, gone, &point);
         }
         let compare = point.passage.starts_with("forget.") && point.passage.ends_with(":after");
         erasing.check(&world, gone, &point, compare).await;

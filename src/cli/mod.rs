@@ -19,6 +19,7 @@ pub mod error;
 pub mod exit;
 mod failure;
 pub mod init;
+pub mod kit;
 pub mod list;
 pub mod man;
 pub mod map;
@@ -85,6 +86,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Restore(args) => restore::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
+        Command::Kit(args) => kit::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Completions(args) => completions::run(args),

@@ -11,6 +11,7 @@
 
 pub mod custodian;
 pub mod file_custodian;
+pub mod kit;
 pub mod master;
 pub mod rekey;
 pub mod ring;
@@ -113,6 +114,9 @@ pub enum KeyError {
         /// The shard.
         shard: ShardId,
     },
+    /// A text is not a recovery kit, or not as it was printed.
+    #[error(transparent)]
+    Kit(#[from] kit::KitError),
     /// The file system refused.
     #[error("the secret in {file} could not be read or written: {source}")]
     Io {

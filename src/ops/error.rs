@@ -377,7 +377,8 @@ impl OpsError {
             Self::Key(
                 KeyError::WrongPassphrase { .. }
                 | KeyError::WrongIdentity { .. }
-                | KeyError::MissingCredential { .. },
+                | KeyError::MissingCredential { .. }
+                | KeyError::Kit(_),
             ) => ErrorKind::Identity,
             Self::Map(_)
             | Self::Key(KeyError::InvalidAgeKey { .. })

@@ -30,12 +30,19 @@ pub const FORMAT_VERSION: u32 = 1;
 const OWN_SHARD_CAPACITY: u64 = 1 << 31;
 const FIRST_SHARD_CAPACITY: u64 = 256;
 
+/// A vault that was begun in this moment, with its master secret at hand for the recovery kit.
+pub struct Begun {
+    /// The vault.
+    pub vault: Vault,
+    pub(super) master: MasterSecret,
+}
+
 /// Makes a vault in places that hold none yet.
 pub async fn init(
     places: VaultPlaces,
     environment: Environment,
     protection: &Protection,
-) -> Result<VaultId, OpsError> {
+) -> Result<Begun, OpsError> {
     for place in [&places.master, &places.catalog] {
         if place.exists() {
             return Err(OpsError::VaultExists { place: place.display().to_string() });
@@ -85,7 +92,7 @@ pub async fn init(
     let opened = Vault::open(places, environment)?;
     opened.sign_audit_log(&master);
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
-    Ok(vault)
+    Ok(Begun { vault: opened, master })
 }
 
 fn create_catalog(

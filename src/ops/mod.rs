@@ -9,6 +9,7 @@ mod error;
 pub mod forget;
 pub mod init;
 pub mod inspect;
+pub mod kit;
 mod object_stream;
 pub mod prune;
 pub mod restore;

@@ -195,7 +195,7 @@ impl Erasing {
     }
 
     /// Runs one of the ordinary commands as the first after an erasure was disturbed.
-    pub fn next_command(&self, world: &World, turn: usize, gone: bool, point: &Point) {
+    pub fn next_command(world: &World, turn: usize, gone: bool, point: &Point) {
         let next = match turn % 4 {
             0 => VERIFY.to_vec(),
             1 => vec!["show", "latest"],

@@ -127,7 +127,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
 pub async fn write_first(begun: &Begun, file: &Path) -> Result<(), CliError> {
     let is_html = file.extension().is_some_and(|name| name == "html" || name == "htm");
     let format = if is_html { Format::Html } else { Format::Text };
-    let write = |kit: &RecoveryKit| write_file(file, &*format.page(kit)?);
+    let write = |kit: &RecoveryKit| write_file(file, &format.page(kit)?);
     kit::print_first(begun, format.name(), write).await.map_err(|error| {
         let error = CliError::from(error);
         CliError::new(error.exit(), format!("the vault was begun, but not its kit: {error}"))
@@ -149,6 +149,7 @@ pub fn free(file: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// What to say of a kit in a file.
+#[must_use]
 pub fn written(file: &str) -> String {
     format!(
         "The recovery kit is in {file}. Print it, keep the paper in a safe place,

@@ -1,22 +1,46 @@
 //! The one way in which strongroom makes bytes durable on a local disk.
 //!
-//! Every durable step of a command passes through [`step`], which names it. The crash tests kill
-//! the process before and after each name (see `tests/crash.rs`); release builds contain no trace
-//! of that.
+//! Every durable step of a command passes through [`step`], which names it. The tests kill the
+//! process before and after each name (`tests/crash.rs`) and let each step fail (`tests/faults.rs`);
+//! release builds contain no trace of that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Runs one durable step. In debug builds the process can be killed just before or just after it.
+#[cfg(debug_assertions)]
+mod faults;
+
+#[cfg(debug_assertions)]
+pub use faults::Injected;
+
+/// What an error must be for a durable step to report it: in release builds, anything.
+#[cfg(not(debug_assertions))]
+pub trait Injected {}
+
+#[cfg(not(debug_assertions))]
+impl<E> Injected for E {}
+
+/// Marks a place that is no durable step, so that a debug build can be made to wait there.
+pub fn mark(place: &str) {
+    #[cfg(debug_assertions)]
+    faults::passed(place);
+    #[cfg(not(debug_assertions))]
+    let _ = place;
+}
+
+/// Runs one durable step. In debug builds the process can be killed or made to wait just before or
+/// just after it, and the step can be made to fail, undone or done.
 ///
 /// # Errors
 /// Whatever the step returns.
-pub fn step<T, E>(name: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    crash_point(name, "before");
+pub fn step<T, E: Injected>(name: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    #[cfg(debug_assertions)]
+    faults::before(name)?;
     let outcome = run()?;
-    crash_point(name, "after");
+    #[cfg(debug_assertions)]
+    faults::after(name)?;
     Ok(outcome)
 }
 
@@ -24,46 +48,17 @@ pub fn step<T, E>(name: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E
 ///
 /// # Errors
 /// Whatever the step returns.
-pub async fn step_async<T, E>(name: &str, run: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    crash_point(name, "before");
+pub async fn step_async<T, E: Injected>(
+    name: &str,
+    run: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    #[cfg(debug_assertions)]
+    faults::before(name)?;
     let outcome = run.await?;
-    crash_point(name, "after");
+    #[cfg(debug_assertions)]
+    faults::after(name)?;
     Ok(outcome)
 }
-
-/// With `STRONGROOM_STEP_LOG=FILE`, appends `NAME:EDGE` to FILE. With
-/// `STRONGROOM_CRASH_AT=NAME:EDGE#N`, kills this process (SIGKILL) at the N-th passage, from 1.
-#[cfg(debug_assertions)]
-fn crash_point(name: &str, edge: &str) {
-    use std::sync::Mutex;
-    static PASSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-    let here = format!("{name}:{edge}");
-    if let Some(log) = std::env::var_os("STRONGROOM_STEP_LOG") {
-        let file = OpenOptions::new().create(true).append(true).open(log);
-        if let Ok(mut file) = file {
-            let _ = writeln!(file, "{here}");
-        }
-    }
-    if let Ok(target) = std::env::var("STRONGROOM_CRASH_AT") {
-        let (wanted, passage) = target.split_once('#').unwrap_or((&target, "1"));
-        if wanted == here {
-            let mut passed = PASSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            passed.push(here);
-            if passed.len().to_string() == passage {
-                let this = rustix::process::getpid();
-                let _ = rustix::process::kill_process(this, rustix::process::Signal::KILL);
-                loop {
-                    std::thread::park();
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(debug_assertions))]
-#[inline]
-fn crash_point(_: &str, _: &str) {}
 
 /// Writes a file that must not exist yet: temporary file, fsync, hard link, fsync of the folder.
 /// Either the whole file is there under its name or nothing is. Mode 0600.
@@ -112,12 +107,17 @@ pub fn destroy_file(path: &Path) -> io::Result<()> {
                 file.write_all(&blank)?;
                 file.sync_all()
             })?;
-            fs::remove_file(path)?;
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // An earlier call may have been cut off between the two.
+            return sync_folder(folder_of(path));
+        }
         Err(error) => return Err(error),
     }
-    sync_folder(folder_of(path))
+    step("secret-unlink", || {
+        fs::remove_file(path)?;
+        sync_folder(folder_of(path))
+    })
 }
 
 /// Makes a folder with its parents, readable by its owner only, and makes that durable.

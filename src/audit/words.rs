@@ -31,6 +31,14 @@ crate::words!(
     Rotate = "rotate",
     /// A forgetting that a crash interrupted was finished or undone.
     Recover = "recover",
+    /// The recovery kit was written.
+    Kit = "kit",
+    /// The set of custodians was changed, or what they hold was brought up to date.
+    Custody = "custody",
+    /// A person who was erased was let in again, with a new key.
+    Readmit = "readmit",
+    /// The vault's parts were examined.
+    Doctor = "doctor",
     /// The audit log was read.
     AuditList = "audit-list",
     /// The audit log was checked.

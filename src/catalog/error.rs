@@ -153,6 +153,15 @@ impl CatalogError {
     }
 }
 
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for CatalogError {
+    fn injected(step: &str) -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+        let said = Some(format!("a test lets `{step}` fail"));
+        Self::Database { doing: "write", reason: rusqlite::Error::SqliteFailure(code, said) }
+    }
+}
+
 /// Says what was being done when SQLite failed.
 pub(super) trait Doing<T> {
     /// `what` completes "the catalog could not ...".

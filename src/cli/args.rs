@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, list, man, map, prune,
-    restore, show, source, subject, verify,
+    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man, map,
+    prune, restore, show, source, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -98,6 +98,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Remove what a crash left in the store
     Prune(prune::Args),
+    /// Print the recovery kit
+    Kit(kit::Args),
     /// Read and check the audit log
     Audit(audit::Args),
     /// Back up, forget and restore on a temporary database
@@ -238,6 +240,9 @@ mod tests {
             "strongroom restore latest --to env:X --on-gone a.b=null --into-non-empty --no-owner",
             "strongroom erase --source NAME --subject 7 --class users --reason TEXT --dry-run",
             "strongroom erase --source NAME --subject 7 --reason TEXT --yes",
+            "strongroom init --store DIR --kit kit.html",
+            "strongroom kit print",
+            "strongroom kit print --format html --output FILE",
             "strongroom audit list --since 2026-01-01 --action backup",
             "strongroom audit verify --config FILE",
             "strongroom demo",
@@ -265,6 +270,7 @@ mod tests {
             "strongroom erase --source NAME --subject 7",
             "strongroom erase --source NAME --subject 7 --reason TEXT --dry-run --yes",
             "strongroom audit list --since yesterday",
+            "strongroom kit print --format pdf",
             "strongroom completions tcl",
         ] {
             let error = refused(line);

@@ -224,6 +224,9 @@ fn key_hint(error: &KeyError) -> String {
             "check that the custodian's folder is there and mounted; without the epoch secret no \
              backup opens"
         }
+        KeyError::Kit(_) => {
+            "compare it with the printed page; capitals, spaces and line breaks do not matter"
+        }
         KeyError::OtherVault { .. } => "use the file that belongs to this vault",
         KeyError::Damaged { .. } => "put the file back from a copy, if there is one",
         KeyError::Io { .. } => "check the path, its permissions and that its disk is mounted",

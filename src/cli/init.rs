@@ -8,6 +8,7 @@ use super::config::{Config, CustodianConfig};
 use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
+use super::kit;
 use super::output::Report;
 use crate::crypto::SecretText;
 use crate::durable;
@@ -37,6 +38,11 @@ pub struct Args {
     /// configuration]
     #[arg(long, value_name = "DIR")]
     pub custodian: Option<PathBuf>,
+
+    /// Write the recovery kit, which holds the master secret, to this file; with a QR code if its
+    /// name ends in .html
+    #[arg(long, value_name = "FILE")]
+    pub kit: Option<PathBuf>,
 }
 
 /// Begins a vault.
@@ -60,6 +66,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     } else {
         absolute(&PathBuf::from(&args.store))?.display().to_string()
     };
+    let kit = args.kit.as_deref().map(kit::free).transpose()?;
     let mut config = Config::new(&file, store, custodian);
     let protection = if args.recipients.is_empty() {
         if let Some(file) = &context.global.passphrase_file {
@@ -73,10 +80,15 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         }
         Protection::recipients(&args.recipients).map_err(OpsError::from)?
     };
-    let vault = init::init(places(&config), context.environment(), &protection).await?;
+    let begun = init::init(places(&config), context.environment(), &protection).await?;
     durable::create_file(&file, config.to_toml().as_bytes()).map_err(|source| {
         CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
     })?;
+    if let Some(kit) = &kit {
+        kit::write_first(&begun, kit).await?;
+    }
+    let vault = begun.vault.id();
+    let kit = kit.map(|file| file.display().to_string());
     let CustodianConfig::File { path: custodian } = &config.custodians[0];
     let document = json!({
         "vault": vault,
@@ -85,7 +97,14 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         "master": config.master.display().to_string(),
         "custodian": custodian.display().to_string(),
         "store": config.store.url,
+        "kit": kit,
     });
+    let kept = match &kit {
+        Some(file) => kit::written(file),
+        None => "Print the recovery kit now and keep it in a safe place: strongroom kit print
+"
+        .to_owned(),
+    };
     let text = format!(
         "A new vault, {vault}.
 
@@ -99,6 +118,7 @@ Keep a copy of the master secret's file away from this machine: it never
 changes, and without it no backup opens. Never copy the epoch secret: that an
 erasure destroys it is what makes people forgotten.
 
+{kept}
 Next: strongroom source add NAME --url env:VARIABLE
 ",
         file.display(),

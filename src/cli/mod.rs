@@ -23,6 +23,7 @@ pub mod expire;
 mod failure;
 pub mod init;
 pub mod keys;
+pub mod kit;
 pub mod list;
 pub mod man;
 pub mod map;
@@ -47,6 +48,13 @@ use output::{Output, Report};
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    let ended = ended();
+    // Everything that the command held is dropped: the memory test looks here.
+    crate::durable::mark("end");
+    ended
+}
+
+fn ended() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     process::guard(wants_json(&arguments));
     let json = wants_json(&arguments);
@@ -88,6 +96,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Keys(args) => keys::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
+        Command::Kit(args) => kit::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Completions(args) => completions::run(args),

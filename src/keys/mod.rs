@@ -11,6 +11,7 @@
 
 pub mod custodian;
 pub mod file_custodian;
+pub mod kit;
 pub mod master;
 pub mod rekey;
 pub mod ring;
@@ -113,6 +114,9 @@ pub enum KeyError {
         /// The shard.
         shard: ShardId,
     },
+    /// A text is not a recovery kit, or not as it was printed.
+    #[error(transparent)]
+    Kit(#[from] kit::KitError),
     /// The file system refused.
     #[error("the secret in {file} could not be read or written: {source}")]
     Io {
@@ -121,4 +125,11 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for KeyError {
+    fn injected(step: &str) -> Self {
+        Self::Io { file: step.to_owned(), source: std::io::Error::injected(step) }
+    }
 }

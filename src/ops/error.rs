@@ -388,7 +388,8 @@ impl OpsError {
             Self::Key(
                 KeyError::WrongPassphrase { .. }
                 | KeyError::WrongIdentity { .. }
-                | KeyError::MissingCredential { .. },
+                | KeyError::MissingCredential { .. }
+                | KeyError::Kit(_),
             ) => ErrorKind::Identity,
             Self::Map(_)
             | Self::Key(KeyError::InvalidAgeKey { .. })
@@ -459,6 +460,13 @@ impl OpsError {
                 | Self::KeyLost { .. }
                 | Self::Damaged { .. }
         )
+    }
+}
+
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for OpsError {
+    fn injected(step: &str) -> Self {
+        Self::File { what: step.to_owned(), source: io::Error::injected(step) }
     }
 }
 

@@ -4,10 +4,12 @@
 //! The config is the command line's and comes last: a vault without it was never finished, and holds
 //! nothing yet.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{OpsError, replica};
-use super::vault::{Environment, Vault, VaultMarker, VaultPlaces};
+use super::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
 use crate::audit::{Action, Outcome};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::shards::ShardRow;
@@ -29,12 +31,19 @@ pub const FORMAT_VERSION: u32 = 1;
 const OWN_SHARD_CAPACITY: u64 = 1 << 31;
 const FIRST_SHARD_CAPACITY: u64 = 256;
 
+/// A vault that was begun in this moment, with its keys at hand for the recovery kit.
+pub struct Begun {
+    /// The vault.
+    pub vault: Vault,
+    pub(super) unlocked: Arc<Unlocked>,
+}
+
 /// Makes a vault in places that hold none yet.
 pub async fn init(
     places: VaultPlaces,
     environment: Environment,
     protection: &Protection,
-) -> Result<VaultId, OpsError> {
+) -> Result<Begun, OpsError> {
     for place in [&places.master, &places.catalog] {
         if place.exists() {
             return Err(OpsError::VaultExists { place: place.display().to_string() });
@@ -109,7 +118,7 @@ pub async fn init(
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
     replica::sync(&opened, &unlocked, &lock).await?;
     drop(lock);
-    Ok(vault)
+    Ok(Begun { vault: opened, unlocked })
 }
 
 fn create_catalog(

@@ -14,6 +14,7 @@ pub mod expire;
 pub mod forget;
 pub mod init;
 pub mod inspect;
+pub mod kit;
 mod object_stream;
 pub mod prune;
 pub mod readmit;

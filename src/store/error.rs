@@ -115,6 +115,14 @@ impl StoreError {
     }
 }
 
+#[cfg(debug_assertions)]
+impl crate::durable::Injected for StoreError {
+    fn injected(step: &str) -> Self {
+        let source = io::Error::injected(step);
+        Self::Io { location: "the store".to_owned(), name: step.to_owned(), source }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,6 +135,7 @@ fn every_field_that_is_printed_is_documented() {
     fs::write(left.join("index"), "left by a crash").unwrap();
     all.run("prune", "--dry-run", 0);
     all.run("prune", "", 0);
+    all.run("kit print", "--output kit.txt", 0);
     all.run("audit list", "", 0);
     all.run("audit verify", "", 0);
     all.run("completions", "bash", 0);
@@ -173,6 +174,7 @@ fn a_failure_is_one_document_too() {
         ("strongroom bakup --json", 2, "usage"),
         ("strongroom list --config nowhere.toml --json", 2, "usage"),
         ("strongroom restore latest --to nonsense://x --json", 2, "usage"),
+        ("strongroom kit print --json", 2, "usage"),
         ("strongroom verify --all --identity nowhere --json", 9, "identity"),
     ] {
         let ended = sandbox.quietly(line).ended(exit);

@@ -20,6 +20,8 @@ const COMMANDS: &[&str] = &[
     "restore",
     "erase",
     "prune",
+    "kit",
+    "kit print",
     "audit",
     "audit list",
     "audit verify",

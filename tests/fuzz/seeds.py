@@ -21,6 +21,7 @@ KINDS = {
 }
 # The example in the map's own document.
 MAP = (HERE.parents[1] / "docs/subject-map.md").read_text().split("```toml\n")[1].split("```")[0]
+KIT = (HERE.parents[1] / "docs/recovery-kit.md").read_text().split("\n\n")[2]
 TEXTS = {
     "connection_url": [
         "postgres://u:p@h:1/d?sslmode=require", "host=/tmp port=5433 user='a b' dbname=x",
@@ -43,6 +44,8 @@ TEXTS = {
         '[[custodian]]\nkind = "file"\npath = "custodian"\n[backup]\njobs = 4\nmemory_mib = 128\n'
     ],
     "subject_map": [MAP],
+    # The example of its document, and the same as a code holds it.
+    "kit": [KIT, " ".join(KIT.upper().split()), KIT.replace("v1", "v2")],
 }
 
 

@@ -1,12 +1,13 @@
-//! Killing a command at each of its durable steps.
+//! Killing a command at each of its durable steps, or letting the step fail.
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 #![allow(clippy::print_stdout, reason = "the table of outcomes is for those who run the test")]
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
-use super::{World, finished};
+use super::{Ran, World, finished};
 
 /// The N-th passage of a step's edge, `forget.commit:after#1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +31,16 @@ pub fn passages_of(mut command: std::process::Command) -> Vec<String> {
     command.env("STRONGROOM_STEP_LOG", log.path());
     let ran = finished(command);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
-    let passages: Vec<String> =
-        fs::read_to_string(log.path()).unwrap().lines().map(str::to_owned).collect();
+    let passages = logged(log.path());
     assert!(!passages.is_empty(), "the program was built without its crash points");
     passages
+}
+
+/// The passages of durable steps in a log of the program.
+fn logged(log: &Path) -> Vec<String> {
+    let log = fs::read_to_string(log).unwrap();
+    // Other places than the edges of steps are marked for the memory test.
+    log.lines().filter(|line| line.contains(':')).map(str::to_owned).collect()
 }
 
 /// The first, the middle and the last passage of each name and edge.
@@ -68,18 +75,36 @@ pub fn crash_command(mut command: std::process::Command, point: &Point) {
     assert_eq!(ran.signal, Some(9), "{point:?}: {}", ran.all());
 }
 
+/// Runs a command whose durable step fails at this point: not done at its edge `before`, done all the
+/// same at its edge `after`.
+pub fn fail(world: &World, arguments: &[&str], point: &Point) -> Ran {
+    fail_command(world.command(arguments), point)
+}
+
+/// Like [`fail`], for a command that is made already.
+pub fn fail_command(mut command: std::process::Command, point: &Point) -> Ran {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    command.env("STRONGROOM_STEP_LOG", log.path());
+    command.env("STRONGROOM_FAIL_AT", format!("{}#{}", point.passage, point.number));
+    let ran = finished(command);
+    let came = logged(log.path()).iter().filter(|passage| **passage == point.passage).count();
+    assert!(came >= point.number, "{point:?}: the command never came there; {}", ran.all());
+    assert!(ran.code.is_some_and(|code| code != 1), "{point:?}: {}", ran.all());
+    ran
+}
+
 /// What was found, for the table at the end.
 #[derive(Default)]
 pub struct Outcomes(BTreeMap<String, BTreeMap<&'static str, usize>>);
 
 impl Outcomes {
-    /// Notes the outcome of a crash at a point.
+    /// Notes the outcome of what was done at a point.
     pub fn note(&mut self, point: &Point, outcome: &'static str) {
         *self.0.entry(point.passage.clone()).or_default().entry(outcome).or_default() += 1;
     }
 
-    /// Prints the table and returns how often each outcome was found.
-    pub fn print(&self, command: &str) -> BTreeMap<&'static str, usize> {
+    /// Prints the table of `what` was done to a command, and returns how often each outcome was found.
+    pub fn print(&self, command: &str, what: &str) -> BTreeMap<&'static str, usize> {
         let mut totals: BTreeMap<&'static str, usize> = BTreeMap::new();
         let mut text = String::new();
         for (passage, outcomes) in &self.0 {
@@ -92,8 +117,8 @@ impl Outcomes {
         }
         let found: Vec<_> =
             totals.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
-        let crashes: usize = totals.values().sum();
-        println!("{command}: {crashes} crashes, {}\n{text}", found.join(", "));
+        let count: usize = totals.values().sum();
+        println!("{command}: {count} {what}, {}\n{text}", found.join(", "));
         totals
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 pub mod crash;
+pub mod guarantee;
 pub mod picture;
 pub mod random;
 pub mod rule;
@@ -172,6 +173,8 @@ impl World {
             .arg(self.path().join("identity"))
             .env_remove("STRONGROOM_STEP_LOG")
             .env_remove("STRONGROOM_CRASH_AT")
+            .env_remove("STRONGROOM_FAIL_AT")
+            .env_remove("STRONGROOM_WAIT_AT")
             .env_remove("STRONGROOM_PASSPHRASE_FILE")
             .current_dir(self.path())
             .stdin(Stdio::null());

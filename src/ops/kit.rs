@@ -1,0 +1,69 @@
+//! Kit: the recovery kit of a vault, handed to whoever writes it down.
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use super::OpsError;
+use super::audited::audited_with;
+use super::init::Begun;
+use super::vault::Vault;
+use crate::audit::Action;
+use crate::ids::VaultId;
+use crate::keys::MasterSecret;
+use crate::keys::custodian::Custodian;
+use crate::keys::kit;
+use crate::keys::master::Credentials;
+
+/// A recovery kit with the notes of the day. The notes help whoever recovers; nothing hangs on them.
+pub struct RecoveryKit {
+    /// The vault.
+    pub vault: VaultId,
+    /// The kit's lines, with the master secret.
+    pub lines: Zeroizing<String>,
+    /// When it was made.
+    pub printed_at: DateTime<Utc>,
+    /// Where the store is, as the configuration names it.
+    pub store: String,
+    /// The custodians' names.
+    pub custodians: Vec<String>,
+}
+
+/// Makes the kit and hands it to `write`, which is on record before any key is released. `form`
+/// goes into that entry.
+pub async fn print<T>(
+    vault: &Vault,
+    credentials: &Credentials,
+    form: &str,
+    write: impl FnOnce(&RecoveryKit) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let detail = format!("format={form}");
+    audited_with(vault, Action::Kit, "vault", Some(&detail), async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        write(&of(vault, &unlocked.master()))
+    })
+    .await
+}
+
+/// The same for a vault that was begun in this moment, which nobody need unlock.
+pub async fn print_first<T>(
+    begun: &Begun,
+    form: &str,
+    write: impl FnOnce(&RecoveryKit) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let detail = format!("format={form}");
+    let vault = &begun.vault;
+    audited_with(vault, Action::Kit, "vault", Some(&detail), async |_| {
+        write(&of(vault, &begun.unlocked.master()))
+    })
+    .await
+}
+
+fn of(vault: &Vault, master: &MasterSecret) -> RecoveryKit {
+    RecoveryKit {
+        vault: vault.id(),
+        lines: kit::write(vault.id(), master),
+        printed_at: vault.clock().now(),
+        store: vault.places().store.clone(),
+        custodians: vault.custodians().map(Custodian::title).collect(),
+    }
+}

@@ -77,6 +77,11 @@ byte_id!(
     SubjectReference, 16, "subject reference"
 );
 byte_id!(
+    /// One splitting of one epoch secret among the custodians. Random, and no secret: shares of
+    /// different splittings never combine.
+    ShareSet, 16, "share set id"
+);
+byte_id!(
     /// A SHA-256 digest.
     Digest, 32, "SHA-256 digest"
 );
@@ -90,6 +95,11 @@ impl SubjectReference {
     pub fn is_commons(&self) -> bool {
         *self == Self::COMMONS
     }
+}
+
+impl ShareSet {
+    /// Stands in for the set of a whole secret that a version before shares wrote.
+    pub const BEFORE_SHARES: Self = Self([0; 16]);
 }
 
 /// One backup: its moment in UTC and 24 random bits, `20261122T020000Z-3fa9c1`. Sorts by time.

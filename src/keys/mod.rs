@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! master secret (age file)  ┐
-//! epoch secret (custodian)  ┴─ root key of the epoch ── shard keys ── subject keys
+//! epoch secret (custodians) ┴─ root key of the epoch ── shard keys ── subject keys
 //!                                                                  ├─ backup identities
 //!                                                                  └─ vault keys
 //! ```
@@ -10,12 +10,15 @@
 //! Nothing here touches the catalog: wrapped keys come in and go out as bytes.
 
 pub mod custodian;
+pub mod custodian_settings;
 pub mod file_custodian;
 pub mod kit;
 pub mod master;
+pub mod quorum;
 pub mod rekey;
 pub mod ring;
 mod secret_file;
+pub mod share;
 pub mod vault_keys;
 
 use crate::ids::{Epoch, ShardId, VaultId};
@@ -80,8 +83,8 @@ pub enum KeyError {
         /// This vault.
         expected: VaultId,
     },
-    /// The custodian does not hold the secret of this epoch.
-    #[error("{custodian} holds no secret of epoch {epoch}{held}")]
+    /// The custodian answered, and holds no share of this epoch.
+    #[error("{custodian} holds no share of epoch {epoch}{held}")]
     NoEpochSecret {
         /// The custodian.
         custodian: String,
@@ -90,13 +93,50 @@ pub enum KeyError {
         /// What it holds instead, as a clause (may be empty).
         held: String,
     },
-    /// Another secret is already there under the same epoch.
-    #[error("{custodian} already holds another secret of epoch {epoch}")]
+    /// The custodian could not be asked, or could not do what it was asked: whether it holds a
+    /// share is not known.
+    #[error("{custodian} cannot be used now: {reason}")]
+    Unreachable {
+        /// The custodian.
+        custodian: String,
+        /// What stands in the way, as a clause.
+        reason: String,
+    },
+    /// Another share is already there under the same epoch.
+    #[error("{custodian} already holds another share of epoch {epoch}")]
     EpochTaken {
         /// The custodian.
         custodian: String,
         /// The epoch.
         epoch: Epoch,
+    },
+    /// Shares that could not come from one splitting.
+    #[error("the shares do not belong together: they are of different {what}")]
+    MixedShares {
+        /// What differs: "vaults", "epochs", "splittings" or "thresholds".
+        what: &'static str,
+    },
+    /// Not enough shares of the epoch secret.
+    #[error("the epoch secret needs {needed} shares, and only {got} could be had")]
+    TooFewShares {
+        /// How many are needed.
+        needed: u8,
+        /// How many different ones there are.
+        got: usize,
+    },
+    /// Shares of one splitting that contradict one another or cannot exist.
+    #[error("the shares of the epoch secret are damaged: {reason}")]
+    BadShares {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// A threshold that no set of custodians can have.
+    #[error("{threshold} of {count} custodians cannot be a quorum")]
+    BadThreshold {
+        /// How many shares would be needed.
+        threshold: u8,
+        /// How many there would be.
+        count: u8,
     },
     /// A wrapped key does not open.
     #[error("{key} in shard {shard} does not open under epoch {epoch}")]

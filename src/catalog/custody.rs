@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, Transaction};
 
 use super::CatalogError;
 use super::error::Doing;
-use super::value::{Count, Moment, parsed};
+use super::value::{Moment, parsed};
 use crate::ids::{Epoch, ShareSet};
 
 crate::words!(

@@ -54,14 +54,6 @@ pub fn insert(transaction: &Transaction<'_>, key: &VaultKeyRow) -> Result<(), Ca
     Ok(())
 }
 
-/// Takes a key away, and says whether it was there. One that is not is no error.
-pub fn delete(transaction: &Transaction<'_>, kind: &str) -> Result<bool, CatalogError> {
-    transaction
-        .execute("DELETE FROM vault_key WHERE kind = ?1", [kind])
-        .map(|deleted| deleted == 1)
-        .doing("take a key of the vault away")
-}
-
 /// Gives keys new wrappings; their shards stay.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use crate::keys::custodian_settings::{CustodianKind, CustodianSettings, DEFAULT_NAME};
 use super::exit::Exit;
 
 mod reader;
@@ -37,7 +38,7 @@ pub struct Config {
     /// The store of the backups.
     pub store: StoreConfig,
     /// Who holds the epoch secret; at least one.
-    pub custodians: Vec<CustodianConfig>,
+    pub custodians: Vec<CustodianSettings>,
     /// How backups are made.
     pub backup: BackupConfig,
 }
@@ -47,16 +48,6 @@ pub struct Config {
 pub struct StoreConfig {
     /// What [`crate::store::open`] opens; a path is absolute already.
     pub url: String,
-}
-
-/// One section `[[custodian]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CustodianConfig {
-    /// `kind = "file"`: a folder.
-    File {
-        /// The folder.
-        path: PathBuf,
-    },
 }
 
 /// Section `[backup]`.
@@ -177,7 +168,7 @@ impl Config {
             identity_file: None,
             spill: None,
             store: StoreConfig { url: store_url },
-            custodians: vec![CustodianConfig::File { path: custodian }],
+            custodians: vec![CustodianSettings::file(DEFAULT_NAME, custodian)],
             backup: BackupConfig::default(),
         }
     }
@@ -247,7 +238,7 @@ impl Config {
                 return Err(custodian.bad_value("kind", "\"file\""));
             }
             let path = custodian.required("path", custodian.text("path")?)?;
-            custodians.push(CustodianConfig::File { path: folder.join(path) });
+            custodians.push(CustodianSettings::file(DEFAULT_NAME, folder.join(path)));
         }
         if custodians.is_empty() {
             return Err(root.missing("custodian"));
@@ -319,7 +310,7 @@ impl Config {
             spill = optional("spill", self.spill.as_ref(), "/var/tmp"),
             url = quoted(&self.store.url),
         );
-        for CustodianConfig::File { path } in &self.custodians {
+        for CustodianSettings { kind: CustodianKind::File { folder: path }, .. } in &self.custodians {
             let _ = write!(
                 text,
                 "\n# Who holds the epoch secret, the one thing that an erasure destroys. Keep it\n\
@@ -384,7 +375,7 @@ mod tests {
         let config = read(SMALLEST).unwrap();
         assert_eq!(config.catalog, Path::new("/etc/vault/catalog.sqlite"));
         assert_eq!(config.store.url, "/etc/vault/b");
-        let custodian = CustodianConfig::File { path: "/etc/vault/c".into() };
+        let custodian = CustodianSettings::file("main", "/etc/vault/c".into());
         assert_eq!(config.custodians, [custodian]);
         assert_eq!((config.spill, config.backup), (None, BackupConfig::default()));
     }

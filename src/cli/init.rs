@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::config::{Config, CustodianConfig};
+use super::config::Config;
 use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         absolute(&PathBuf::from(&args.store))?.display().to_string()
     };
     let kit = args.kit.as_deref().map(kit::free).transpose()?;
-    let mut config = Config::new(&file, store, custodian);
+    let mut config = Config::new(&file, store, custodian.clone());
     let protection = if args.recipients.is_empty() {
         if let Some(file) = &context.global.passphrase_file {
             config.passphrase_file = Some(absolute(file)?);
@@ -89,7 +89,6 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     }
     let vault = begun.vault.id();
     let kit = kit.map(|file| file.display().to_string());
-    let CustodianConfig::File { path: custodian } = &config.custodians[0];
     let document = json!({
         "vault": vault,
         "config": file.display().to_string(),

@@ -17,6 +17,9 @@ pub const PACKS: &str = "packs/";
 /// Before every backup's own objects.
 pub const BACKUPS: &str = "backups/";
 
+/// Before every object of the catalog's replica.
+pub const CATALOG: &str = "catalog/";
+
 /// A pack's name.
 #[must_use]
 pub fn pack(id: PackId) -> String {

@@ -102,6 +102,22 @@ pub enum KeyError {
         /// What stands in the way, as a clause.
         reason: String,
     },
+    /// What the custodian has under this epoch is not the share that the catalog knows.
+    #[error("the custodian `{custodian}` holds a share of epoch {epoch} that is of another splitting")]
+    OtherShare {
+        /// The custodian's name.
+        custodian: String,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A share that was to be destroyed is still there.
+    #[error("{custodian} still holds its share of epoch {epoch}, though it said that it destroyed it")]
+    NotDestroyed {
+        /// The custodian.
+        custodian: String,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// Another share is already there under the same epoch.
     #[error("{custodian} already holds another share of epoch {epoch}")]
     EpochTaken {

@@ -238,7 +238,7 @@ fn destroy_share(
     match custodian.get(vault.id(), epoch) {
         Err(KeyError::NoEpochSecret { .. }) => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(_) => Err(KeyError::NotDestroyed { custodian: custodian.place(), epoch }.into()),
+        Ok(_) => Err(KeyError::NotDestroyed { custodian: custodian.title(), epoch }.into()),
     }
 }
 

@@ -283,7 +283,7 @@ async fn finish(
     lock: &Writing<'_>,
 ) -> Result<Vec<String>, OpsError> {
     durable::step("forget.truncate", || vault.catalog().checkpoint_truncate())?;
-    master::take_its_place(vault)?;
+    take_its_place(vault)?;
     // From here on what cannot be reached makes the forgetting provisional, and nothing is lost.
     if let Err(error) = replica::sync(vault, unlocked, lock).await {
         return Ok(vec![error.to_string()]);
@@ -356,7 +356,10 @@ fn forget_quarters(
         if !is_needed {
             tombstones::delete_quarter(transaction, &quarter)?;
             let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
-            any |= vault_keys::delete(transaction, &kind)?;
+            if vault_keys::get(transaction, &kind)?.is_some() {
+                vault_keys::delete(transaction, &kind)?;
+                any = true;
+            }
         }
     }
     Ok(any)
@@ -375,7 +378,8 @@ fn forget_commons(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<
     let mut any = false;
     for row in all.iter().filter(|row| row.kind.starts_with(kinds::COMMONS)) {
         if row.kind != newest && !used.contains(&row.kind) {
-            any |= vault_keys::delete(transaction, &row.kind)?;
+            vault_keys::delete(transaction, &row.kind)?;
+            any = true;
         }
     }
     Ok(any)

@@ -259,14 +259,15 @@ impl Demo<'_> {
         let request = EraseRequest {
             source: SOURCE.to_owned(),
             class: None,
-            subject: SecretText::new(subject.to_owned()),
+            subjects: vec![SecretText::new(subject.to_owned())],
             reason: "request by letter, case 1".to_owned(),
             dry_run: false,
         };
         let begun = Instant::now();
         let report = erase(vault, credentials, &request, |_| true).await?;
         // Two tables a line: a terminal has 80 columns.
-        let tables = report.backups.first().map(|share| {
+        let shares = report.subjects.first().and_then(|subject| subject.backups.first());
+        let tables = shares.map(|share| {
             let tables: Vec<_> =
                 share.tables.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
             tables.chunks(2).map(|line| line.join(", ")).collect::<Vec<_>>().join(",\n   ")
@@ -274,7 +275,7 @@ impl Demo<'_> {
         self.say(&format!(
             "   {} in {} can never be opened again ({:.2} s):\n   {}.",
             counted(report.rows, "row", "rows"),
-            counted(report.backups.len() as u64, "backup", "backups"),
+            counted(report.backups, "backup", "backups"),
             begun.elapsed().as_secs_f64(),
             tables.unwrap_or_default()
         ));

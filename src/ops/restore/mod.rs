@@ -22,6 +22,7 @@ use super::vault::{Unlocked, Vault};
 use super::verify::{self, Verified};
 use super::{OpsError, select};
 use crate::audit::Action;
+use crate::catalog::backups::BackupRow;
 use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;
 use crate::ids::BackupId;

@@ -71,7 +71,7 @@ impl Scene {
         assert!(before.path().join("catalog.sqlite-shm").exists());
         drop(open);
         let report = scene.world.erase(None, HER_KEY);
-        let reference = report["subject_reference"].as_str().unwrap().to_owned();
+        let reference = report["subjects"][0]["subject_reference"].as_str().unwrap().to_owned();
         (scene, before, reference)
     }
 

@@ -15,6 +15,7 @@ use strongroom::catalog::backups::BackupClass;
 use strongroom::clock::SystemClock;
 use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
+use strongroom::keys::custodian_settings::CustodianSettings;
 use strongroom::keys::master::Credentials;
 use strongroom::ops::backup::{BackupReport, BackupRequest, backup};
 use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
@@ -144,11 +145,15 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         catalog: place("catalog.sqlite"),
         master: place("master.age"),
         maps: place("maps"),
-        custodian: place("custodian"),
+        custodians: vec![CustodianSettings::file("main", place("custodian"))],
         store: place("store").display().to_string(),
         spill: place("spill"),
     };
-    let environment = Environment { clock: Arc::new(SystemClock), who: Who::current() };
+    let environment = Environment {
+        clock: Arc::new(SystemClock),
+        who: Who::current(),
+        warn: Arc::new(|_: &str| {}),
+    };
     let vault = Vault::open(places, environment).unwrap();
     let identity = SecretText::new(fs::read_to_string(place("identity")).unwrap());
     let credentials =

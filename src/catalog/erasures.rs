@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(confirm(Some(Epoch(1)), 20), [0; 0]);
         assert_eq!(confirm(Some(Epoch(2)), 20), [1]);
         assert_eq!(confirm(Some(Epoch(2)), 30), [0; 0]);
-        assert_eq!(super::provisional(catalog.connection()).unwrap(), [2]);
+        assert_eq!(provisional(catalog.connection()).unwrap(), [2]);
         let confirmed =
             ErasureRow { erasure_id: 1, confirmed_at: Some(moment(20)), erasure: erasure(1) };
         let provisional = ErasureRow { erasure_id: 2, confirmed_at: None, erasure: erasure(2) };

@@ -19,7 +19,6 @@ use crate::ops::erase::{EraseReport, EraseRequest, ErasedSubject, erase};
 /// What `erase` takes.
 #[derive(clap::Args)]
 #[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
-#[group(id = "who", required = true, multiple = false, args = ["subject", "subjects_from"])]
 #[command(after_help = "\
 Example:
   strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
@@ -38,11 +37,11 @@ pub struct Args {
     pub source: String,
 
     /// The person's primary key (the parts of a composite one joined by commas); repeatable
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", required_unless_present = "subjects_from")]
     pub subject: Vec<String>,
 
     /// A file with one primary key a line, or - for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "subject")]
     pub subjects_from: Option<PathBuf>,
 
     /// The subject class, where the map has several [default: the only one]

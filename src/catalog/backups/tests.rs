@@ -26,6 +26,8 @@ fn backup(id: &str, second: i64) -> BackupRow {
         bytes_stored: 77_000_000,
         shard_id: ShardId(1),
         wrapped_key: vec![6; 102],
+        epoch: Epoch(1),
+        commons_kind: "commons".to_owned(),
     }
 }
 

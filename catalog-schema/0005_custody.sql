@@ -1,0 +1,1 @@
+-- Holds the number 0005 on this branch; another branch has the file.

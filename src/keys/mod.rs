@@ -13,6 +13,7 @@ pub mod custodian;
 pub mod file_custodian;
 pub mod master;
 pub mod rekey;
+pub mod replica_key;
 pub mod ring;
 mod secret_file;
 pub mod vault_keys;

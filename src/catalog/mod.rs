@@ -19,6 +19,7 @@ pub mod backups;
 pub mod erasures;
 pub mod forgetting;
 pub mod packs;
+pub mod replica;
 pub mod shards;
 pub mod sources;
 pub mod subject_maps;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::replica::ReplicaError;
 use crate::audit::AuditError;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
@@ -30,6 +31,9 @@ pub enum OpsError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The catalog's replica in the store cannot be written or used.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// A database failed.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
@@ -372,6 +376,7 @@ impl OpsError {
         match self {
             Self::Incomplete { source, .. } => source.kind(),
             Self::Rekeyed => ErrorKind::Busy,
+            Self::Replica(error) => error.kind(),
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(

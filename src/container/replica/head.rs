@@ -46,7 +46,7 @@ pub struct HeadHeader {
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// The version of the catalog's schema that the rows have.
-    pub schema: u32,
+    pub schema: i64,
     /// When it was written.
     pub written_at: DateTime<Utc>,
     /// SHA-256 of the head before, if there was one.

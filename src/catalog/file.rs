@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tempfile::NamedTempFile;
 
 use super::error::{Doing, OnFile};
 use super::vault::{self, NewVault};
@@ -46,46 +47,12 @@ impl Catalog {
         new_vault: &NewVault,
         fill: impl FnOnce(&Transaction<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        if path.try_exists().on_file("look for", path)? {
-            return Err(CatalogError::AlreadyExists { path: path.to_owned() }.into());
-        }
-        let folder = durable::folder_of(path);
-        let temporary = tempfile::Builder::new()
-            .prefix(durable::TEMPORARY_PREFIX)
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(folder)
-            .on_file("make a file in", folder)?;
-
-        let mut connection = connect(temporary.path())?;
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .doing("mark its new file")?;
-        configure(&connection)?;
-        migrate(&mut connection, path)?;
-        let unfinished = Self { connection, path: temporary.path().to_owned() };
-        unfinished.transaction(|transaction| {
+        let unfinished = Unpublished::begin(path, migrations::VERSION)?;
+        unfinished.catalog().transaction(|transaction| {
             vault::insert(transaction, new_vault)?;
             fill(transaction)
         })?;
-        unfinished.checkpoint_truncate()?;
-        // Closing removes the write-ahead files, which bear the temporary name.
-        unfinished.connection.close().map_err(|(_, reason)| reason).doing("close its new file")?;
-
-        durable::step("catalog-create", || {
-            temporary.as_file().sync_all().on_file("write", path)?;
-            temporary.persist_noclobber(path).map_err(|refused| match refused.error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    CatalogError::AlreadyExists { path: path.to_owned() }
-                }
-                _ => CatalogError::File {
-                    doing: "make",
-                    path: path.to_owned(),
-                    reason: refused.error,
-                },
-            })?;
-            durable::sync_folder(folder).on_file("write the folder", folder)
-        })?;
-        Ok(Self::open(path)?)
+        Ok(unfinished.publish("catalog-create")?)
     }
 
     /// Opens a catalog and brings its schema up to date.
@@ -119,11 +86,17 @@ impl Catalog {
         }
         configure(&connection)?;
         if version < migrations::VERSION {
-            migrate(&mut connection, path)?;
+            migrate(&mut connection, path, migrations::VERSION)?;
         }
         let catalog = Self { connection, path: path.to_owned() };
         vault::read(&catalog.connection)?;
         Ok(catalog)
+    }
+
+    /// The version of the schema that this program writes.
+    #[must_use]
+    pub fn version() -> i64 {
+        migrations::VERSION
     }
 
     /// The connection, for reading (and for the audit log, which brings its own transactions).
@@ -270,6 +243,73 @@ impl Catalog {
     }
 }
 
+/// A catalog that is being made: a temporary file beside the place that it will have, gone if it is
+/// dropped.
+pub(super) struct Unpublished {
+    catalog: Catalog,
+    temporary: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Unpublished {
+    /// Begins a catalog whose schema has this version, without any row.
+    ///
+    /// # Errors
+    /// [`CatalogError::AlreadyExists`] when the name is taken.
+    pub(super) fn begin(path: &Path, version: i64) -> Result<Self, CatalogError> {
+        if path.try_exists().on_file("look for", path)? {
+            return Err(CatalogError::AlreadyExists { path: path.to_owned() });
+        }
+        let folder = durable::folder_of(path);
+        let temporary = tempfile::Builder::new()
+            .prefix(durable::TEMPORARY_PREFIX)
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)
+            .on_file("make a file in", folder)?;
+        let mut connection = connect(temporary.path())?;
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .doing("mark its new file")?;
+        configure(&connection)?;
+        migrate(&mut connection, path, version)?;
+        let catalog = Catalog { connection, path: temporary.path().to_owned() };
+        Ok(Self { catalog, temporary, path: path.to_owned() })
+    }
+
+    /// The catalog as it stands.
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Brings the schema up to date.
+    pub(super) fn bring_up_to_date(&mut self) -> Result<(), CatalogError> {
+        migrate(&mut self.catalog.connection, &self.path, migrations::VERSION)
+    }
+
+    /// Gives the catalog its name, in one durable step, and opens it.
+    ///
+    /// # Errors
+    /// [`CatalogError::AlreadyExists`] when the name was taken meanwhile.
+    pub(super) fn publish(self, step: &str) -> Result<Catalog, CatalogError> {
+        let Self { catalog, temporary, path } = self;
+        catalog.checkpoint_truncate()?;
+        // Closing removes the write-ahead files, which bear the temporary name.
+        catalog.connection.close().map_err(|(_, reason)| reason).doing("close its new file")?;
+        let folder = durable::folder_of(&path);
+        durable::step(step, || {
+            temporary.as_file().sync_all().on_file("write", &path)?;
+            temporary.persist_noclobber(&path).map_err(|refused| match refused.error.kind() {
+                io::ErrorKind::AlreadyExists => CatalogError::AlreadyExists { path: path.clone() },
+                _ => {
+                    CatalogError::File { doing: "make", path: path.clone(), reason: refused.error }
+                }
+            })?;
+            durable::sync_folder(folder).on_file("write the folder", folder)
+        })?;
+        Catalog::open(&path)
+    }
+}
+
 /// Opens the file without making it, so that a wrong path never becomes an empty catalog.
 fn connect(path: &Path) -> Result<Connection, CatalogError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -306,12 +346,13 @@ fn configure(connection: &Connection) -> Result<(), CatalogError> {
     }
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+fn migrate(connection: &mut Connection, path: &Path, to: i64) -> Result<(), CatalogError> {
     // Two processes may open an old catalog at once: the second must wait, then find it done.
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     let migrations = migrations::all();
-    let mut outcome = migrations.to_latest(connection);
-    if outcome.is_err() && schema_version(connection)? == migrations::VERSION {
+    let version = usize::try_from(to).unwrap_or(usize::MAX);
+    let mut outcome = migrations.to_version(connection, version);
+    if outcome.is_err() && schema_version(connection)? == to {
         outcome = Ok(());
     }
     outcome.map_err(|reason| CatalogError::Migration { path: path.to_owned(), reason })

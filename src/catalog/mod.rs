@@ -21,6 +21,7 @@ pub mod erasure_proofs;
 pub mod erasures;
 pub mod forgetting;
 pub mod packs;
+pub mod replica;
 pub mod shards;
 pub mod sources;
 pub mod subject_maps;

@@ -4,6 +4,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::catalog::CatalogError;
 use crate::keys::KeyError;
+use crate::ops::replica::ReplicaError;
 use crate::ops::{CustodyError, ErrorKind, OpsError};
 use crate::policy::subject_map::{MapError, Undecided};
 use crate::postgres::PostgresError;
@@ -48,6 +49,7 @@ fn hint(error: &OpsError) -> String {
             return format!("{}; drop the database before you restore again", hint(source));
         }
         OpsError::Catalog(error) => return catalog_hint(error),
+        OpsError::Replica(error) => return replica_hint(error),
         OpsError::Key(error) => return key_hint(error),
         OpsError::Postgres(error) => return postgres_hint(error),
         OpsError::Audit(_) => {
@@ -203,6 +205,32 @@ fn catalog_hint(error: &CatalogError) -> String {
         }
         busy if busy.is_busy() => "wait a moment, then run the command again",
         _ => "check the disk that holds the catalog: its space, its permissions, how it is mounted",
+    };
+    text.to_owned()
+}
+
+fn replica_hint(error: &ReplicaError) -> String {
+    let text = match error {
+        ReplicaError::AnotherMachine { .. } => {
+            "use the vault from one machine; where the other is the one that counts, make this \
+             machine's catalog anew with `strongroom recover`"
+        }
+        ReplicaError::NoReplica { .. } => {
+            "check that this is the vault's store, and that it is mounted"
+        }
+        ReplicaError::NoReplicaOfEpoch { .. } => "leave out the epoch to use the newest replica",
+        ReplicaError::OtherVaultsKit { .. } => {
+            "use the recovery kit and the store of the same vault"
+        }
+        ReplicaError::Rollback { .. } => {
+            "put the newest objects back into the store; to go on without what is missing, name the \
+             replica's epoch with --epoch"
+        }
+        ReplicaError::SecretGone { .. } => {
+            "name all custodians; a secret that an erasure destroyed opens nothing any more"
+        }
+        ReplicaError::NewerCatalog { .. } => "use the strongroom that wrote it, or a newer one",
+        ReplicaError::Damaged { .. } => "put the store's objects back from a copy of the store",
     };
     text.to_owned()
 }

@@ -9,6 +9,7 @@ pub mod index_block;
 pub mod manifest;
 pub mod names;
 pub mod pack;
+pub mod replica;
 pub mod segment;
 mod varint;
 
@@ -40,6 +41,12 @@ pub enum ContainerError {
     /// The object belongs to another backup of this vault.
     #[error("{object} belongs to another backup")]
     OtherBackup {
+        /// The object.
+        object: String,
+    },
+    /// Another replica of the catalog lies under this name.
+    #[error("{object} is another replica of the catalog than its name says")]
+    OtherReplica {
         /// The object.
         object: String,
     },

@@ -11,6 +11,14 @@ crate::secret_key!(
     DerivedKey
 );
 
+impl DerivedKey {
+    /// The same key once more, for who outlives its owner.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 /// `HKDF-SHA-256(salt, ikm, info)`, 32 bytes out. `info` is a label or a whole context.
 #[must_use]
 #[allow(clippy::expect_used, clippy::missing_panics_doc)]

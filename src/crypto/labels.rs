@@ -37,6 +37,12 @@ pub const SOURCE_URL: &str = "strongroom source url v1";
 pub const ERASURE_REASON: &str = "strongroom erasure reason v1";
 /// HKDF: master secret to the key that signs the audit log's head.
 pub const AUDIT_HEAD: &str = "strongroom audit head v1";
+/// HKDF: root key of an epoch to the key of one head of the catalog's replica.
+pub const REPLICA_KEY: &str = "strongroom replica key v1";
+/// Context of the head of a catalog's replica.
+pub const REPLICA_HEAD: &str = "strongroom replica head v1";
+/// Context of one frame of a catalog's replica.
+pub const REPLICA_FRAME: &str = "strongroom replica frame v1";
 /// Context of spilled rows; the key lives in one process only.
 pub const SPILL: &str = "strongroom spill v1";
 
@@ -59,6 +65,9 @@ pub const ALL: &[&str] = &[
     SOURCE_URL,
     ERASURE_REASON,
     AUDIT_HEAD,
+    REPLICA_KEY,
+    REPLICA_HEAD,
+    REPLICA_FRAME,
     SPILL,
 ];
 

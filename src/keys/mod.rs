@@ -16,6 +16,7 @@ pub mod kit;
 pub mod master;
 pub mod quorum;
 pub mod rekey;
+pub mod replica_key;
 pub mod ring;
 mod secret_file;
 pub mod share;

@@ -123,6 +123,19 @@ impl KeyRing {
         Ok(wrapped)
     }
 
+    /// The root key, for what hangs on the epoch itself.
+    pub(super) fn root(&self) -> &DerivedKey {
+        &self.root
+    }
+
+    /// A ring of the same epoch that holds this shard alone, if this one holds it.
+    pub(super) fn only(&self, shard: ShardId) -> Self {
+        let copy = |key: &ShardKey| ShardKey::from_slice(key.expose());
+        let shards = self.shards.get(&shard).and_then(copy).map(|key| (shard, key));
+        let root = self.root.duplicate();
+        Self { vault: self.vault, epoch: self.epoch, root, shards: shards.into_iter().collect() }
+    }
+
     /// Wraps a key under its shard's.
     pub fn wrap(
         &self,

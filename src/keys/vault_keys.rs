@@ -35,6 +35,9 @@ pub mod kinds {
     pub const CANARY: &str = "canary";
     /// Before the quarter's name (`2026Q4`): a tombstone key.
     pub const TOMBSTONE_PREFIX: &str = "tombstone:";
+    /// Before a sync's number, 10 digits: the key of a data object of the catalog's replica.
+    pub const REPLICA_PREFIX: &str = "replica:";
+
 
     /// The newest of the commons keys: `commons`, `commons:2` and so on.
     #[must_use]

@@ -94,13 +94,15 @@ async fn replicate(vault: &Vault) -> Result<(), OpsError> {
     let Some(unlocked) = vault.unlocked() else { return Ok(()) };
     if vault.is_writing() {
         let lock = vault.lock_for_recovery()?;
-        return match replica::sync(vault, &unlocked, &lock).await {
-            Ok(()) => Ok(()),
+        let keys = unlocked.ring().replica_keys();
+        return match replica::sync(vault, &keys, &lock).await {
+            Ok(_) => Ok(()),
             Err(source) => Err(OpsError::ReplicaBehind { source: Box::new(source) }),
         };
     }
     let Ok(lock) = vault.lock_for_writing("copying the catalog to the store") else { return Ok(()) };
-    if let Err(error) = replica::sync(vault, &unlocked, &lock).await {
+    let keys = unlocked.ring().replica_keys();
+    if let Err(error) = replica::sync(vault, &keys, &lock).await {
         vault.warn(&format!("the catalog's replica in the store is behind: {error}"));
     }
     Ok(())

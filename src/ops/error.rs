@@ -3,6 +3,7 @@
 use std::io;
 
 use super::CustodyError;
+use super::replica::ReplicaError;
 use crate::audit::AuditError;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
@@ -31,6 +32,9 @@ pub enum OpsError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The catalog's replica in the store cannot be written or used.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// A database failed.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
@@ -383,6 +387,7 @@ impl OpsError {
             Self::Incomplete { source, .. } | Self::ReplicaBehind { source } => source.kind(),
             Self::Custody(error) => error.kind(),
             Self::Rekeyed => ErrorKind::Busy,
+            Self::Replica(error) => error.kind(),
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
             Self::Key(

@@ -285,7 +285,8 @@ async fn finish(
     durable::step("forget.truncate", || vault.catalog().checkpoint_truncate())?;
     take_its_place(vault)?;
     // From here on what cannot be reached makes the forgetting provisional, and nothing is lost.
-    if let Err(error) = replica::sync(vault, unlocked, lock).await {
+    let keys = unlocked.ring().replica_keys();
+    if let Err(error) = replica::sync(vault, &keys, lock).await {
         return Ok(vec![error.to_string()]);
     }
     let (epoch, present) = {

@@ -116,7 +116,8 @@ pub async fn init(
     let lock = opened.lock_for_writing("init")?;
     let unlocked = opened.unlock_new(master)?;
     opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
-    replica::sync(&opened, &unlocked, &lock).await?;
+    let keys = unlocked.ring().replica_keys();
+    replica::sync(&opened, &keys, &lock).await?;
     drop(lock);
     Ok(Begun { vault: opened, unlocked })
 }

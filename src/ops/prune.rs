@@ -73,10 +73,11 @@ pub(super) async fn remove_garbage(vault: &Vault) -> Result<PruneReport, OpsErro
 async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
     let needed = needed(vault)?;
     let mut garbage: Vec<ObjectInfo> = Vec::new();
-    for prefix in [names::PACKS, names::BACKUPS, names::CATALOG] {
+    for prefix in [names::PACKS, names::BACKUPS] {
         garbage.extend(vault.store()?.list(prefix).await?);
     }
     garbage.retain(|object| !needed.contains(object.name.as_str()));
+    garbage.extend(replica::garbage(vault).await?);
     Ok(garbage)
 }
 
@@ -94,7 +95,7 @@ impl PruneReport {
 /// The names of all objects that the catalog's backups need.
 fn needed(vault: &Vault) -> Result<BTreeSet<String>, OpsError> {
     let catalog = vault.catalog();
-    let mut needed = replica::needed_names(catalog.connection())?;
+    let mut needed = BTreeSet::new();
     for row in backups::list(catalog.connection(), &BackupFilter::default())? {
         needed.insert(row.manifest_name);
         needed.insert(names::index(&row.backup_id));

@@ -25,7 +25,7 @@ use self::relations::{Reading, RelationPlan};
 use super::audited::{Access, audited};
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
-use super::{OpsError, sources, subject_maps};
+use super::{OpsError, replica, sources, subject_maps};
 use crate::audit::Action;
 use crate::catalog::backups::{BackupClass, BackupRow};
 use crate::catalog::sources::SourceRow;
@@ -196,6 +196,10 @@ impl Work<'_> {
         match written {
             // From here on nothing is removed: a commit that reports a failure may have happened.
             Ok((manifest, written)) => {
+                // New people's keys are in the store before a backup that needs them counts.
+                let lock = self.vault.lock_for_recovery()?;
+                let keys = self.unlocked.ring().replica_keys();
+                replica::sync(self.vault, &keys, &lock).await?;
                 let row = self.record(&manifest, &identity, written)?;
                 Ok(self.report(&manifest, &row))
             }

@@ -16,9 +16,10 @@ use crate::catalog::subjects::{self, SubjectRow};
 use crate::clock::timestamp;
 use crate::container::index_block::IndexEntry;
 use crate::durable;
-use crate::ids::{Epoch, SubjectReference};
-use crate::keys::SubjectKey;
+use crate::ids::{Epoch, SubjectReference, VaultId};
+use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::ring::{KeyName, KeyRing};
+use crate::keys::{EpochSecret, SubjectKey};
 use crate::ops::backup_reader::BackupReader;
 use crate::ops::scan::open_segment;
 use crate::ops::subject_keys::{Standing, SubjectKeys};
@@ -83,7 +84,9 @@ impl Before {
         let proven_at = vault.clock().now();
         // As a stranger would have it: read again, from the catalog and the custodians.
         let ring = vault.read_ring(&unlocked.master())?;
-        let mut found_keys = self.keys_from_before(vault, unlocked, &ring)?;
+        let present = crate::catalog::custody::present(vault.catalog().connection())?;
+        let secret = custody::read_secret(vault, &present)?;
+        let mut found_keys = self.keys_from_before(vault.id(), unlocked, &ring, &secret);
         let mut proof = Proof {
             proven_at: timestamp(proven_at),
             replicas_tried: 0,
@@ -94,7 +97,7 @@ impl Before {
             bystanders_failed: 0,
         };
         if let Some(name) = &self.replica
-            && let Some(opens) = replica::opens(vault, name, &ring).await?
+            && let Some(opens) = replica::opens(vault, name, &self.replica_keys(unlocked, &ring, &secret)).await?
         {
             proof.replicas_tried = 1;
             if opens {
@@ -118,10 +121,11 @@ impl Before {
     /// The keys of the erased that open from the old wrappings: none, or the erasure failed.
     fn keys_from_before(
         &self,
-        vault: &Vault,
+        vault: VaultId,
         unlocked: &Unlocked,
         ring: &KeyRing,
-    ) -> Result<Vec<SubjectKey>, OpsError> {
+        secret: &EpochSecret,
+    ) -> Vec<SubjectKey> {
         let mut found = Vec::new();
         for row in &self.subjects {
             let name = KeyName::Subject(row.reference);
@@ -130,13 +134,11 @@ impl Before {
                 found.extend(key.and_then(|key| SubjectKey::from_slice(&key)));
             }
         }
-        let present = crate::catalog::custody::present(vault.catalog().connection())?;
-        let secret = custody::read_secret(vault, &present)?;
         let master = unlocked.master();
         for epoch in [self.epoch, ring.epoch()] {
             for shard in &self.shards {
                 let wrapped = [(shard.shard_id, shard.wrapped_key.as_slice())];
-                let Ok(old) = KeyRing::open(vault.id(), epoch, &master, &secret, wrapped) else {
+                let Ok(old) = KeyRing::open(vault, epoch, &master, secret, wrapped) else {
                     continue;
                 };
                 for row in self.subjects.iter().filter(|row| row.shard_id == shard.shard_id) {
@@ -146,7 +148,18 @@ impl Before {
                 }
             }
         }
-        Ok(found)
+        found
+    }
+
+    /// What could open a head: the present keys, as they are and under the old number.
+    fn replica_keys(
+        &self,
+        unlocked: &Unlocked,
+        ring: &KeyRing,
+        secret: &EpochSecret,
+    ) -> [ReplicaKeys; 2] {
+        let old = KeyRing::new(ring.vault(), self.epoch, &unlocked.master(), secret);
+        [ring.replica_keys(), old.replica_keys()]
     }
 
     async fn try_backup(

@@ -1,0 +1,107 @@
+//! The catalog's replica in the store: encrypted, incremental, and as fresh as the last command that
+//! changed something. `docs/format.md` describes its objects, `docs/architecture.md` its order.
+//!
+//! A command that writes calls [`ensure_newest`] when it has the writer's lock, and [`sync`] before it
+//! reports success. A forgetting calls [`sync`] with the keys of the new epoch before it destroys the
+//! old epoch's secret, and [`remove_superseded`] when it has shown that the old head does not open.
+
+mod error;
+mod newest;
+mod open;
+mod places;
+mod sync;
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+pub use error::ReplicaError;
+pub use newest::{ensure_newest, newest_head};
+pub use open::{CellReader, open_head};
+pub use sync::{SyncReport, sync};
+
+use super::OpsError;
+use super::backup_reader::read_whole;
+use super::vault::{Vault, Writing};
+use crate::catalog::replica;
+use crate::container::names;
+use crate::durable;
+use crate::keys::replica_key::ReplicaKeys;
+use crate::store::{ObjectInfo, ObjectName};
+
+/// The names of the objects that make up the newest replica, and of those of a pending one.
+pub fn needed_names(connection: &Connection) -> Result<BTreeSet<String>, OpsError> {
+    let state = replica::state(connection)?;
+    let mut needed: BTreeSet<String> =
+        replica::objects(connection)?.into_iter().map(|object| object.name).collect();
+    if state.sequence > 0 {
+        needed.insert(names::replica_head(state.sequence));
+    }
+    needed.extend(state.pending.map(|pending| names::replica_head(pending.sequence)));
+    Ok(needed)
+}
+
+/// Objects of replicas that are superseded, and data objects that an interrupted sync left. What has
+/// a greater number than the newest replica that this catalog knows is never among them: it may be
+/// another machine's.
+pub async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
+    let (needed, newest) = {
+        let catalog = vault.catalog();
+        let connection = catalog.connection();
+        (needed_names(connection)?, replica::state(connection)?.sequence)
+    };
+    let mut objects = places::list(vault).await?;
+    objects.retain(|object| {
+        let name = object.name.as_str();
+        let number = names::replica_head_number(name).or(names::replica_data_number(name));
+        !needed.contains(name) && number.is_some_and(|number| number <= newest)
+    });
+    Ok(objects)
+}
+
+/// Removes everything that is superseded, heads of older epochs too, as far as the stores let it.
+/// Returns how many objects were removed and how many were left.
+pub async fn remove_superseded(
+    vault: &Vault,
+    _lock: &Writing<'_>,
+) -> Result<(usize, usize), OpsError> {
+    let names: Vec<String> =
+        garbage(vault).await?.into_iter().map(|object| object.name.to_string()).collect();
+    let removed = async { Ok::<_, OpsError>(places::remove(vault, &names).await) };
+    durable::step_async("replica.remove", removed).await
+}
+
+/// The head of the newest replica that this catalog knows, if there is one.
+pub fn present_head(vault: &Vault) -> Result<Option<ObjectName>, OpsError> {
+    let sequence = replica::state(vault.catalog().connection())?.sequence;
+    Ok(if sequence == 0 { None } else { Some(names::replica_head(sequence).parse()?) })
+}
+
+/// Whether a head opens with any of these keys; nothing where no store has it any more.
+pub async fn opens(
+    vault: &Vault,
+    name: &ObjectName,
+    keys: &[ReplicaKeys],
+) -> Result<Option<bool>, OpsError> {
+    let Some(sequence) = names::replica_head_number(name.as_str()) else { return Ok(None) };
+    let mut tried = None;
+    for store in places::stores(vault)? {
+        if let Ok(bytes) = read_whole(&*store, name).await {
+            let opened = keys.iter().any(|keys| open_head(&bytes, sequence, keys).is_ok());
+            tried = Some(tried.unwrap_or(false) || opened);
+        }
+    }
+    Ok(tried)
+}
+
+/// Whether the catalog has changed since its newest replica.
+pub fn is_behind(vault: &Vault) -> Result<bool, OpsError> {
+    let catalog = vault.catalog();
+    let connection = catalog.connection();
+    let state = replica::state(connection)?;
+    let epoch = crate::catalog::vault::read(connection)?.epoch;
+    Ok(state.sequence == 0 || state.epoch != epoch || replica::is_marked(connection)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Which replica in a store is the newest, and whether this catalog comes from it.
+
+use super::{ReplicaError, places};
+use crate::catalog::replica;
+use crate::container::names;
+use crate::crypto::digest;
+use crate::ids::Digest;
+use crate::ops::OpsError;
+use crate::ops::backup_reader::read_whole;
+use crate::ops::vault::Vault;
+use crate::store::Store;
+
+/// How many numbers beyond the newest are asked for by name.
+const NEXT: u64 = 2;
+/// The same, where the listing is not to be trusted: superseded heads are removed, so there may be
+/// gaps.
+const FAR: u64 = 64;
+
+/// The number of the newest head in a store, if there is one. A listing may show what is gone and
+/// not yet what is new, so heads are asked for by name, from the newest listed and from `known` on.
+/// With `far`, more gaps are crossed.
+pub async fn newest_head(
+    store: &dyn Store,
+    known: u64,
+    far: bool,
+) -> Result<Option<u64>, OpsError> {
+    let listed = store.list(names::REPLICA_HEADS).await?;
+    let mut numbers: Vec<u64> = listed
+        .iter()
+        .filter_map(|object| names::replica_head_number(object.name.as_str()))
+        .chain((known > 0).then_some(known))
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut last = numbers.last().copied().unwrap_or(0);
+    let mut newest = None;
+    while let (None, Some(number)) = (newest, numbers.pop()) {
+        if places::exists(store, &names::replica_head(number)).await? {
+            newest = Some(number);
+        }
+    }
+    let is_as_listed = newest.unwrap_or(0) == last;
+    let reach = if far || !is_as_listed { FAR } else { NEXT };
+    let mut next = last + 1;
+    while next <= last + reach {
+        if places::exists(store, &names::replica_head(next)).await? {
+            (newest, last) = (Some(next), next);
+        }
+        next += 1;
+    }
+    Ok(newest)
+}
+
+/// SHA-256 of the head of that number.
+async fn head_digest(store: &dyn Store, sequence: u64) -> Result<Digest, OpsError> {
+    let bytes = read_whole(store, &names::replica_head(sequence).parse()?).await?;
+    Ok(digest::sha256(&bytes))
+}
+
+/// Checks that the newest replica in every store is the one that this catalog knows, or the one that
+/// it was about to write. To be called at the beginning of every command that writes, with the
+/// writer's lock held.
+///
+/// A store that lacks the newest replica (it is new, or was put back from a copy) is no obstacle: the
+/// next sync writes everything anew.
+///
+/// # Errors
+/// [`ReplicaError::AnotherMachine`] when there is a replica that this catalog does not know.
+pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
+    let state = replica::state(vault.catalog().connection())?;
+    let mut is_lost = false;
+    for store in places::stores(vault)? {
+        let newest = newest_head(&*store, state.sequence, false).await?;
+        let known = match (&state.pending, newest) {
+            (_, Some(newest)) if newest == state.sequence => state.sha256,
+            (Some(pending), Some(newest)) if newest == pending.sequence => {
+                Some(digest::sha256(&pending.head))
+            }
+            (_, Some(newest)) if newest > state.sequence => None,
+            // Nothing, or something older than what was durable once.
+            _ => {
+                is_lost |= state.sequence > 0;
+                continue;
+            }
+        };
+        let found = newest.unwrap_or_default();
+        if known != Some(head_digest(&*store, found).await?) {
+            let location = store.location();
+            let known = state.sequence;
+            return Err(ReplicaError::AnotherMachine { location, found, known }.into());
+        }
+    }
+    if is_lost {
+        vault.catalog().transaction(|transaction| replica::mark_all(transaction))?;
+    }
+    Ok(())
+}

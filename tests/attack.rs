@@ -172,7 +172,13 @@ async fn the_present_secret_under_an_old_number_opens_nothing() {
         fs::remove_file(custodian(world, 2)).unwrap();
         fs::write(custodian(world, 1), edit(text)).unwrap();
     };
-    // As it is, and with the number inside of it changed too.
+    // What the old catalog calls the splitting of its secret.
+    let catalog = before.catalog();
+    let old_set: String = catalog
+        .query_row("SELECT lower(hex(set_id)) FROM share_set WHERE epoch = 1", [], |row| row.get(0))
+        .unwrap();
+    drop(catalog);
+    // As it is, and with the number and the splitting inside of it changed too.
     let attacked = scene.world.copy();
     attacked.put_back_catalog(&before);
     rename(&attacked, &|text| text);
@@ -181,13 +187,21 @@ async fn the_present_secret_under_an_old_number_opens_nothing() {
     rename(&edited, &|text| {
         let changed = text.replace("epoch: 2", "epoch: 1").replace("epoch 2", "epoch 1");
         assert_ne!(changed, text, "{}", text.lines().next().unwrap());
-        changed
+        let set = text.lines().find_map(|line| line.strip_prefix("set ")).unwrap();
+        changed.replace(set, &old_set)
     });
     // The old catalog with the new number.
     let renumbered = scene.world.copy();
     renumbered.put_back_catalog(&before);
-    let epoch = "UPDATE vault SET epoch = 2";
-    renumbered.catalog().execute(epoch, []).unwrap();
+    let new_share = fs::read_to_string(custodian(&renumbered, 2)).unwrap();
+    let new_set = new_share.lines().find_map(|line| line.strip_prefix("set ")).unwrap();
+    let renumber = format!(
+        "PRAGMA foreign_keys = off;
+         UPDATE vault SET epoch = 2;
+         UPDATE share_set SET epoch = 2, set_id = x'{new_set}';
+         UPDATE share SET epoch = 2, set_id = x'{new_set}';"
+    );
+    renumbered.catalog().execute_batch(&renumber).unwrap();
     for world in [&attacked, &edited, &renumbered] {
         for (command, ran) in every_command(world) {
             assert_eq!(ran.code, Some(3), "{command}: {}", ran.all());
@@ -226,7 +240,8 @@ async fn rows_of_the_old_catalog_in_the_new_one_open_nothing_of_hers() {
         UPDATE main.backup SET wrapped_key = (SELECT wrapped_key FROM old.backup o
             WHERE o.backup_id = main.backup.backup_id);
         UPDATE main.vault_key SET wrapped_key = (SELECT wrapped_key FROM old.vault_key o
-            WHERE o.kind = main.vault_key.kind);";
+            WHERE o.kind = main.vault_key.kind)
+        WHERE kind IN (SELECT kind FROM old.vault_key);";
     for statements in [
         her_row.clone(),
         [&her_row[..], &her_shard].concat(),

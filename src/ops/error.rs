@@ -404,7 +404,10 @@ impl OpsError {
             | Self::AmbiguousBackup { .. }
             | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
-                KeyError::Damaged { .. } | KeyError::OtherVault { .. } | KeyError::Wrapped { .. },
+                KeyError::Damaged { .. }
+                | KeyError::OtherVault { .. }
+                | KeyError::OtherShare { .. }
+                | KeyError::Wrapped { .. },
             )
             | Self::Container(_)
             | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })

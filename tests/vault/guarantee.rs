@@ -167,7 +167,7 @@ impl Erasing {
         world.ok(&BACKUP);
         let dry = world.run(&[&ERASE[..7], &["--dry-run"]].concat());
         let document = dry.document.as_ref().unwrap_or_else(|| panic!("{}", dry.all()));
-        let hers = document["backups"].as_array().unwrap().iter();
+        let hers = document["subjects"][0]["backups"].as_array().unwrap().iter();
         let hers: Vec<u64> = hers.map(|share| share["rows"].as_u64().unwrap()).collect();
         let rows = verified(&world, &START).into_iter().map(|(rows, _)| rows).zip(hers).collect();
 

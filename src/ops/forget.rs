@@ -29,8 +29,9 @@ use crate::durable;
 use crate::ids::{Epoch, ShardId, SubjectReference, VaultId};
 use crate::keys::rekey::{KeyWrapping, Rekeyed, rekey};
 use crate::keys::ring::{KeyName, KeyRing};
+use crate::keys::share::ShareSet;
 use crate::keys::vault_keys::{kinds, name};
-use crate::keys::{EpochSecret, KeyError, MasterSecret};
+use crate::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use crate::random;
 
 const STEP_BEGUN: &str = "begun";
@@ -67,10 +68,13 @@ pub fn subjects(
     })?;
     let next_secret = EpochSecret::generate(random);
     durable::step("forget.install", || {
-        vault.custodian().put(vault.id(), epoch.next(), &next_secret)
+        let set = ShareSet(random::bytes(random));
+        quorum::split(&next_secret, vault.id(), epoch.next(), set, 1, 1, random)?
+            .iter()
+            .try_for_each(|share| vault.custodian().put(share))
     })?;
     drop(next_secret);
-    let next_secret = vault.custodian().get(vault.id(), epoch.next())?;
+    let next_secret = quorum::combine(&[vault.custodian().get(vault.id(), epoch.next())?])?;
 
     let ring = durable::step("forget.commit", || {
         vault.catalog().transaction(|transaction| {
@@ -129,7 +133,7 @@ fn undo(vault: &Vault, to: Epoch) -> Result<(), OpsError> {
 /// After the commit: the new epoch stands, the old secret goes.
 fn finish(vault: &Vault, master: &MasterSecret, from: Epoch, to: Epoch) -> Result<(), OpsError> {
     durable::step("forget.truncate", || vault.catalog().checkpoint_truncate())?;
-    let secret = vault.custodian().get(vault.id(), to)?;
+    let secret = quorum::combine(&[vault.custodian().get(vault.id(), to)?])?;
     check_canary(vault.catalog().connection(), vault.id(), to, master, &secret)?;
     durable::step("forget.destroy", || vault.custodian().destroy(vault.id(), from))?;
     let now = vault.clock().now();

@@ -16,11 +16,13 @@ use crate::container::names;
 use crate::durable;
 use crate::ids::{Epoch, ShardId, VaultId};
 use crate::keys::custodian::Custodian as _;
+use crate::keys::custodian_settings::DEFAULT_NAME;
 use crate::keys::file_custodian::FileCustodian;
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
+use crate::keys::share::ShareSet;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
-use crate::keys::{EpochSecret, MasterSecret};
+use crate::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use crate::random;
 use crate::store::{ObjectName, StoreError};
 
@@ -41,11 +43,15 @@ pub async fn init(
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let custodian = FileCustodian::new(&places.custodian);
-    if !custodian.epochs(VaultId([0; 16]))?.is_empty() {
-        return Err(OpsError::VaultExists {
-            place: format!("an epoch secret in {}", places.custodian.display()),
-        });
+    let custodian = FileCustodian::new(DEFAULT_NAME, &places.custodian);
+    match custodian.epochs(VaultId([0; 16])) {
+        Err(KeyError::Unreachable { .. }) => {}
+        Ok(_) | Err(KeyError::OtherVault { .. }) => {
+            return Err(OpsError::VaultExists {
+                place: format!("an epoch secret in {}", places.custodian.display()),
+            });
+        }
+        Err(error) => return Err(error.into()),
     }
     let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
@@ -71,7 +77,11 @@ pub async fn init(
         .map_err(|source| OpsError::File { what: format!("writing {file}"), source })?;
 
     let secret = EpochSecret::generate(random);
-    custodian.put(vault, Epoch::FIRST, &secret)?;
+    custodian.enroll(vault)?;
+    let set = ShareSet(random::bytes(random));
+    for share in quorum::split(&secret, vault, Epoch::FIRST, set, 1, 1, random)? {
+        custodian.put(&share)?;
+    }
     drop(create_catalog(&places, &environment, vault, &master, &secret)?);
 
     let contents =

@@ -21,11 +21,12 @@ use crate::container::names;
 use crate::crypto::kdf::MacKey;
 use crate::ids::{Epoch, VaultId};
 use crate::keys::custodian::Custodian;
+use crate::keys::custodian_settings::DEFAULT_NAME;
 use crate::keys::file_custodian::FileCustodian;
 use crate::keys::master::{self, Credentials};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey, kinds};
-use crate::keys::{KeyError, MasterSecret, vault_keys};
+use crate::keys::{KeyError, MasterSecret, quorum, vault_keys};
 use crate::store::{ObjectName, Store, StoreError};
 
 /// The catalog, used by several threads one at a time.
@@ -137,7 +138,7 @@ impl Vault {
     pub fn open(places: VaultPlaces, environment: Environment) -> Result<Self, OpsError> {
         let catalog = Catalog::open(&places.catalog)?;
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
-        let custodian = Box::new(FileCustodian::new(&places.custodian));
+        let custodian = Box::new(FileCustodian::new(DEFAULT_NAME, &places.custodian));
         let catalog = Arc::new(Mutex::new(catalog));
         let (store, audit_head) = (OnceLock::new(), OnceLock::new());
         let is_writing = AtomicBool::new(false);
@@ -345,7 +346,7 @@ impl Vault {
                     _ => Err(error.into()),
                 };
             }
-            other => other?,
+            other => quorum::combine(&[other?])?,
         };
         let wrapped = shards.iter().map(|shard| (shard.shard_id, shard.wrapped_key.as_slice()));
         Ok(KeyRing::open(self.id, epoch, master, &secret, wrapped)?)

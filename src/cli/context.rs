@@ -8,7 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::args::GlobalArgs;
-use super::config::{Config, CustodianConfig, FILE_NAME};
+use super::config::{Config, FILE_NAME};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
@@ -17,6 +17,7 @@ use crate::audit::Who;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::SecretText;
 use crate::keys::KeyError;
+use crate::keys::custodian_settings::CustodianKind;
 use crate::keys::master::{self, Credentials};
 use crate::ops::OpsError;
 use crate::ops::vault::{Environment, Vault, VaultPlaces};
@@ -164,7 +165,10 @@ impl Context {
 #[must_use]
 pub fn places(config: &Config) -> VaultPlaces {
     // The configuration has at least one custodian; one is what this version works with.
-    let custodian = config.custodians.first().map(|CustodianConfig::File { path }| path.clone());
+    let custodian = config.custodians.first().and_then(|custodian| match &custodian.kind {
+        CustodianKind::File { folder } => Some(folder.clone()),
+        _ => None,
+    });
     VaultPlaces {
         catalog: config.catalog.clone(),
         master: config.master.clone(),

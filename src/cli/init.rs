@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::config::{Config, CustodianConfig};
+use super::config::Config;
 use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
@@ -77,7 +77,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     durable::create_file(&file, config.to_toml().as_bytes()).map_err(|source| {
         CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
     })?;
-    let CustodianConfig::File { path: custodian } = &config.custodians[0];
+    let custodian = places(&config).custodian;
     let document = json!({
         "vault": vault,
         "config": file.display().to_string(),

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, demo, erase, expire, init, keys, kit, list, man, map,
+    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man, map,
     prune, restore, show, source, subject, verify,
 };
 
@@ -90,12 +90,12 @@ pub enum Command {
     Subject(subject::Args),
     /// Forget backups
     Expire(expire::Args),
-//TMP     /// Tell and change who holds the epoch secret
-//TMP     Custody(custody::Args),
+    /// Tell and change who holds the epoch secret
+    Custody(custody::Args),
     /// Rotate the vault's own keys
     Keys(keys::Args),
-//TMP     /// Look at everything that the vault stands on
-//TMP     Doctor(doctor::Args),
+    /// Look at everything that the vault stands on
+    Doctor(doctor::Args),
     /// Remove what a crash left in the store
     Prune(prune::Args),
     /// Print the recovery kit

@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
-use crate::keys::custodian_settings::{CustodianKind, CustodianSettings, DEFAULT_NAME};
 use super::exit::Exit;
+use crate::keys::custodian_settings::{CustodianSettings, DEFAULT_NAME};
 
+pub mod custodians;
 mod reader;
 
 use reader::Section;
@@ -116,6 +117,22 @@ pub enum ConfigError {
         /// What it must be.
         expected: String,
     },
+    /// The file is there and cannot be written.
+    #[error("cannot write {}: {source}", file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No custodian has that name.
+    #[error("{} has no custodian `{name}`", file.display())]
+    NoCustodian {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// A key that must be there.
     #[error("{}: `{key}` is missing", file.display())]
     MissingKey {
@@ -146,6 +163,10 @@ impl From<ConfigError> for CliError {
             }
             ConfigError::Unreadable { .. } => {
                 told.hint("check that it is a text file (UTF-8), and its permissions")
+            }
+            ConfigError::Unwritable { .. } => told.hint("check its permissions and its disk"),
+            ConfigError::NoCustodian { .. } => {
+                told.hint("name one of the file's sections [[custodian]]")
             }
             ConfigError::Syntax { .. }
             | ConfigError::BadValue { .. }
@@ -232,22 +253,6 @@ impl Config {
 
         let store = root.section("store", &["url"])?;
         let url = store.required("url", store.text("url")?)?;
-        let mut custodians = Vec::new();
-        for custodian in root.sections("custodian", &["kind", "path"])? {
-            if custodian.required("kind", custodian.text("kind")?)? != "file" {
-                return Err(custodian.bad_value("kind", "\"file\""));
-            }
-            let path = custodian.required("path", custodian.text("path")?)?;
-            custodians.push(CustodianSettings::file(DEFAULT_NAME, folder.join(path)));
-        }
-        if custodians.is_empty() {
-            return Err(root.missing("custodian"));
-        }
-        if custodians.len() > 1 {
-            return Err(
-                root.bad_value("custodian", "one section; this version knows one custodian")
-            );
-        }
         let backup = root.section("backup", &["jobs", "memory_mib"])?;
         let defaults = BackupConfig::default();
         Ok(Self {
@@ -259,7 +264,7 @@ impl Config {
             identity_file: optional_path("identity_file")?,
             spill: optional_path("spill")?,
             store: StoreConfig { url: absolute_place(folder, url) },
-            custodians,
+            custodians: custodians::read(&root, folder)?,
             backup: BackupConfig {
                 jobs: backup.number("jobs", 1..=64)?.unwrap_or(defaults.jobs),
                 memory_mib: backup
@@ -310,14 +315,12 @@ impl Config {
             spill = optional("spill", self.spill.as_ref(), "/var/tmp"),
             url = quoted(&self.store.url),
         );
-        for CustodianSettings { kind: CustodianKind::File { folder: path }, .. } in &self.custodians {
-            let _ = write!(
-                text,
-                "\n# Who holds the epoch secret, the one thing that an erasure destroys. Keep it\n\
-                 # out of every backup of this machine.\n\
-                 [[custodian]]\nkind = \"file\"\npath = {}\n",
-                relative(path)
-            );
+        text.push_str(
+            "\n# Who holds the epoch secret, the one thing that an erasure destroys. Keep it\n\
+             # out of every backup of this machine.\n",
+        );
+        for custodian in &self.custodians {
+            text.push_str(&custodians::to_toml(custodian, folder_of(&self.file)));
         }
         let BackupConfig { jobs, memory_mib } = self.backup;
         let _ = write!(
@@ -440,10 +443,6 @@ mod tests {
             let (message, _) = told(&format!("{SMALLEST}[backup]\n{text}\n"));
             assert!(message.ends_with(end), "{message}");
         }
-        let second = format!("{SMALLEST}[[custodian]]\nkind = 'file'\npath = 'd'\n");
-        assert!(told(&second).0.ends_with("this version knows one custodian"));
-        let (message, _) = told("[store]\nurl='b'\n[[custodian]]\nkind = 'hsm'\npath='c'\n");
-        assert!(message.ends_with("line 4: `custodian.kind` must be \"file\""), "{message}");
     }
 
     #[test]

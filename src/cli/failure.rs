@@ -249,11 +249,17 @@ fn key_hint(error: &KeyError) -> String {
             "give --identity or --passphrase-file, or set them in the configuration file"
         }
         KeyError::NoEpochSecret { .. } => {
-            "check that the custodian's folder is there and mounted; without the epoch secret no \
+            "check that it is this vault's custodian; without the epoch secret no backup opens"
+        }
+        KeyError::Unreachable { .. } => {
+            "check that it is there and mounted, or switched on; without the epoch secret no \
              backup opens"
         }
         KeyError::Kit(_) => {
             "compare it with the printed page; capitals, spaces and line breaks do not matter"
+        }
+        KeyError::TooFewShares { .. } => {
+            "make more of the custodians reachable; without the epoch secret no backup opens"
         }
         KeyError::OtherVault { .. } => "use the file that belongs to this vault",
         KeyError::Damaged { .. } => "put the file back from a copy, if there is one",

@@ -13,9 +13,9 @@ pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod context;
-//TMP pub mod custody;
+pub mod custody;
 pub mod demo;
-//TMP pub mod doctor;
+pub mod doctor;
 pub mod erase;
 pub mod error;
 pub mod exit;
@@ -92,9 +92,9 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Erase(args) => erase::run(context, args).await,
         Command::Subject(args) => subject::run(context, args).await,
         Command::Expire(args) => expire::run(context, args).await,
-//TMP         Command::Custody(args) => custody::run(context, args).await,
+        Command::Custody(args) => custody::run(context, args).await,
         Command::Keys(args) => keys::run(context, args).await,
-//TMP         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
         Command::Kit(args) => kit::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,

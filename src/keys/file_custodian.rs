@@ -16,16 +16,15 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::KeyError;
 use super::custodian::{Assurance, Custodian, no_share};
 use super::share::{Share, TEXT_BYTES_MAX};
+use super::{KeyError, custodian_mark};
 use crate::durable;
 use crate::ids::{Epoch, VaultId};
 
 /// The file that marks a custodian's folder.
 pub const MARKER: &str = "strongroom-custodian";
 
-const MARKER_HEAD: &str = "strongroom custodian v1";
 const PREFIX: &str = "epoch-";
 const SUFFIX: &str = ".secret";
 
@@ -79,7 +78,9 @@ impl FileCustodian {
 
     fn mark(&self) -> Result<Mark, KeyError> {
         match read_small(&self.marker()) {
-            Ok(text) => self.parse_marker(&text).map(Mark::Of),
+            Ok(text) => {
+                custodian_mark::from_text(&text, &self.marker().display().to_string()).map(Mark::Of)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !self.folder.is_dir() {
                     return Err(self.unreachable("its folder is not there"));
@@ -93,17 +94,6 @@ impl FileCustodian {
             }
             Err(error) => Err(self.unreachable(error)),
         }
-    }
-
-    fn parse_marker(&self, text: &[u8]) -> Result<VaultId, KeyError> {
-        let text = std::str::from_utf8(text).unwrap_or_default();
-        let rest = text.strip_prefix(MARKER_HEAD).and_then(|rest| rest.strip_prefix("\nvault "));
-        rest.and_then(|rest| rest.strip_suffix('\n')?.parse().ok()).ok_or_else(|| {
-            KeyError::Damaged {
-                file: self.marker().display().to_string(),
-                reason: "it is not a custodian's mark",
-            }
-        })
     }
 
     /// The epochs of the files in the folder, whatever is in them.
@@ -133,7 +123,7 @@ impl FileCustodian {
 
     /// Marks the folder, in place of whatever mark it has.
     fn write_marker(&self, vault: VaultId) -> Result<(), KeyError> {
-        let text = format!("{MARKER_HEAD}\nvault {vault}\n");
+        let text = custodian_mark::to_text(vault);
         durable::step("custodian-mark", || durable::replace_file(&self.marker(), text.as_bytes()))
             .map_err(|source| io_error(&self.marker(), source))
     }

@@ -9,11 +9,15 @@
 //!
 //! Nothing here touches the catalog: wrapped keys come in and go out as bytes.
 
+pub mod command_custodian;
 pub mod custodian;
+mod custodian_mark;
 pub mod custodian_settings;
 pub mod file_custodian;
 pub mod kit;
 pub mod master;
+pub mod pkcs11_custodian;
+mod program;
 pub mod quorum;
 pub mod rekey;
 pub mod replica_key;

@@ -54,6 +54,15 @@ pub async fn init(
         .first()
         .ok_or(OpsError::Bug("a vault was to be made without a custodian"))?
         .open()?;
+    match custodian.epochs(VaultId([0; 16])) {
+        // It was never used.
+        Err(KeyError::Unreachable { .. }) => {}
+        Ok(_) | Err(KeyError::OtherVault { .. }) => {
+            let place = format!("an epoch secret in {}", custodian.place());
+            return Err(OpsError::VaultExists { place });
+        }
+        Err(error) => return Err(error.into()),
+    }
     let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
     match store.size(&marker).await {
@@ -68,13 +77,6 @@ pub async fn init(
 
     let random = &mut random::system();
     let vault = VaultId(random::bytes(random));
-    // Before anything is written: a custodian of another vault refuses here.
-    custodian.enroll(vault).map_err(|error| match error {
-        KeyError::OtherVault { .. } => {
-            OpsError::VaultExists { place: format!("a vault's share in {}", custodian.place()) }
-        }
-        other => other.into(),
-    })?;
     let master = MasterSecret::generate(random);
     let sealed = master::seal(&master, vault, protection)?;
     let file = places.master.display().to_string();
@@ -85,6 +87,7 @@ pub async fn init(
         .map_err(|source| OpsError::File { what: format!("writing {file}"), source })?;
 
     let secret = EpochSecret::generate(random);
+    custodian.enroll(vault)?;
     let set = ShareSet(random::bytes(random));
     let shares = quorum::split(&secret, vault, Epoch::FIRST, set, 1, 1, random)?;
     shares.iter().try_for_each(|share| custodian.put(share))?;

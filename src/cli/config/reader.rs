@@ -62,6 +62,25 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// A key's list of texts, if it is there; not empty, and none of them empty.
+    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let text = |value: &Spanned<DeValue<'_>>| {
+            let text = value.get_ref().as_str().filter(|text| !text.is_empty());
+            text.map(str::to_owned)
+        };
+        let texts: Option<Vec<_>> =
+            value.get_ref().as_array().and_then(|list| list.iter().map(text).collect());
+        let texts = texts.filter(|texts| !texts.is_empty());
+        let wrong = || self.bad_value(key, "a list of texts in quotes, not empty");
+        texts.map(Some).ok_or_else(wrong)
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// A key's whole number, if it is there.
     pub(super) fn number<N>(
         &self,

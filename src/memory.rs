@@ -150,6 +150,20 @@ pub fn lock_what_is_allowed() {
     }
 }
 
+/// How much of a stack [`scrub_stack`] overwrites, in bytes: less than any thread has, more than
+/// the deepest calls into age and the ciphers take.
+const SCRUBBED_BYTES: usize = 512 << 10;
+
+/// Overwrites what calls that have returned left on this thread's stack below the caller. Ciphers
+/// and decoders keep keys in variables there that nobody else can reach.
+#[inline(never)]
+pub fn scrub_stack() {
+    let mut area = [0_u8; SCRUBBED_BYTES];
+    area.zeroize();
+    // Whoever compiles this must believe that somebody looks at it.
+    std::hint::black_box(&mut area);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

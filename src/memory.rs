@@ -157,6 +157,7 @@ const SCRUBBED_BYTES: usize = 512 << 10;
 /// Overwrites what calls that have returned left on this thread's stack below the caller. Ciphers
 /// and decoders keep keys in variables there that nobody else can reach.
 #[inline(never)]
+#[allow(clippy::large_stack_arrays, reason = "the stack is what it is about")]
 pub fn scrub_stack() {
     let mut area = [0_u8; SCRUBBED_BYTES];
     area.zeroize();

@@ -79,8 +79,8 @@ fn left_by(command: Command, needles: &[Needle]) -> Vec<String> {
 }
 
 fn require_none(what: &str, found: &[String]) {
-    let list: String = found.iter().take(40).map(|one| format!("  {one}\n")).collect();
-    assert!(found.is_empty(), "{} left by `{what}`:\n{list}", found.len());
+    let list: Vec<_> = found.iter().take(40).map(String::as_str).collect();
+    assert!(found.is_empty(), "{} left by `{what}`:\n{}", found.len(), list.join("\n"));
 }
 
 #[tokio::test]

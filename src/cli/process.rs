@@ -1,4 +1,5 @@
-//! What holds for the whole process: secrets must not leave it in a core dump or a panic's message.
+//! What holds for the whole process: secrets must not leave it in a core dump, the swap space or a
+//! panic's message.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
@@ -7,12 +8,13 @@ use super::exit::Exit;
 use super::output::Output;
 use crate::memory;
 
-/// Whether the memory test looks into this process, which it could not otherwise. Debug builds only.
+/// Whether the memory test looks into this process, which it could not otherwise. In debug builds.
 fn is_examined() -> bool {
     cfg!(debug_assertions) && std::env::var_os("STRONGROOM_EXAMINED").is_some()
 }
 
-/// Turns core dumps off, keeps secrets out of the swap space as far as the system allows, and makes a defect end like every other failure.
+/// Turns core dumps off, keeps secrets out of the swap space as far as the system allows, and makes
+/// a defect end like every other failure.
 pub(super) fn guard(json: bool) {
     // Refused only where they are off already or the system has none; a person could do nothing.
     let _ =

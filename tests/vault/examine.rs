@@ -151,7 +151,7 @@ impl Waiting {
             if passed.lines().filter(|line| *line == passage).count() >= number {
                 break;
             }
-            if child.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(120) {
+            if child.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_mins(2) {
                 let _ = child.kill();
                 panic!("never came to {place}: {}", said(&output));
             }

@@ -10,7 +10,7 @@
 //! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
 //! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
 //! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
-//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`progress`], [`words`] | newtypes and values; the one durable write |
+//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`memory`], [`progress`], [`words`] | newtypes and values; the one durable write |
 
 pub mod audit;
 pub mod catalog;
@@ -21,6 +21,7 @@ pub mod crypto;
 pub mod durable;
 pub mod ids;
 pub mod keys;
+pub mod memory;
 pub mod ops;
 pub mod policy;
 pub mod postgres;

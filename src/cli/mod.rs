@@ -45,15 +45,20 @@ use error::CliError;
 use exit::Exit;
 use output::{Output, Report};
 
+use crate::{durable, memory};
+
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let ended = ended();
+    memory::scrub_stack();
     // Everything that the command held is dropped: the memory test looks here.
-    crate::durable::mark("end");
+    durable::mark("end");
     ended
 }
 
+/// A frame of its own, so that all of it is off the stack when it has returned.
+#[inline(never)]
 fn ended() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     process::guard(wants_json(&arguments));
@@ -68,7 +73,10 @@ fn ended() -> ExitCode {
         Err(error) => return failed(&Output::new(json, false), &error),
     };
     let context = Context::new(cli.global);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_stop(memory::scrub_stack)
+        .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(&context, &cli.command)),
         Err(error) => Err(CliError::from_error(Exit::Internal, &error)),

@@ -1,17 +1,28 @@
-//! What holds for the whole process: secrets must not leave it in a core dump or a panic's message.
+//! What holds for the whole process: secrets must not leave it in a core dump, the swap space or a
+//! panic's message.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
+use crate::memory;
 
-/// Turns core dumps off, and makes a defect end like every other failure.
+/// Whether the memory test looks into this process, which it could not otherwise. In debug builds.
+fn is_examined() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("STRONGROOM_EXAMINED").is_some()
+}
+
+/// Turns core dumps off, keeps secrets out of the swap space as far as the system allows, and makes
+/// a defect end like every other failure.
 pub(super) fn guard(json: bool) {
     // Refused only where they are off already or the system has none; a person could do nothing.
     let _ =
         rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if !is_examined() {
+        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    memory::lock_what_is_allowed();
     std::panic::set_hook(Box::new(move |panic| {
         // The panic's own message is left out: it may hold a row's value or a key.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

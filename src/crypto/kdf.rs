@@ -23,10 +23,9 @@ impl DerivedKey {
 #[must_use]
 #[allow(clippy::expect_used, clippy::missing_panics_doc)]
 pub fn derive(salt: &[u8], ikm: &[u8], info: &[u8]) -> DerivedKey {
-    let mut key = DerivedKey(Box::new([0; 32]));
+    let kdf = Hkdf::<Sha256>::new(Some(salt), ikm);
     // Cannot fail: RFC 5869 allows up to 255 * 32 bytes of output, and 32 are asked for.
-    Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, key.0.as_mut_slice()).expect("32 bytes");
-    key
+    DerivedKey::filled(|key| kdf.expand(info, key.as_mut_slice()).expect("32 bytes"))
 }
 
 /// HMAC-SHA-256 with the key's inner state computed once, for many short messages.

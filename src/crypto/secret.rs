@@ -2,19 +2,23 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Declares a 32-byte secret.
+/// Declares a 32-byte secret, kept in locked memory (see [`crate::memory`]).
 #[macro_export]
 macro_rules! secret_key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(zeroize::ZeroizeOnDrop)]
-        pub struct $name(Box<[u8; 32]>);
+        pub struct $name($crate::memory::LockedBytes);
 
         impl $name {
             /// A fresh random secret.
             pub fn generate(random: &mut (impl $crate::random::CryptoRng + ?Sized)) -> Self {
-                let mut secret = Self(Box::new([0; 32]));
-                $crate::random::Rng::fill_bytes(random, secret.0.as_mut_slice());
+                Self::filled(|bytes| $crate::random::Rng::fill_bytes(random, bytes.as_mut_slice()))
+            }
+
+            /// The secret that `fill` writes in its place.
+            pub fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+                let mut secret = Self($crate::memory::LockedBytes::zeroed());
+                fill(&mut secret.0);
                 secret
             }
 
@@ -23,11 +27,7 @@ macro_rules! secret_key {
             #[allow(dead_code)]
             #[must_use]
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-                let mut secret = Self(Box::new([0; 32]));
-                (bytes.len() == 32).then(|| {
-                    secret.0.copy_from_slice(bytes);
-                    secret
-                })
+                (bytes.len() == 32).then(|| Self::filled(|secret| secret.copy_from_slice(bytes)))
             }
 
             /// The bytes, for the primitive that needs them.
@@ -44,7 +44,7 @@ macro_rules! secret_key {
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes the text over.
+    /// Takes the text over, with the memory that holds it: it must not have grown before.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)

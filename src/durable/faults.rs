@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `STRONGROOM_STEP_LOG=FILE` | each passage, `NAME:EDGE`, is appended to FILE |
 //! | `STRONGROOM_CRASH_AT=NAME:EDGE#N` | the process is killed (SIGKILL) at the N-th passage, from 1 |
+//! | `STRONGROOM_PANIC_AT=NAME:EDGE#N` | the thread panics there |
 //! | `STRONGROOM_WAIT_AT=NAME:EDGE#N` | the process waits there until its standard input ends |
 //! | `STRONGROOM_FAIL_AT=NAME:before#N` | the step is not done, and reports an error |
 //! | `STRONGROOM_FAIL_AT=NAME:after#N` | the step is done, and reports an error all the same |
@@ -63,6 +64,7 @@ pub fn passed(here: &str) -> usize {
             std::thread::park();
         }
     }
+    assert!(!is_named_by("STRONGROOM_PANIC_AT", here, number), "the words of a panic");
     if is_named_by("STRONGROOM_WAIT_AT", here, number) {
         let mut byte = [0];
         while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}

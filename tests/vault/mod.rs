@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 pub mod crash;
+pub mod examine;
 pub mod guarantee;
 pub mod picture;
 pub mod random;
@@ -175,6 +176,8 @@ impl World {
             .env_remove("STRONGROOM_CRASH_AT")
             .env_remove("STRONGROOM_FAIL_AT")
             .env_remove("STRONGROOM_WAIT_AT")
+            .env_remove("STRONGROOM_PANIC_AT")
+            .env_remove("STRONGROOM_EXAMINED")
             .env_remove("STRONGROOM_PASSPHRASE_FILE")
             .current_dir(self.path())
             .stdin(Stdio::null());

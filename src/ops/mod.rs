@@ -11,6 +11,7 @@ pub mod init;
 pub mod inspect;
 mod object_stream;
 pub mod prune;
+pub mod recover;
 pub mod replica;
 pub mod restore;
 mod scan;

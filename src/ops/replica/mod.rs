@@ -68,6 +68,3 @@ pub async fn remove_superseded(
     let removed = async { Ok::<_, OpsError>(places::remove(vault, &names).await) };
     durable::step_async("replica.remove", removed).await
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,1 @@
+//! Processes that die at each durable step, and stores that fail.

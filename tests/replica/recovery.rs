@@ -1,0 +1,1 @@
+//! Recoveries: what comes back, and what is refused.

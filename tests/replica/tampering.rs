@@ -1,0 +1,1 @@
+//! Bad input: replicas that were cut, changed, mixed up, or are too old.

@@ -1,7 +1,7 @@
 //! A vault on a machine of its own, used through `ops`, without a database.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use age::secrecy::ExposeSecret as _;
@@ -18,7 +18,7 @@ use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
 use strongroom::ops::recover::{EpochSecrets, RecoverRequest, Recovered, recover};
 use strongroom::ops::replica::{self, SyncReport};
 use strongroom::ops::subject_keys::{Resolved, SubjectKeys};
-use strongroom::ops::vault::{Environment, Unlocked, Vault, VaultPlaces};
+use strongroom::ops::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
 use strongroom::ops::{OpsError, forget, init};
 
 /// The one source.
@@ -32,10 +32,25 @@ pub struct Machine {
 
 /// Where everything is: the store and the custodian outlive machines.
 pub struct World {
-    pub folder: tempfile::TempDir,
+    pub folder: Folder,
     pub id: VaultId,
     identity: String,
     recipient: String,
+}
+
+/// A folder of this process, or of the one that started it.
+pub enum Folder {
+    Own(tempfile::TempDir),
+    Others(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Others(folder) => folder,
+        }
+    }
 }
 
 pub fn environment() -> Environment {
@@ -48,11 +63,12 @@ impl World {
     pub async fn new() -> (Self, Machine) {
         let identity = age::x25519::Identity::generate();
         let mut world = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Folder::Own(tempfile::tempdir().unwrap()),
             id: VaultId([0; 16]),
             identity: identity.to_string().expose_secret().to_owned(),
             recipient: identity.to_public().to_string(),
         };
+        std::fs::write(world.path("identity"), &world.identity).unwrap();
         let places = world.places("one");
         world.id = init::init(places, environment(), &world.protection()).await.unwrap();
         let machine = world.machine("one");
@@ -63,6 +79,26 @@ impl World {
         catalog.transaction(|transaction| sources::insert(transaction, &row)).unwrap();
         drop(catalog);
         (world, machine)
+    }
+
+    /// The world that another process made.
+    pub fn at(folder: &Path) -> Self {
+        Self::in_folder(Folder::Others(folder.to_owned()))
+    }
+
+    /// A twin of all files.
+    pub fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), folder.path());
+        Self::in_folder(Folder::Own(folder))
+    }
+
+    fn in_folder(folder: Folder) -> Self {
+        let identity = std::fs::read_to_string(folder.path().join("identity")).unwrap();
+        let key: age::x25519::Identity = identity.parse().unwrap();
+        let marker = std::fs::read(folder.path().join("store/strongroom-vault.json")).unwrap();
+        let marker: VaultMarker = serde_json::from_slice(&marker).unwrap();
+        Self { folder, id: marker.vault, identity, recipient: key.to_public().to_string() }
     }
 
     pub fn protection(&self) -> Protection {
@@ -278,4 +314,17 @@ impl EpochSecrets for OneCustodian {
 /// Names that end so.
 pub fn names_with<'a>(objects: &'a BTreeMap<String, Vec<u8>>, part: &str) -> Vec<&'a str> {
     objects.keys().map(String::as_str).filter(|name| name.contains(part)).collect()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

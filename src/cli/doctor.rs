@@ -49,6 +49,19 @@ fn tools() -> Finding {
 
 fn memory() -> Finding {
     let status = memory::status();
-    let health = if status.is_locked() { Health::Well } else { Health::Note };
-    Finding { what: "memory", health, finding: status.to_string() }
+    let (health, finding) = match (status.whole_process, &status.refused) {
+        (true, _) => (Health::Well, "all memory is locked: neither keys nor rows reach the swap space"
+            .to_owned()),
+        (false, None) => (
+            Health::Note,
+            "keys are locked in memory; rows in work may reach the swap space: encrypt it, or raise \
+             the limit of locked memory (ulimit -l unlimited)"
+                .to_owned(),
+        ),
+        (false, Some(reason)) => (
+            Health::Note,
+            format!("the system does not lock keys in memory ({reason}): encrypt the swap space"),
+        ),
+    };
+    Finding { what: "memory", health, finding }
 }

@@ -15,7 +15,7 @@ impl DerivedKey {
     /// The same key once more, for who outlives its owner.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self(self.0.clone())
+        Self::filled(|copy| copy.copy_from_slice(self.expose()))
     }
 }
 

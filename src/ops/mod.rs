@@ -18,6 +18,7 @@ pub mod kit;
 mod object_stream;
 pub mod prune;
 pub mod readmit;
+pub mod recover;
 pub mod replica;
 pub mod restore;
 pub mod rotate;

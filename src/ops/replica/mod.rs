@@ -102,6 +102,3 @@ pub fn is_behind(vault: &Vault) -> Result<bool, OpsError> {
     let epoch = crate::catalog::vault::read(connection)?.epoch;
     Ok(state.sequence == 0 || state.epoch != epoch || replica::is_marked(connection)?)
 }
-
-#[cfg(test)]
-mod tests;

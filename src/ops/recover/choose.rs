@@ -1,0 +1,116 @@
+//! Which replica a recovery takes, and whether the custodians let it.
+
+use bytes::Bytes;
+
+use super::EpochSecrets;
+use crate::container::names;
+use crate::container::replica::head::HeadHeader;
+use crate::crypto::digest;
+use crate::ids::{Digest, Epoch, VaultId};
+use crate::keys::{EpochSecret, KeyError};
+use crate::ops::OpsError;
+use crate::ops::backup_reader::read_whole;
+use crate::ops::replica::{ReplicaError, newest_head};
+use crate::store::Store;
+
+/// Which head is the newest in the store.
+pub struct Newest {
+    /// Its number.
+    pub sequence: u64,
+    /// The epoch that it says it is of.
+    pub epoch: Epoch,
+    /// SHA-256 of it.
+    pub sha256: Digest,
+}
+
+/// A head that was read and not opened yet.
+pub struct Chosen {
+    /// The vault.
+    pub vault: VaultId,
+    /// Its number.
+    pub sequence: u64,
+    /// The epoch that it says it is of.
+    pub epoch: Epoch,
+    /// The whole object.
+    pub bytes: Bytes,
+    /// The newest head, from which the recovered vault counts on: another one only where an older
+    /// epoch was asked for.
+    pub newest: Newest,
+}
+
+/// The newest replica, or the newest of the epoch that was asked for.
+///
+/// # Errors
+/// [`ReplicaError::Rollback`] when the custodians know a newer epoch and none was asked for.
+pub async fn newest(
+    store: &dyn Store,
+    vault: VaultId,
+    epochs: &dyn EpochSecrets,
+    epoch: Option<Epoch>,
+) -> Result<Chosen, OpsError> {
+    let location = store.location();
+    let Some(sequence) = newest_head(store, 0, true).await? else {
+        return Err(ReplicaError::NoReplica { location }.into());
+    };
+    let newest = read(store, vault, sequence).await?;
+    if let Some(wanted) = epoch {
+        return of_epoch(store, newest, wanted).await;
+    }
+    match epochs.epochs()?.into_iter().max() {
+        Some(custodians) if custodians > newest.epoch => {
+            let epoch = newest.epoch;
+            Err(ReplicaError::Rollback { location, sequence, epoch, custodians }.into())
+        }
+        _ => Ok(newest),
+    }
+}
+
+/// Superseded heads are removed, so of an older epoch there is one at most, as a rule.
+async fn of_epoch(store: &dyn Store, newest: Chosen, epoch: Epoch) -> Result<Chosen, OpsError> {
+    let vault = newest.vault;
+    let listed = store.list(names::REPLICA_HEADS).await?;
+    let mut numbers: Vec<u64> = listed
+        .iter()
+        .filter_map(|object| names::replica_head_number(object.name.as_str()))
+        .filter(|number| *number < newest.sequence)
+        .collect();
+    numbers.sort_unstable();
+    let mut head = newest;
+    while head.epoch != epoch {
+        let Some(number) = numbers.pop() else {
+            let location = store.location();
+            return Err(ReplicaError::NoReplicaOfEpoch { location, epoch }.into());
+        };
+        head = Chosen { newest: head.newest, ..read(store, vault, number).await? };
+    }
+    Ok(head)
+}
+
+async fn read(store: &dyn Store, vault: VaultId, sequence: u64) -> Result<Chosen, OpsError> {
+    let object = names::replica_head(sequence);
+    let bytes = read_whole(store, &object.parse()?).await?;
+    let HeadHeader { epoch, .. } = HeadHeader::expect(&bytes, vault, sequence, &object)?;
+    let newest = Newest { sequence, epoch, sha256: digest::sha256(&bytes) };
+    Ok(Chosen { vault, sequence, epoch, bytes, newest })
+}
+
+/// The secret that opens the replica.
+///
+/// # Errors
+/// [`ReplicaError::SecretGone`] when the custodians do not hold it.
+pub fn secret(chosen: &Chosen, epochs: &dyn EpochSecrets) -> Result<EpochSecret, OpsError> {
+    let Chosen { sequence, epoch, .. } = *chosen;
+    match epochs.secret(epoch) {
+        Err(KeyError::NoEpochSecret { .. }) => {
+            let held = match epochs.epochs()?.as_slice() {
+                [] => "; they hold none at all".to_owned(),
+                held => {
+                    let held: Vec<String> = held.iter().map(Epoch::to_string).collect();
+                    format!("; they hold epoch {}", held.join(", "))
+                }
+            };
+            Err(ReplicaError::SecretGone { sequence, epoch, held }.into())
+        }
+        other => Ok(other?),
+    }
+}

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
     audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man, map,
-    prune, restore, show, source, subject, verify,
+    prune, recover, restore, show, source, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -100,6 +100,8 @@ pub enum Command {
     Prune(prune::Args),
     /// Print the recovery kit
     Kit(kit::Args),
+    /// Make a lost vault anew from its store
+    Recover(recover::Args),
     /// Read and check the audit log
     Audit(audit::Args),
     /// Back up, forget and restore on a temporary database

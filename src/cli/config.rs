@@ -176,9 +176,16 @@ impl From<ConfigError> for CliError {
 }
 
 impl Config {
-    /// The configuration that `init` writes to `file`: everything beside it.
+    /// The configuration that `init` writes to `file`: everything beside it, and one folder as its
+    /// custodian.
     #[must_use]
     pub fn new(file: &Path, store_url: String, custodian: PathBuf) -> Self {
+        Self::with(file, store_url, vec![CustodianSettings::file(DEFAULT_NAME, custodian)])
+    }
+
+    /// A configuration with these custodians, everything else beside `file`.
+    #[must_use]
+    pub fn with(file: &Path, store_url: String, custodians: Vec<CustodianSettings>) -> Self {
         let folder = folder_of(file);
         Self {
             file: file.to_path_buf(),
@@ -189,7 +196,7 @@ impl Config {
             identity_file: None,
             spill: None,
             store: StoreConfig { url: store_url },
-            custodians: vec![CustodianSettings::file(DEFAULT_NAME, custodian)],
+            custodians,
             backup: BackupConfig::default(),
         }
     }

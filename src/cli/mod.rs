@@ -32,6 +32,7 @@ mod process;
 pub mod progress;
 pub mod prompt;
 pub mod prune;
+pub mod recover;
 pub mod restore;
 pub mod show;
 pub mod source;
@@ -104,6 +105,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Keys(args) => keys::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
+        Command::Recover(args) => recover::run(context, args).await,
         Command::Kit(args) => kit::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,

@@ -1,15 +1,17 @@
 //! Custody: the epoch secrets at their custodians. Which custodian has which share is the catalog's
 //! to know; the shares themselves are read here, put together, given out and destroyed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CustodyError, OpsError};
+use super::recover::EpochSecrets;
 use super::vault::{Vault, Writing};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
 use crate::durable;
-use crate::ids::{Epoch, ShareSet};
-use crate::keys::share::Share;
+use crate::ids::{Epoch, VaultId};
+use crate::keys::custodian::Custodian;
+use crate::keys::share::{Share, ShareSet};
 use crate::keys::{EpochSecret, KeyError, quorum};
 use crate::random;
 
@@ -277,4 +279,58 @@ fn mark(
     vault.catalog().transaction(|transaction| {
         Ok::<_, OpsError>(custody::set_share_state(transaction, set, custodian, state, now)?)
     })
+}
+
+/// Custodians of whom no catalog says what they hold: what a recovery begins with.
+pub struct Quorum<'a> {
+    /// The vault.
+    pub vault: VaultId,
+    /// The custodians that were named.
+    pub custodians: &'a [Box<dyn Custodian>],
+}
+
+impl EpochSecrets for Quorum<'_> {
+    fn epochs(&self) -> Result<Vec<Epoch>, KeyError> {
+        let mut epochs = BTreeSet::new();
+        let mut failure = None;
+        let mut answered = false;
+        for custodian in self.custodians {
+            match custodian.epochs(self.vault) {
+                Ok(held) => {
+                    answered = true;
+                    epochs.extend(held);
+                }
+                // One of another vault is a mistake to be told, and not a custodian that is away.
+                Err(error @ KeyError::OtherVault { .. }) => return Err(error),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if !answered => Err(error),
+            _ => Ok(epochs.into_iter().collect()),
+        }
+    }
+
+    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError> {
+        let mut sets: BTreeMap<ShareSet, Vec<Share>> = BTreeMap::new();
+        let mut failure = None;
+        for custodian in self.custodians {
+            match custodian.get(self.vault, epoch) {
+                Ok(share) => sets.entry(share.set).or_default().push(share),
+                Err(KeyError::NoEpochSecret { .. }) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        let mut secrets = Vec::new();
+        for shares in sets.values() {
+            match quorum::combine(shares) {
+                Ok(secret) => secrets.push(secret),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if secrets.is_empty() => Err(error),
+            _ => Ok(secrets),
+        }
+    }
 }

@@ -162,9 +162,9 @@ fn epoch_secret(vector: &Vector) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let epoch = Epoch(vector.value("file-epoch"));
     std::fs::write(folder.path().join(format!("epoch-{epoch}.secret")), &vector.bytes).unwrap();
-    let found = FileCustodian::new(folder.path()).get(vector.value("vault"), epoch);
+    let found = FileCustodian::new("main", folder.path()).get(vector.value("vault"), epoch);
     let found = found.map_err(|error| secret(&error))?;
-    same(vector, "secret", found.expose());
+    same(vector, "secret", found.value.expose());
     Ok(())
 }
 
@@ -176,7 +176,7 @@ fn master_secret(vector: &Vector) -> Outcome {
     };
     let found = master::open(&vector.bytes, vector.value("vault"), &credentials, "o");
     let found = found.map_err(|error| secret(&error))?;
-    same(vector, "secret", found.expose());
+    same(vector, "secret", found.value.expose());
     Ok(())
 }
 

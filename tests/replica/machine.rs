@@ -12,9 +12,11 @@ use strongroom::clock::SystemClock;
 use strongroom::crypto::SecretText;
 use strongroom::ids::{Epoch, SourceId, SubjectReference, VaultId};
 use strongroom::keys::custodian::Custodian as _;
+use strongroom::keys::custodian_settings::CustodianSettings;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials, Protection};
 use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
+use strongroom::ops::forget::Change;
 use strongroom::ops::recover::{EpochSecrets, RecoverRequest, Recovered, recover};
 use strongroom::ops::replica::{self, SyncReport};
 use strongroom::ops::subject_keys::{Resolved, SubjectKeys};
@@ -55,7 +57,7 @@ impl Folder {
 
 pub fn environment() -> Environment {
     let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
-    Environment { clock: Arc::new(SystemClock), who }
+    Environment { clock: Arc::new(SystemClock), who, warn: Arc::new(|_: &str| {}) }
 }
 
 impl World {
@@ -70,8 +72,10 @@ impl World {
         };
         std::fs::write(world.path("identity"), &world.identity).unwrap();
         let places = world.places("one");
-        world.id = init::init(places, environment(), &world.protection()).await.unwrap();
-        let machine = world.machine("one");
+        let begun = init::init(places, environment(), &world.protection()).await.unwrap();
+        world.id = begun.vault.id();
+        drop(begun);
+        let machine = world.machine("one").await;
         let url = SourceUrl::Environment("DATABASE_URL".to_owned());
         let created_at = machine.vault.clock().now();
         let row = SourceRow { source_id: SOURCE, name: "main".to_owned(), url, created_at };
@@ -116,17 +120,17 @@ impl World {
             catalog: folder.join("catalog.sqlite"),
             master: folder.join("master.age"),
             maps: folder.join("maps"),
-            custodian: self.path("custodian"),
+            custodians: vec![CustodianSettings::file("main", self.path("custodian"))],
             store: self.path("store").display().to_string(),
             spill: folder.join("spill"),
         }
     }
 
     /// Opens and unlocks the vault of a machine.
-    pub fn machine(&self, name: &str) -> Machine {
+    pub async fn machine(&self, name: &str) -> Machine {
         let vault = Vault::open(self.places(name), environment()).unwrap();
         let recorded = vault.record(Action::Unlock, "vault", Outcome::Begun, None).unwrap();
-        let unlocked = Arc::new(vault.unlock(&self.credentials(), &recorded).unwrap());
+        let unlocked = vault.unlock(&self.credentials(), &recorded).await.unwrap();
         Machine { vault, unlocked }
     }
 
@@ -142,7 +146,7 @@ impl World {
     }
 
     pub fn custodian(&self) -> OneCustodian {
-        OneCustodian { custodian: FileCustodian::new(&self.path("custodian")), vault: self.id }
+        OneCustodian { custodian: FileCustodian::new("main", &self.path("custodian")), vault: self.id }
     }
 
     /// Recovers the vault to another machine.
@@ -233,17 +237,15 @@ impl Machine {
         }
     }
 
-    /// Forgets a subject. The old epoch's secret is gone when this returns.
-    pub fn forget(&self, number: u64) {
+    /// Forgets a subject. The old epoch's secret is gone when this returns, and the store has the
+    /// catalog of the new one.
+    pub async fn forget(&self, number: u64) {
         let lock = self.vault.lock_for_writing("test").unwrap();
-        forget::subjects(
-            &self.vault,
-            &self.unlocked,
-            &lock,
-            &[reference(number)],
-            |_, _, _| Ok(()),
-        )
-        .unwrap();
+        let subjects = [reference(number)];
+        let change = Change { subjects: &subjects, ..Change::default() };
+        let forgotten =
+            forget::forget(&self.vault, &self.unlocked, &lock, &change, |_, _, _| Ok(())).await;
+        assert!(forgotten.unwrap().waiting.is_empty());
     }
 
     /// Whether the catalog has a key of that subject that opens.

@@ -43,7 +43,7 @@ async fn lived(machine: &Machine) {
         .transaction(|transaction| subject_maps::insert(transaction, &row))
         .unwrap();
     machine.sync().await.unwrap();
-    machine.forget(17);
+    machine.forget(17).await;
     machine.sync().await.unwrap();
     machine.add_subjects(700..710);
     machine.sync().await.unwrap();
@@ -78,7 +78,7 @@ async fn what_is_recovered_is_what_was() {
     assert!(refused.to_string().contains("another machine writes this vault"), "{refused}");
     replica::ensure_newest(&two.vault).await.unwrap();
     two.add_subjects(800..900);
-    two.forget(18);
+    two.forget(18).await;
     assert_eq!(two.sync().await.unwrap().sequence, 5);
     let three = world.recover("three").await.unwrap();
     assert_eq!(three.report.subjects, 808);
@@ -95,7 +95,7 @@ async fn a_replica_of_an_older_epoch_opens_nothing() {
     machine.add_subjects(0..10);
     machine.sync().await.unwrap();
     let old = world.objects();
-    machine.forget(3);
+    machine.forget(3).await;
     machine.sync().await.unwrap();
     let new = world.objects();
 
@@ -162,7 +162,7 @@ async fn who_insists_on_an_older_epoch_goes_on_behind_the_newest_head() {
     machine.sync().await.unwrap();
     let secret = world.path("custodian/epoch-1.secret");
     let kept = std::fs::read(&secret).unwrap();
-    machine.forget(3);
+    machine.forget(3).await;
     machine.sync().await.unwrap();
     // An erasure that is provisional: another custodian still has the old secret.
     std::fs::write(&secret, kept).unwrap();

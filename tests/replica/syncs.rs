@@ -43,7 +43,7 @@ async fn after_a_forgetting_the_old_head_stays_until_it_is_to_go_and_opens_no_mo
     let old_keys = machine.unlocked.ring().replica_keys();
     replica::open_head(&old, 1, &old_keys).unwrap();
 
-    machine.forget(17);
+    machine.forget(17).await;
     let report = machine.sync().await.unwrap();
     assert_eq!(report.sequence, 2);
     let heads = ["catalog/head/0000000001", "catalog/head/0000000002"];
@@ -68,7 +68,7 @@ async fn what_a_forgetting_syncs_grows_with_the_square_root_of_all_subjects() {
         let (_world, machine) = World::new().await;
         machine.add_subjects(0..subjects);
         let whole = machine.sync().await.unwrap();
-        machine.forget(subjects / 2);
+        machine.forget(subjects / 2).await;
         let erasure = machine.sync().await.unwrap();
         let shards = shards::all(machine.vault.catalog().connection()).unwrap().len();
         println!("{subjects} subjects, {shards} shards: {} + {}", whole.bytes, erasure.bytes);

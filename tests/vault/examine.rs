@@ -13,6 +13,7 @@ use strongroom::catalog::{Catalog, shards, subjects, vault, vault_keys};
 use strongroom::crypto::SecretText;
 use strongroom::ids::{Epoch, VaultId};
 use strongroom::keys::custodian::Custodian as _;
+use strongroom::keys::quorum;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials};
 use strongroom::keys::ring::{KeyName, KeyRing};
@@ -94,8 +95,9 @@ pub fn keys_of(world: &World, credentials: &Credentials) -> Vec<Needle> {
     let (id, epoch): (VaultId, Epoch) = (row.vault_id, row.epoch);
     let sealed = fs::read(world.path().join("master.age")).unwrap();
     let master = master::open(&sealed, id, credentials, "master.age").unwrap();
-    let custodian = FileCustodian::new(&world.path().join("custodian"));
+    let custodian = FileCustodian::new("main", &world.path().join("custodian"));
     let secret = custodian.get(id, epoch).unwrap();
+    let secret = quorum::combine(&[secret]).unwrap();
     let mut needles = vec![
         Needle::key("the master secret", master.expose()),
         Needle::key(&format!("the secret of epoch {epoch}"), secret.expose()),

@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::EpochSecrets;
 use crate::container::names;
-use crate::container::replica::head::HeadHeader;
+use crate::container::replica::head::{Head, HeadHeader};
 use crate::crypto::digest;
 use crate::ids::{Digest, Epoch, VaultId};
-use crate::keys::{EpochSecret, KeyError};
+use crate::keys::ring::KeyRing;
+use crate::keys::{EpochSecret, MasterSecret};
 use crate::ops::OpsError;
 use crate::ops::backup_reader::read_whole;
-use crate::ops::replica::{ReplicaError, newest_head};
+use crate::ops::replica::{ReplicaError, newest_head, open_head};
 use crate::store::Store;
 
 /// Which head is the newest in the store.
@@ -94,23 +95,34 @@ async fn read(store: &dyn Store, vault: VaultId, sequence: u64) -> Result<Chosen
     Ok(Chosen { vault, sequence, epoch, bytes, newest })
 }
 
-/// The secret that opens the replica.
+/// The secret that opens the replica, and what it opened. Custodians may hold shares of two
+/// splittings of one epoch, where a forgetting was given up and begun again; one of them opens.
 ///
 /// # Errors
 /// [`ReplicaError::SecretGone`] when the custodians do not hold it.
-pub fn secret(chosen: &Chosen, epochs: &dyn EpochSecrets) -> Result<EpochSecret, OpsError> {
+pub fn open(
+    chosen: &Chosen,
+    epochs: &dyn EpochSecrets,
+    master: &MasterSecret,
+) -> Result<(EpochSecret, Head), OpsError> {
     let Chosen { sequence, epoch, .. } = *chosen;
-    match epochs.secret(epoch) {
-        Err(KeyError::NoEpochSecret { .. }) => {
-            let held = match epochs.epochs()?.as_slice() {
-                [] => "; they hold none at all".to_owned(),
-                held => {
-                    let held: Vec<String> = held.iter().map(Epoch::to_string).collect();
-                    format!("; they hold epoch {}", held.join(", "))
-                }
-            };
-            Err(ReplicaError::SecretGone { sequence, epoch, held }.into())
+    let mut refused = None;
+    for secret in epochs.secrets(epoch)? {
+        let keys = KeyRing::new(chosen.vault, epoch, master, &secret).replica_keys();
+        match open_head(&chosen.bytes, sequence, &keys) {
+            Ok(head) => return Ok((secret, head)),
+            Err(error) => refused = Some(error),
         }
-        other => Ok(other?),
     }
+    if let Some(error) = refused {
+        return Err(error.into());
+    }
+    let held = match epochs.epochs()?.as_slice() {
+        [] => "; they hold none at all".to_owned(),
+        held => {
+            let held: Vec<String> = held.iter().map(Epoch::to_string).collect();
+            format!("; they hold epoch {}", held.join(", "))
+        }
+    };
+    Err(ReplicaError::SecretGone { sequence, epoch, held }.into())
 }

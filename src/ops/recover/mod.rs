@@ -20,25 +20,37 @@ use crate::audit::{self, Action, NewEntry, Outcome};
 use crate::catalog::replica::rebuild::{Rebuild, Rebuilt};
 use crate::catalog::replica::{self, CellRow, ObjectRow};
 use crate::catalog::vault_keys::{self, VaultKeyRow};
+use crate::catalog::custody as custody_rows;
 use crate::catalog::{Catalog, backups, sources, subject_maps, subjects};
 use crate::container::replica::head::Head;
 use crate::durable;
 use crate::ids::{Epoch, ShardId, VaultId};
 use crate::keys::master::{self, Protection};
 use crate::keys::replica_key::ReplicaKeys;
-use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::audit_head_key;
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
 use crate::random;
 use crate::store::Store;
+
+pub use super::custody::Quorum;
+
+/// The custodians of the recovered vault by name, each with the number of its share.
+pub fn members(vault: &Vault) -> Result<Vec<(String, u8)>, OpsError> {
+    let present = custody_rows::present(vault.catalog().connection())?;
+    Ok(present.shares.into_iter().map(|share| (share.custodian, share.index)).collect())
+}
 
 /// What the custodians hold, whatever their number and kind.
 pub trait EpochSecrets {
     /// The epochs of which any custodian holds a secret or a share, ascending.
     fn epochs(&self) -> Result<Vec<Epoch>, KeyError>;
 
-    /// The secret of an epoch, from a quorum.
-    fn secret(&self, epoch: Epoch) -> Result<EpochSecret, KeyError>;
+    /// The secrets of an epoch that a quorum makes: one, or none where no share of it is held, or
+    /// two where a forgetting was given up and begun again.
+    ///
+    /// # Errors
+    /// [`KeyError::TooFewShares`] when there are shares, and too few of them.
+    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError>;
 }
 
 /// What a recovery needs.
@@ -118,9 +130,7 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
     let store = crate::store::open(&places.store)?;
     check::marker(&*store, vault).await?;
     let chosen = choose::newest(&*store, vault, epochs, epoch).await?;
-    let secret = choose::secret(&chosen, epochs)?;
-    let keys = KeyRing::new(vault, chosen.epoch, &master, &secret).replica_keys();
-    let head = super::replica::open_head(&chosen.bytes, chosen.sequence, &keys)?;
+    let (secret, head) = choose::open(&chosen, epochs, &master)?;
     let (sequence, known) = (chosen.sequence, Catalog::version());
     if head.schema > known {
         return Err(ReplicaError::NewerCatalog { sequence, found: head.schema, known }.into());

@@ -142,7 +142,7 @@ fn a_damaged_index_is_told_and_can_be_destroyed() {
     custodian.enroll(vault).unwrap();
     let one = super::share(vault, 1);
     custodian.put(&one).unwrap();
-    for damage in [b"x".to_vec(), one.to_text().as_bytes()[..200].to_vec()] {
+    for damage in [b"x".to_vec(), one.to_text().as_bytes()[..150].to_vec()] {
         tpm.overwrite(vault, Epoch(1), &damage);
         let damaged = custodian.get(vault, Epoch(1));
         assert!(matches!(damaged, Err(KeyError::Damaged { .. })));

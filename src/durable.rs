@@ -12,22 +12,33 @@ use std::path::{Path, PathBuf};
 #[cfg(debug_assertions)]
 mod faults;
 
-#[cfg(debug_assertions)]
+/// In release builds every step is only itself, and any error will do.
+#[cfg(not(debug_assertions))]
+mod faults {
+    /// See the debug build.
+    pub trait Injected {}
+
+    impl<E> Injected for E {}
+
+    #[inline]
+    pub(super) fn before<E>(_: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn after<E>(_: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn passed(_: &str) {}
+}
+
 pub use faults::Injected;
-
-/// What an error must be for a durable step to report it: in release builds, anything.
-#[cfg(not(debug_assertions))]
-pub trait Injected {}
-
-#[cfg(not(debug_assertions))]
-impl<E> Injected for E {}
 
 /// Marks a place that is no durable step, so that a debug build can be made to wait there.
 pub fn mark(place: &str) {
-    #[cfg(debug_assertions)]
     faults::passed(place);
-    #[cfg(not(debug_assertions))]
-    let _ = place;
 }
 
 /// Runs one durable step. In debug builds the process can be killed or made to wait just before or
@@ -36,10 +47,8 @@ pub fn mark(place: &str) {
 /// # Errors
 /// Whatever the step returns.
 pub fn step<T, E: Injected>(name: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    #[cfg(debug_assertions)]
     faults::before(name)?;
     let outcome = run()?;
-    #[cfg(debug_assertions)]
     faults::after(name)?;
     Ok(outcome)
 }
@@ -52,10 +61,8 @@ pub async fn step_async<T, E: Injected>(
     name: &str,
     run: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    #[cfg(debug_assertions)]
     faults::before(name)?;
     let outcome = run.await?;
-    #[cfg(debug_assertions)]
     faults::after(name)?;
     Ok(outcome)
 }

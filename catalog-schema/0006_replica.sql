@@ -87,176 +87,217 @@ BEGIN
     SELECT RAISE(ABORT, 'the state of the replica cannot be deleted');
 END;
 
+-- A mark is set by a condition and not by INSERT OR IGNORE: how the statement that fired the trigger
+-- handles conflicts (an upsert, for one) would override that.
+
 -- The subjects of a shard.
 
 CREATE TRIGGER replica_subject_insert AFTER INSERT ON subject
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject:' || NEW.shard_id);
+    INSERT INTO replica_dirty SELECT 'subject:' || NEW.shard_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject:' || NEW.shard_id);
 END;
 
 CREATE TRIGGER replica_subject_update AFTER UPDATE ON subject
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject:' || OLD.shard_id);
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject:' || NEW.shard_id);
+    INSERT INTO replica_dirty SELECT 'subject:' || OLD.shard_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject:' || OLD.shard_id);
+    INSERT INTO replica_dirty SELECT 'subject:' || NEW.shard_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject:' || NEW.shard_id);
 END;
 
 CREATE TRIGGER replica_subject_delete AFTER DELETE ON subject
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject:' || OLD.shard_id);
+    INSERT INTO replica_dirty SELECT 'subject:' || OLD.shard_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject:' || OLD.shard_id);
 END;
 
 -- All shards together: a forgetting changes every one.
 
 CREATE TRIGGER replica_shard_insert AFTER INSERT ON shard
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('shard');
+    INSERT INTO replica_dirty SELECT 'shard'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'shard');
 END;
 
 CREATE TRIGGER replica_shard_update AFTER UPDATE ON shard
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('shard');
+    INSERT INTO replica_dirty SELECT 'shard'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'shard');
 END;
 
 CREATE TRIGGER replica_shard_delete AFTER DELETE ON shard
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('shard');
+    INSERT INTO replica_dirty SELECT 'shard'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'shard');
 END;
 
 -- A backup, with the list of its packs.
 
 CREATE TRIGGER replica_backup_insert AFTER INSERT ON backup
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || NEW.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || NEW.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || NEW.backup_id);
 END;
 
 CREATE TRIGGER replica_backup_update AFTER UPDATE ON backup
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || OLD.backup_id);
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || NEW.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || OLD.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || OLD.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || NEW.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || NEW.backup_id);
 END;
 
 CREATE TRIGGER replica_backup_delete AFTER DELETE ON backup
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || OLD.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || OLD.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || OLD.backup_id);
 END;
 
 CREATE TRIGGER replica_backup_pack_insert AFTER INSERT ON backup_pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || NEW.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || NEW.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || NEW.backup_id);
 END;
 
 CREATE TRIGGER replica_backup_pack_update AFTER UPDATE ON backup_pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || OLD.backup_id);
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || NEW.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || OLD.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || OLD.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || NEW.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || NEW.backup_id);
 END;
 
 CREATE TRIGGER replica_backup_pack_delete AFTER DELETE ON backup_pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('backup:' || OLD.backup_id);
+    INSERT INTO replica_dirty SELECT 'backup:' || OLD.backup_id
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'backup:' || OLD.backup_id);
 END;
 
 -- Packs by the first byte of their identifiers.
 
 CREATE TRIGGER replica_pack_insert AFTER INSERT ON pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('pack:' || lower(hex(substr(NEW.pack_id, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'pack:' || lower(hex(substr(NEW.pack_id, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'pack:' || lower(hex(substr(NEW.pack_id, 1, 1))));
 END;
 
 CREATE TRIGGER replica_pack_update AFTER UPDATE ON pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('pack:' || lower(hex(substr(OLD.pack_id, 1, 1))));
-    INSERT OR IGNORE INTO replica_dirty VALUES ('pack:' || lower(hex(substr(NEW.pack_id, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'pack:' || lower(hex(substr(OLD.pack_id, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'pack:' || lower(hex(substr(OLD.pack_id, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'pack:' || lower(hex(substr(NEW.pack_id, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'pack:' || lower(hex(substr(NEW.pack_id, 1, 1))));
 END;
 
 CREATE TRIGGER replica_pack_delete AFTER DELETE ON pack
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('pack:' || lower(hex(substr(OLD.pack_id, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'pack:' || lower(hex(substr(OLD.pack_id, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'pack:' || lower(hex(substr(OLD.pack_id, 1, 1))));
 END;
 
 -- A subject map.
 
 CREATE TRIGGER replica_subject_map_insert AFTER INSERT ON subject_map
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject-map:' || NEW.map_number);
+    INSERT INTO replica_dirty SELECT 'subject-map:' || NEW.map_number
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject-map:' || NEW.map_number);
 END;
 
 CREATE TRIGGER replica_subject_map_update AFTER UPDATE ON subject_map
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject-map:' || OLD.map_number);
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject-map:' || NEW.map_number);
+    INSERT INTO replica_dirty SELECT 'subject-map:' || OLD.map_number
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject-map:' || OLD.map_number);
+    INSERT INTO replica_dirty SELECT 'subject-map:' || NEW.map_number
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject-map:' || NEW.map_number);
 END;
 
 CREATE TRIGGER replica_subject_map_delete AFTER DELETE ON subject_map
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('subject-map:' || OLD.map_number);
+    INSERT INTO replica_dirty SELECT 'subject-map:' || OLD.map_number
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'subject-map:' || OLD.map_number);
 END;
 
 -- Tombstones by the first byte of their MACs.
 
 CREATE TRIGGER replica_tombstone_insert AFTER INSERT ON tombstone
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('tombstone:' || lower(hex(substr(NEW.mac, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'tombstone:' || lower(hex(substr(NEW.mac, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'tombstone:' || lower(hex(substr(NEW.mac, 1, 1))));
 END;
 
 CREATE TRIGGER replica_tombstone_update AFTER UPDATE ON tombstone
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('tombstone:' || lower(hex(substr(OLD.mac, 1, 1))));
-    INSERT OR IGNORE INTO replica_dirty VALUES ('tombstone:' || lower(hex(substr(NEW.mac, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'tombstone:' || lower(hex(substr(OLD.mac, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'tombstone:' || lower(hex(substr(OLD.mac, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'tombstone:' || lower(hex(substr(NEW.mac, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'tombstone:' || lower(hex(substr(NEW.mac, 1, 1))));
 END;
 
 CREATE TRIGGER replica_tombstone_delete AFTER DELETE ON tombstone
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('tombstone:' || lower(hex(substr(OLD.mac, 1, 1))));
+    INSERT INTO replica_dirty SELECT 'tombstone:' || lower(hex(substr(OLD.mac, 1, 1)))
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'tombstone:' || lower(hex(substr(OLD.mac, 1, 1))));
 END;
 
 -- 256 erasures.
 
 CREATE TRIGGER replica_erasure_insert AFTER INSERT ON erasure
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('erasure:' || (NEW.erasure_id / 256));
+    INSERT INTO replica_dirty SELECT 'erasure:' || (NEW.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (NEW.erasure_id / 256));
 END;
 
 CREATE TRIGGER replica_erasure_update AFTER UPDATE ON erasure
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('erasure:' || (OLD.erasure_id / 256));
-    INSERT OR IGNORE INTO replica_dirty VALUES ('erasure:' || (NEW.erasure_id / 256));
+    INSERT INTO replica_dirty SELECT 'erasure:' || (OLD.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (OLD.erasure_id / 256));
+    INSERT INTO replica_dirty SELECT 'erasure:' || (NEW.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (NEW.erasure_id / 256));
 END;
 
 CREATE TRIGGER replica_erasure_delete AFTER DELETE ON erasure
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('erasure:' || (OLD.erasure_id / 256));
+    INSERT INTO replica_dirty SELECT 'erasure:' || (OLD.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (OLD.erasure_id / 256));
 END;
 
 -- 256 entries of the audit log, and its head.
 
 CREATE TRIGGER replica_audit_entry_insert AFTER INSERT ON audit_entry
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit:' || (NEW.seq / 256));
+    INSERT INTO replica_dirty SELECT 'audit:' || (NEW.seq / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit:' || (NEW.seq / 256));
 END;
 
 CREATE TRIGGER replica_audit_entry_update AFTER UPDATE ON audit_entry
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit:' || (OLD.seq / 256));
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit:' || (NEW.seq / 256));
+    INSERT INTO replica_dirty SELECT 'audit:' || (OLD.seq / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit:' || (OLD.seq / 256));
+    INSERT INTO replica_dirty SELECT 'audit:' || (NEW.seq / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit:' || (NEW.seq / 256));
 END;
 
 CREATE TRIGGER replica_audit_entry_delete AFTER DELETE ON audit_entry
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit:' || (OLD.seq / 256));
+    INSERT INTO replica_dirty SELECT 'audit:' || (OLD.seq / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit:' || (OLD.seq / 256));
 END;
 
 CREATE TRIGGER replica_audit_head_insert AFTER INSERT ON audit_head
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit-head');
+    INSERT INTO replica_dirty SELECT 'audit-head'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit-head');
 END;
 
 CREATE TRIGGER replica_audit_head_update AFTER UPDATE ON audit_head
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit-head');
+    INSERT INTO replica_dirty SELECT 'audit-head'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit-head');
 END;
 
 CREATE TRIGGER replica_audit_head_delete AFTER DELETE ON audit_head
 BEGIN
-    INSERT OR IGNORE INTO replica_dirty VALUES ('audit-head');
+    INSERT INTO replica_dirty SELECT 'audit-head'
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'audit-head');
 END;

@@ -87,8 +87,8 @@ BEGIN
     SELECT RAISE(ABORT, 'the state of the replica cannot be deleted');
 END;
 
--- A trigger does not say OR IGNORE, for the conflict clause of the statement that fires it, such as
--- that of an upsert, would take its place (https://sqlite.org/lang_createtrigger.html).
+-- A mark is set by a condition and not by INSERT OR IGNORE: how the statement that fired the trigger
+-- handles conflicts (an upsert, for one) would override that.
 
 -- The subjects of a shard.
 

@@ -25,6 +25,8 @@ mod worked;
 mod write_index;
 #[path = "format_vectors/write_keys.rs"]
 mod write_keys;
+#[path = "format_vectors/write_replica.rs"]
+mod write_replica;
 #[path = "format_vectors/write_sealed.rs"]
 mod write_sealed;
 
@@ -80,7 +82,8 @@ fn document() -> String {
 }
 
 fn write_all() {
-    let vectors = [write_sealed::all(), write_index::all(), write_keys::all()].concat();
+    let vectors =
+        [write_sealed::all(), write_index::all(), write_keys::all(), write_replica::all()].concat();
     for kind in std::fs::read_dir(folder()).unwrap() {
         let kind = kind.unwrap().path();
         if kind.is_dir() {

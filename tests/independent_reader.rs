@@ -10,7 +10,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
+use strongroom::audit::{Action, Outcome, Who};
+use strongroom::clock::SystemClock;
+use strongroom::crypto::SecretText;
+use strongroom::keys::master::Credentials;
+use strongroom::ops::replica;
+use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
 use strongroom::postgres::Session;
 use strongroom::postgres::tools::Tools;
 use strongroom::schema::quote_identifier;
@@ -188,6 +195,30 @@ impl Reading {
         Self { database, world }
     }
 
+    /// Brings the replica up to date; where a command has done so already, this writes nothing.
+    async fn sync(&self) {
+        let folder = self.world.path();
+        let places = VaultPlaces {
+            catalog: folder.join("catalog.sqlite"),
+            master: folder.join("master.age"),
+            maps: folder.join("maps"),
+            custodian: folder.join("custodian"),
+            store: folder.join("store").display().to_string(),
+            spill: folder.join("spill"),
+        };
+        let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
+        let vault = Vault::open(places, Environment { clock: Arc::new(SystemClock), who }).unwrap();
+        let recorded = vault.record(Action::Unlock, "vault", Outcome::Begun, None).unwrap();
+        let identity = SecretText::new(fs::read_to_string(folder.join("identity")).unwrap());
+        let identities = Some((identity, "identity".to_owned()));
+        let credentials = Credentials { passphrase: None, identities };
+        let keys = vault.unlock(&credentials, &recorded).unwrap().ring().replica_keys();
+        let lock = vault.lock_for_writing("test").unwrap();
+        let report = replica::sync(&vault, &keys, &lock).await.unwrap();
+        replica::remove_superseded(&vault, &lock).await.unwrap();
+        assert!(report.sequence > 0);
+    }
+
     /// The one epoch secret that is left.
     fn epoch_secret(&self) -> PathBuf {
         let mut secrets = self.world.epoch_secrets();
@@ -197,6 +228,12 @@ impl Reading {
 
     /// Runs the reader with this catalog and epoch secret.
     fn read(&self, catalog: &Path, epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
+        self.read_with(&[Path::new("--catalog"), catalog], epoch_secret, to)
+    }
+
+    /// Runs the reader with this epoch secret and further arguments. Without a catalog among them,
+    /// it reads the replica in the store.
+    fn read_with(&self, arguments: &[&Path], epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
         let folder = self.world.path();
         let tool = if succeeds(Command::new("age").arg("--version")) { "age" } else { "rage" };
         let mut decrypt = Command::new(tool);
@@ -207,8 +244,7 @@ impl Reading {
         let output = Command::new(python::interpreter())
             .arg(reader_folder().join("read_backup.py"))
             .args(["--master", "master.txt", "--backup", "latest", "--store", "store"])
-            .arg("--catalog")
-            .arg(catalog)
+            .args(arguments)
             .arg("--epoch-secret")
             .arg(epoch_secret)
             .arg("--to")
@@ -283,6 +319,46 @@ async fn the_reader_gives_what_postgresql_gives_and_nothing_of_the_forgotten() {
     let (output, out) = reading.read(&catalog, &old.epoch_secrets()[0], "with-the-old-secret");
     assert!(output.status.success(), "{}", said(&output));
     Contents::read(&out).assert_is(&source);
+}
+
+#[tokio::test]
+async fn the_reader_needs_no_catalog_where_its_replica_is_in_the_store() {
+    let reading = Reading::begin().await;
+    reading.sync().await;
+    let source = Contents::of(&reading.database).await;
+    // The machine is gone: what is left is the store, the kit and the custodian.
+    let catalog = reading.world.path().join("catalog.sqlite");
+    let away = reading.world.path().join("away.sqlite");
+    fs::rename(&catalog, &away).unwrap();
+    let (output, out) = reading.read_with(&[], &reading.epoch_secret(), "from-replica");
+    assert!(output.status.success(), "{}", said(&output));
+    Contents::read(&out).assert_is(&source);
+    fs::rename(&away, &catalog).unwrap();
+
+    let old = reading.world.copy();
+    reading.world.erase(Some("users"), HER);
+    reading.sync().await;
+    let (from_catalog, forgotten) = reading.contents("from-catalog");
+    let (output, out) = reading.read_with(&[], &reading.epoch_secret(), "from-replica-after");
+    assert!(output.status.success(), "{}", said(&output));
+    Contents::read(&out).assert_is(&from_catalog);
+    assert_eq!(sorted_lines(&fs::read(out.join("forgotten.txt")).unwrap()), forgotten);
+    assert_eq!(forgotten.len(), 1, "{forgotten:?}");
+
+    // The replica from before the erasure, whole: the new secret opens nothing of it, whatever it
+    // says of itself, and the old secret is gone.
+    reading.world.put_back("store", &old);
+    let secret = reading.epoch_secret();
+    let (output, out) = reading.read_with(&[], &secret, "old");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("is of epoch 2, the catalog at epoch 1"), "{}", said(&output));
+    let text = fs::read_to_string(&secret).unwrap();
+    let pretended = reading.world.path().join("pretended.secret");
+    fs::write(&pretended, text.replace("\nepoch 2\n", "\nepoch 1\n")).unwrap();
+    let (output, other) = reading.read_with(&[], &pretended, "pretended");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("does not authenticate"), "{}", said(&output));
+    assert!(!out.exists() && !other.exists());
 }
 
 #[tokio::test]

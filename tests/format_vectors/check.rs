@@ -3,6 +3,9 @@
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::index::{BlockPlace, IndexSeal, parse_listing};
 use strongroom::container::manifest::Manifest;
+use strongroom::container::replica::ObjectKey;
+use strongroom::container::replica::data::DataSeal;
+use strongroom::container::replica::head::{CellPlace, HeadHeader};
 use strongroom::container::segment::{Codec, Relation, context, decompress};
 use strongroom::container::{ContainerError, index_block, pack};
 use strongroom::crypto::SecretText;
@@ -14,6 +17,7 @@ use strongroom::keys::master::{self, Credentials};
 use strongroom::keys::ring::{KeyName, KeyRing};
 use strongroom::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey};
 use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
+use strongroom::ops::replica::open_head;
 use strongroom::policy::subject_map::key_from_parts;
 
 use crate::vector::Vector;
@@ -38,6 +42,9 @@ pub fn outcome(vector: &Vector) -> String {
         "note" => note(vector),
         "subject-reference" => subject_reference(vector),
         "tombstone" => tombstone(vector),
+        "replica-head" => replica_head(vector),
+        "replica-data" => replica_data(vector),
+        "replica-cell" => replica_cell(vector),
         other => panic!("a vector of unknown kind `{other}`"),
     };
     outcome.err().unwrap_or("opens").to_owned()
@@ -51,6 +58,7 @@ fn stored(error: &ContainerError) -> &'static str {
         ContainerError::Malformed { .. } => "malformed",
         ContainerError::OtherVault { .. } => "other-vault",
         ContainerError::OtherBackup { .. } => "other-backup",
+        ContainerError::OtherReplica { .. } => "other-replica",
         ContainerError::NewerFormat { .. } => "newer-format",
     }
 }
@@ -201,4 +209,40 @@ fn tombstone(vector: &Vector) -> Outcome {
     let key = TombstoneKey::from_slice(&vector.key("tombstone-key")).unwrap();
     let tombstone = key.tombstone(vector.value("reference"));
     if tombstone[..] == vector.bytes { Ok(()) } else { Err("differs") }
+}
+
+fn replica_head(vector: &Vector) -> Outcome {
+    let (vault, sequence) = (vector.value("vault"), vector.value("sequence"));
+    let master = MasterSecret::from_slice(&vector.key("master")).unwrap();
+    let epoch_secret = EpochSecret::from_slice(&vector.key("epoch-secret")).unwrap();
+    let header = HeadHeader::expect(&vector.bytes, vault, sequence, "o");
+    let header = header.map_err(|error| stored(&error))?;
+    let keys = KeyRing::new(vault, header.epoch, &master, &epoch_secret).replica_keys();
+    let head = open_head(&vector.bytes, sequence, &keys).map_err(|error| stored(&error))?;
+    same(vector, "plain", &serde_json::to_vec(&head).unwrap());
+    Ok(())
+}
+
+fn data_seal(vector: &Vector) -> DataSeal {
+    let key = ObjectKey::from_slice(&vector.key("object-key")).unwrap();
+    DataSeal::new(key, vector.value("vault"), vector.value("sequence"))
+}
+
+fn replica_data(vector: &Vector) -> Outcome {
+    data_seal(vector).check_header(&vector.bytes, "o").map_err(|error| stored(&error))
+}
+
+fn replica_cell(vector: &Vector) -> Outcome {
+    let place = CellPlace {
+        cell: vector.text("cell").to_owned(),
+        object: vector.value("sequence"),
+        frame: vector.value("frame"),
+        offset: 32,
+        length: vector.bytes.len() as u64,
+        sha256: vector.value("sha256"),
+    };
+    let opened = data_seal(vector).open_cell(&place, &vector.bytes, "o");
+    let lines = opened.map_err(|error| stored(&error))?.concat();
+    same(vector, "plain", &lines);
+    Ok(())
 }

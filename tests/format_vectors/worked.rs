@@ -19,6 +19,7 @@ use crate::fixed::{
 };
 use crate::write_index;
 use crate::write_keys::{root_key, wrapped_shard, wrapped_subject};
+use crate::write_replica;
 
 /// Each block of lines that the document must hold, with what it is about.
 pub fn bytes() -> Vec<(&'static str, String)> {
@@ -30,6 +31,7 @@ pub fn bytes() -> Vec<(&'static str, String)> {
         ("An index", index()),
         ("Headers", headers()),
         ("Other keys", other_keys()),
+        ("A replica", replica()),
     ]
 }
 
@@ -134,4 +136,19 @@ fn other_keys() -> String {
     let context = Context::new("x");
     assert_eq!(signer.mac(&context, b""), kdf::MacKey::new(audit.expose()).mac(&context, b""));
     lines(&[("note key", note.expose()), ("audit head key", audit.expose())])
+}
+
+fn replica() -> String {
+    let master = MasterSecret::from_slice(&MASTER).unwrap();
+    let secret = strongroom::keys::EpochSecret::from_slice(&EPOCH_SECRET).unwrap();
+    let keys = KeyRing::new(VAULT, strongroom::ids::Epoch(7), &master, &secret).replica_keys();
+    let header = write_replica::header(VAULT);
+    let head_key = keys.head_key(&header.salt, header.sequence);
+    assert_eq!(head_key.expose(), write_replica::head_key(VAULT).expose());
+    let frame = Context::new(labels::REPLICA_FRAME)
+        .with(&VAULT.0)
+        .with_number(9)
+        .with(b"subject:3")
+        .with_number(2);
+    lines(&[("HK", head_key.expose()), ("header", &header.to_bytes()), ("frame", frame.as_bytes())])
 }

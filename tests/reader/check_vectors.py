@@ -124,6 +124,27 @@ def tombstone(header, data):
     same(reader.mac(of(header, "tombstone-key"), bound_to), data)
 
 
+def replica_head(header, data):
+    vault, sequence = of(header, "vault"), int(header["sequence"])
+    epoch, _ = reader.check_head_header(data, vault, sequence)
+    root = reader.root_key(vault, epoch, of(header, "epoch-secret"), of(header, "master"))
+    head = reader.open_head(data, vault, sequence, root)
+    if "plain" in header:
+        assert head == json.loads(of(header, "plain")), "it opened to something else"
+
+
+def replica_data(header, data):
+    reader.check_data_header(data, of(header, "vault"), int(header["sequence"]))
+
+
+def replica_cell(header, data):
+    lines = reader.open_cell(
+        of(header, "object-key"), of(header, "vault"), int(header["sequence"]), header["cell"],
+        int(header["frame"]), header["sha256"], data,
+    )  # fmt: skip
+    expect(header, "plain", lines)
+
+
 class Skipped(Exception):
     """This machine cannot try the vector."""
 
@@ -148,6 +169,9 @@ KINDS = {
     "note": note,
     "subject-reference": subject_reference,
     "tombstone": tombstone,
+    "replica-head": replica_head,
+    "replica-data": replica_data,
+    "replica-cell": replica_cell,
 }
 NEED_AGE = {"manifest", "age-file", "master-secret"}
 

@@ -10,6 +10,8 @@ Python 3.9 or later with the package `cryptography`, the tool `age` (or `rage`),
         --epoch-secret custodian/epoch-1.secret --backup latest --to FOLDER
     shred -u master.txt
 
+Without a catalog, its replica in the store does: leave out --catalog.
+
 Each table becomes a file FOLDER/SCHEMA.TABLE.copy of COPY text lines, in an order of no meaning;
 large objects become FOLDER/large-objects/OID, the schema archive FOLDER/schema.dump (for
 pg_restore) and the manifest FOLDER/manifest.json. Subjects that were forgotten are listed by their
@@ -159,15 +161,20 @@ def wrapped_key(shard_key_, vault, shard, label, name, wrapped, what):
     return unwrap(shard_key_, context(label, vault, shard, name), wrapped, what)
 
 
+def opened_root_key(vault, epoch, master_text, epoch_text):
+    """The root key of an epoch, from the two secret files."""
+    master = secret_file(master_text, "master secret", vault)
+    secret = secret_file(epoch_text, "epoch secret", vault, epoch)
+    return root_key(vault, epoch, secret, master)
+
+
 class Keys:
     """The catalog's keys, opened as they are needed."""
 
     def __init__(self, catalog, master_text, epoch_text):
         self.catalog = catalog
         self.vault, self.epoch = catalog.execute("SELECT vault_id, epoch FROM vault").fetchone()
-        master = secret_file(master_text, "master secret", self.vault)
-        secret = secret_file(epoch_text, "epoch secret", self.vault, self.epoch)
-        root = root_key(self.vault, self.epoch, secret, master)
+        root = opened_root_key(self.vault, self.epoch, master_text, epoch_text)
         self.shards = {
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
             for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
@@ -315,7 +322,8 @@ def check_header(header, magic, vault, own, length, what):
     if header[8:24] != vault:
         raise Refused("other-vault", f"{what} belongs to another vault")
     if header[24:length] != own:
-        outcome = "other-backup" if magic == b"SRINDX" else "malformed"
+        outcomes = {b"SRINDX": "other-backup", b"SRDATA": "other-replica"}
+        outcome = outcomes.get(magic, "malformed")
         raise Refused(outcome, f"{what} is another one under this name")
 
 
@@ -435,6 +443,164 @@ def decompress(payload, raw_bytes, what):
     if run.returncode != 0:
         raise failed
     return run.stdout
+
+
+# Section 19: the catalog's replica
+
+PLAIN_BYTES_MAX = 2**28
+HEAD = {"schema": int, "written_at": str, "previous": (str, type(None)), "objects": list, "cells": list}
+DATA_OBJECT = {"sequence": int, "name": str, "bytes": int, "key": str}
+CELL = {"cell": str, "object": int, "frame": int, "offset": int, "length": int, "sha256": str}
+
+
+def content_size(frame, what):
+    """The content size that a Zstandard frame states (RFC 8878, section 3.1.1.1)."""
+    if len(frame) < 6 or frame[:4] != b"\x28\xb5\x2f\xfd":
+        raise malformed(f"{what} is not compressed")
+    single, dictionary, flag = frame[4] >> 5 & 1, frame[4] & 3, frame[4] >> 6
+    at = 5 + (1 - single) + (0, 1, 2, 4)[dictionary]
+    length = (single, 2, 4, 8)[flag]
+    if length == 0 or at + length > len(frame):
+        raise malformed(f"{what} does not say how long it is")
+    return int.from_bytes(frame[at : at + length], "little") + (256 if length == 2 else 0)
+
+
+def decompress_sized(frame, what):
+    size = content_size(frame, what)
+    if size > PLAIN_BYTES_MAX:
+        raise malformed(f"{what} claims to be longer than it can be")
+    plain = decompress(frame, size, what) if size else b""
+    if len(plain) != size:
+        raise malformed(f"{what} has another length than it says")
+    return plain
+
+
+def check_head_header(data, vault, sequence):
+    """Epoch and salt of the head of that number."""
+    what = f"the head {sequence} of the catalog's replica"
+    check_header(data, b"SRHEAD", vault, data[24:32], 32, what)
+    if len(data) < 72:
+        raise malformed(f"{what} ends within its header")
+    epoch, found = struct.unpack(">QQ", data[24:40])
+    if found != sequence:
+        raise Refused("other-replica", f"{what} is another one under this name")
+    return epoch, data[40:72]
+
+
+def open_head(data, vault, sequence, root):
+    """The list in a head, given the root key of its epoch."""
+    what = f"the head {sequence} of the catalog's replica"
+    epoch, salt = check_head_header(data, vault, sequence)
+    key = hkdf(salt, root, context("strongroom replica key v1", vault, epoch, sequence))
+    bound_to = context("strongroom replica head v1", data[:72])
+    body = open_sealed(key, 0, bound_to, data[72:], what)
+    try:
+        head = json.loads(decompress_sized(body, what))
+    except ValueError:
+        raise malformed(f"{what} cannot be read") from None
+    check_head(head, what)
+    return head
+
+
+def check_head(head, what):
+    check_fields(head, HEAD, what)
+    for one in head["objects"]:
+        check_fields(one, DATA_OBJECT, what)
+        is_named = re.fullmatch(f"catalog/data/{one['sequence']:010d}-[0-9a-f]{{8}}", one["name"])
+        if not is_named or not re.fullmatch("[0-9a-f]{64}", one["key"]):
+            raise malformed(f"{what} lists a data object that cannot be")
+    objects = {one["sequence"]: one["bytes"] for one in head["objects"]}
+    taken = []
+    for cell in head["cells"]:
+        check_fields(cell, CELL, what)
+        end = cell["offset"] + cell["length"]
+        is_name = 1 <= len(cell["cell"].encode()) <= 63
+        if not is_name or cell["length"] == 0 or end > objects.get(cell["object"], -1):
+            raise malformed(f"{what} lists a cell that cannot be")
+        taken.append((cell["object"], cell["offset"], end))
+    taken.sort()
+    overlap = any(one[0] == next[0] and one[2] > next[1] for one, next in zip(taken, taken[1:]))
+    names = [cell["cell"].encode() for cell in head["cells"]]
+    sequences = [one["sequence"] for one in head["objects"]]
+    ascending = names == sorted(set(names)) and sequences == sorted(set(sequences))
+    if overlap or not ascending:
+        raise malformed(f"{what} has a list out of order, or cells that overlap")
+
+
+def check_data_header(header, vault, sequence):
+    own = struct.pack(">Q", sequence)
+    check_header(header, b"SRDATA", vault, own, 32, f"the data object {sequence}")
+
+
+def open_cell(key, vault, sequence, cell, frame, sha256, sealed):
+    """The lines of a cell, given the bytes at its place."""
+    what = f"the cell `{cell}` of data object {sequence}"
+    if hashlib.sha256(sealed).hexdigest() != sha256:
+        raise Refused("not-authentic", f"{what} is not what the head says")
+    frames, lines = Bytes(sealed, what), []
+    while frames.at < len(sealed):
+        length = struct.unpack(">I", frames.take(4))[0]
+        bound_to = context("strongroom replica frame v1", vault, sequence, cell, frame)
+        opened = open_sealed(key, frame, bound_to, frames.take(length), what)
+        lines.append(decompress_sized(opened, what))
+        frame += 1
+    return b"".join(lines)
+
+
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def add_rows(catalog, text):
+    """Puts the rows of a cell into a database."""
+    for line in text.decode().split("\n")[:-1]:
+        value = json.loads(line)
+        if isinstance(value, dict):
+            table, columns = quoted(value["table"]), value["columns"]
+            names = ", ".join(quoted(name) for name, _ in columns)
+            catalog.execute(f"CREATE TABLE IF NOT EXISTS {table} ({names})")
+            insert = f"INSERT INTO {table} VALUES ({', '.join('?' for _ in columns)})"
+        else:
+            is_blob = [kind == "BLOB" and one is not None for one, (_, kind) in zip(value, columns)]
+            row = [bytes.fromhex(one) if blob else one for one, blob in zip(value, is_blob)]
+            catalog.execute(insert, row)
+
+
+def newest_head(store):
+    heads = (store / "catalog/head").glob("*")
+    numbers = [int(head.name) for head in heads if re.fullmatch("[0-9]{10,}", head.name)]
+    if not numbers:
+        raise malformed("the store holds no replica of the catalog")
+    return max(numbers)
+
+
+def catalog_from_replica(store, master_text, epoch_text):
+    """The catalog as the newest replica in the store has it, in memory."""
+    vault = bytes.fromhex(json.loads((store / "strongroom-vault.json").read_text())["vault"])
+    sequence = newest_head(store)
+    data = (store / f"catalog/head/{sequence:010d}").read_bytes()
+    epoch, _ = check_head_header(data, vault, sequence)
+    root = opened_root_key(vault, epoch, master_text, epoch_text)
+    head = open_head(data, vault, sequence, root)
+    catalog = sqlite3.connect(":memory:")
+    objects = {one["sequence"]: one for one in head["objects"]}
+    for cell in head["cells"]:
+        one = objects[cell["object"]]
+        with (store / one["name"]).open("rb") as file:
+            check_data_header(file.read(32), vault, one["sequence"])
+            file.seek(cell["offset"])
+            sealed = file.read(cell["length"])
+        key = bytes.fromhex(one["key"])
+        place = one["sequence"], cell["cell"], cell["frame"], cell["sha256"]
+        add_rows(catalog, open_cell(key, vault, *place, sealed))
+    # A table without rows is in no cell.
+    catalog.execute("CREATE TABLE IF NOT EXISTS subject (reference, shard_id, wrapped_key)")
+    catalog.execute(
+        "CREATE TABLE IF NOT EXISTS backup"
+        " (backup_id, manifest_name, manifest_sha256, shard_id, wrapped_key)"
+    )
+    catalog.execute("CREATE UNIQUE INDEX subject_by_reference ON subject (reference)")
+    return catalog
 
 
 # Section 15: reading a backup
@@ -631,7 +797,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--store", type=Path, required=True, help="the store's folder")
-    parser.add_argument("--catalog", type=Path, required=True, help="the catalog's file")
+    parser.add_argument("--catalog", type=Path, help="the catalog's file; else its replica is read")
     parser.add_argument("--master", type=Path, required=True, help="what `age -d` made of master.age")
     parser.add_argument("--epoch-secret", type=Path, required=True, help="epoch-N.secret")
     parser.add_argument("--backup", default="latest", help="an id, its beginning, or `latest`")
@@ -639,8 +805,12 @@ def main():
     arguments = parser.parse_args()
 
     try:
-        catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)
-        keys = Keys(catalog, arguments.master.read_bytes(), arguments.epoch_secret.read_bytes())
+        master, secret = arguments.master.read_bytes(), arguments.epoch_secret.read_bytes()
+        if arguments.catalog:
+            catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)
+        else:
+            catalog = catalog_from_replica(arguments.store, master, secret)
+        keys = Keys(catalog, master, secret)
         backup = Backup(arguments.store, keys, choose(catalog, arguments.backup))
         folder = Folder(arguments.to)
     except (Refused, OSError, sqlite3.Error) as error:

@@ -160,10 +160,16 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
         "DELETE FROM audit_entry WHERE seq = 300",
         "INSERT INTO audit_head VALUES (1, 1, zeroblob(32), zeroblob(32))
              ON CONFLICT (only) DO UPDATE SET seq = 2",
+        "UPDATE OR ABORT audit_head SET seq = 4",
         "DELETE FROM audit_head",
         "DELETE FROM shard WHERE shard_id = 1",
     ] {
         let before = texts(connection);
+        // What is marked already is in nobody's way, and marked once.
+        connection.execute_batch("SAVEPOINT marked").unwrap();
+        mark_everything(connection);
+        connection.execute(statement, []).unwrap();
+        connection.execute_batch("ROLLBACK TO marked; RELEASE marked").unwrap();
         connection.execute("DELETE FROM replica_dirty", []).unwrap();
         connection.execute(statement, []).unwrap();
         let after = texts(connection);
@@ -178,6 +184,13 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
         compared += changed.len();
     }
     assert!(compared > 30);
+}
+
+fn mark_everything(connection: &Connection) {
+    for statement in cells::names_of_all() {
+        let mark = format!("INSERT OR IGNORE INTO replica_dirty {statement}");
+        connection.execute(&mark, []).unwrap();
+    }
 }
 
 #[test]
@@ -376,7 +389,7 @@ fn a_cell_that_cannot_be_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn any_text_is_taken_or_refused(text in "[\\[\\]{}\",:a-z0-9\n]{0,80}") {

@@ -195,30 +195,6 @@ impl Reading {
         Self { database, world }
     }
 
-    /// Brings the replica up to date; where a command has done so already, this writes nothing.
-    async fn sync(&self) {
-        let folder = self.world.path();
-        let places = VaultPlaces {
-            catalog: folder.join("catalog.sqlite"),
-            master: folder.join("master.age"),
-            maps: folder.join("maps"),
-            custodian: folder.join("custodian"),
-            store: folder.join("store").display().to_string(),
-            spill: folder.join("spill"),
-        };
-        let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
-        let vault = Vault::open(places, Environment { clock: Arc::new(SystemClock), who }).unwrap();
-        let recorded = vault.record(Action::Unlock, "vault", Outcome::Begun, None).unwrap();
-        let identity = SecretText::new(fs::read_to_string(folder.join("identity")).unwrap());
-        let identities = Some((identity, "identity".to_owned()));
-        let credentials = Credentials { passphrase: None, identities };
-        let keys = vault.unlock(&credentials, &recorded).unwrap().ring().replica_keys();
-        let lock = vault.lock_for_writing("test").unwrap();
-        let report = replica::sync(&vault, &keys, &lock).await.unwrap();
-        replica::remove_superseded(&vault, &lock).await.unwrap();
-        assert!(report.sequence > 0);
-    }
-
     /// The one epoch secret that is left.
     fn epoch_secret(&self) -> PathBuf {
         let mut secrets = self.world.epoch_secrets();
@@ -324,7 +300,6 @@ async fn the_reader_gives_what_postgresql_gives_and_nothing_of_the_forgotten() {
 #[tokio::test]
 async fn the_reader_needs_no_catalog_where_its_replica_is_in_the_store() {
     let reading = Reading::begin().await;
-    reading.sync().await;
     let source = Contents::of(&reading.database).await;
     // The machine is gone: what is left is the store, the kit and the custodian.
     let catalog = reading.world.path().join("catalog.sqlite");
@@ -337,7 +312,6 @@ async fn the_reader_needs_no_catalog_where_its_replica_is_in_the_store() {
 
     let old = reading.world.copy();
     reading.world.erase(Some("users"), HER);
-    reading.sync().await;
     let (from_catalog, forgotten) = reading.contents("from-catalog");
     let (output, out) = reading.read_with(&[], &reading.epoch_secret(), "from-replica-after");
     assert!(output.status.success(), "{}", said(&output));

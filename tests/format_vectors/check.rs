@@ -184,7 +184,7 @@ fn master_secret(vector: &Vector) -> Outcome {
     };
     let found = master::open(&vector.bytes, vector.value("vault"), &credentials, "o");
     let found = found.map_err(|error| secret(&error))?;
-    same(vector, "secret", found.value.expose());
+    same(vector, "secret", found.expose());
     Ok(())
 }
 

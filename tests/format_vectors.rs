@@ -27,6 +27,8 @@ mod write_index;
 mod write_keys;
 #[path = "format_vectors/write_sealed.rs"]
 mod write_sealed;
+#[path = "format_vectors/write_shares.rs"]
+mod write_shares;
 
 use vector::Vector;
 
@@ -80,7 +82,8 @@ fn document() -> String {
 }
 
 fn write_all() {
-    let vectors = [write_sealed::all(), write_index::all(), write_keys::all()].concat();
+    let vectors =
+        [write_sealed::all(), write_index::all(), write_keys::all(), write_shares::all()].concat();
     for kind in std::fs::read_dir(folder()).unwrap() {
         let kind = kind.unwrap().path();
         if kind.is_dir() {

@@ -35,6 +35,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+sys.dont_write_bytecode = True
+import shamir  # noqa: E402
+
 RAW_BYTES_MAX = 2**30 + 2**21
 COMMONS = bytes(16)
 
@@ -145,6 +148,27 @@ def secret_file(data, kind, vault, epoch=None):
 # Section 5: the key tree
 
 
+def epoch_share(data, vault, epoch):
+    """One custodian's share, checked against the vault and the epoch."""
+    try:
+        share = shamir.read_share(data)
+    except shamir.Refused as refused:
+        raise Refused(refused.outcome, str(refused)) from None
+    if bytes.fromhex(share["vault"]) != vault:
+        raise Refused("other-vault", "the share belongs to another vault")
+    if share["epoch"] != epoch:
+        raise malformed("the share is of another epoch")
+    return share
+
+
+def epoch_secret(texts, vault, epoch):
+    """The epoch secret from the shares of as many custodians as are needed."""
+    try:
+        return shamir.epoch_secret([epoch_share(text, vault, epoch) for text in texts])
+    except shamir.Refused as refused:
+        raise Refused(refused.outcome, str(refused)) from None
+
+
 def root_key(vault, epoch, epoch_secret, master):
     salt = vault + struct.pack(">Q", epoch)
     return hkdf(salt, epoch_secret + master, b"strongroom root v1")
@@ -162,11 +186,11 @@ def wrapped_key(shard_key_, vault, shard, label, name, wrapped, what):
 class Keys:
     """The catalog's keys, opened as they are needed."""
 
-    def __init__(self, catalog, master_text, epoch_text):
+    def __init__(self, catalog, master_text, epoch_texts):
         self.catalog = catalog
         self.vault, self.epoch = catalog.execute("SELECT vault_id, epoch FROM vault").fetchone()
         master = secret_file(master_text, "master secret", self.vault)
-        secret = secret_file(epoch_text, "epoch secret", self.vault, self.epoch)
+        secret = epoch_secret(epoch_texts, self.vault, self.epoch)
         root = root_key(self.vault, self.epoch, secret, master)
         self.shards = {
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
@@ -633,14 +657,18 @@ def main():
     parser.add_argument("--store", type=Path, required=True, help="the store's folder")
     parser.add_argument("--catalog", type=Path, required=True, help="the catalog's file")
     parser.add_argument("--master", type=Path, required=True, help="what `age -d` made of master.age")
-    parser.add_argument("--epoch-secret", type=Path, required=True, help="epoch-N.secret")
+    parser.add_argument(
+        "--epoch-secret", type=Path, required=True, nargs="+", metavar="SHARE",
+        help="epoch-N.secret of a custodian, or of as many as are needed",
+    )  # fmt: skip
     parser.add_argument("--backup", default="latest", help="an id, its beginning, or `latest`")
     parser.add_argument("--to", type=Path, required=True, help="a folder that does not exist yet")
     arguments = parser.parse_args()
 
     try:
         catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)
-        keys = Keys(catalog, arguments.master.read_bytes(), arguments.epoch_secret.read_bytes())
+        shares = [file.read_bytes() for file in arguments.epoch_secret]
+        keys = Keys(catalog, arguments.master.read_bytes(), shares)
         backup = Backup(arguments.store, keys, choose(catalog, arguments.backup))
         folder = Folder(arguments.to)
     except (Refused, OSError, sqlite3.Error) as error:

@@ -29,6 +29,8 @@ mod write_keys;
 mod write_replica;
 #[path = "format_vectors/write_sealed.rs"]
 mod write_sealed;
+#[path = "format_vectors/write_shares.rs"]
+mod write_shares;
 
 use vector::Vector;
 
@@ -83,7 +85,7 @@ fn document() -> String {
 
 fn write_all() {
     let vectors =
-        [write_sealed::all(), write_index::all(), write_keys::all(), write_replica::all()].concat();
+        [write_sealed::all(), write_index::all(), write_keys::all(), write_replica::all(), write_shares::all()].concat();
     for kind in std::fs::read_dir(folder()).unwrap() {
         let kind = kind.unwrap().path();
         if kind.is_dir() {

@@ -53,7 +53,7 @@ impl CommandCustodian {
         Ok(Self { name: name.to_owned(), program: program.to_vec(), timeout })
     }
 
-    fn unreachable(&self, reason: impl ToString) -> KeyError {
+    fn unreachable(&self, reason: impl std::fmt::Display) -> KeyError {
         KeyError::Unreachable { custodian: self.title(), reason: reason.to_string() }
     }
 

@@ -57,7 +57,7 @@ impl FileCustodian {
         self.folder.join(MARKER)
     }
 
-    fn unreachable(&self, reason: impl ToString) -> KeyError {
+    fn unreachable(&self, reason: impl std::fmt::Display) -> KeyError {
         KeyError::Unreachable { custodian: self.title(), reason: reason.to_string() }
     }
 

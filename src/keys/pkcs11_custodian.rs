@@ -61,7 +61,7 @@ impl Pkcs11Custodian {
         }
     }
 
-    fn unreachable(&self, reason: impl ToString) -> KeyError {
+    fn unreachable(&self, reason: impl std::fmt::Display) -> KeyError {
         KeyError::Unreachable { custodian: self.title(), reason: reason.to_string() }
     }
 

@@ -5,8 +5,10 @@ use strongroom::keys::KeyError;
 use super::{Place, new_vault, share};
 use strongroom::ids::Epoch;
 
+type Clause = fn(&dyn Place);
+
 /// Every clause, by name.
-pub const CLAUSES: &[(&str, fn(&dyn Place))] = &[
+pub const CLAUSES: &[(&str, Clause)] = &[
     ("what_is_put_comes_back", what_is_put_comes_back),
     ("a_share_is_never_overwritten", a_share_is_never_overwritten),
     ("two_epochs_live_side_by_side", two_epochs_live_side_by_side),

@@ -1,7 +1,7 @@
-//! The PKCS #11 custodian against SoftHSM 2: an implementation of the interface in software, so a
+//! The PKCS #11 custodian against `SoftHSM` 2: an implementation of the interface in software, so a
 //! double of a device. It proves the calls, not that a device destroys what it says it destroyed.
 //!
-//! SoftHSM reads where its tokens are from the environment, once a process: each test makes its
+//! `SoftHSM` reads where its tokens are from the environment, once a process: each test makes its
 //! tokens and then runs the function of the same name in a process of its own.
 
 use std::fs;

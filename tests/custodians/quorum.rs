@@ -112,15 +112,11 @@ fn another_implementation_combines_the_same() {
         }
         let output = python(&files);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), hex(secret.expose()));
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), hex::encode(secret.expose()));
         if threshold > 1 {
             let refused = python(&files[1..]);
             assert!(!refused.status.success());
             assert!(String::from_utf8_lossy(&refused.stderr).contains("shares are needed"));
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,8 +15,9 @@ use strongroom::keys::custodian::Custodian as _;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials};
 use strongroom::keys::ring::{KeyName, KeyRing};
+use strongroom::keys::share::Share;
 use strongroom::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey};
-use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
+use strongroom::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use strongroom::ops::replica::open_head;
 use strongroom::policy::subject_map::key_from_parts;
 
@@ -37,7 +38,8 @@ pub fn outcome(vector: &Vector) -> String {
         "manifest" => manifest(vector),
         "age-file" => age_file(vector),
         "wrapped-key" => wrapped_key(vector),
-        "epoch-secret" => epoch_secret(vector),
+        "epoch-secret" | "epoch-share" => epoch_share(vector),
+        "epoch-quorum" => epoch_quorum(vector),
         "master-secret" => master_secret(vector),
         "note" => note(vector),
         "subject-reference" => subject_reference(vector),
@@ -69,7 +71,9 @@ fn secret(error: &KeyError) -> &'static str {
         KeyError::WrongIdentity { .. } => "wrong-identity",
         KeyError::OtherVault { .. } => "other-vault",
         KeyError::Wrapped { .. } => "not-authentic",
-        KeyError::Damaged { .. } => "malformed",
+        KeyError::Damaged { .. } | KeyError::BadShares { .. } => "malformed",
+        KeyError::MixedShares { .. } => "mixed-shares",
+        KeyError::TooFewShares { .. } => "too-few-shares",
         other => panic!("{other}"),
     }
 }
@@ -166,13 +170,32 @@ fn wrapped_key(vector: &Vector) -> Outcome {
     Ok(())
 }
 
-fn epoch_secret(vector: &Vector) -> Outcome {
+fn epoch_share(vector: &Vector) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let epoch = Epoch(vector.value("file-epoch"));
     std::fs::write(folder.path().join(format!("epoch-{epoch}.secret")), &vector.bytes).unwrap();
-    let found = FileCustodian::new("main", folder.path()).get(vector.value("vault"), epoch);
-    let found = found.map_err(|error| secret(&error))?;
+    let custodian = FileCustodian::new("main", folder.path());
+    let found = custodian.get(vector.value("vault"), epoch).map_err(|error| secret(&error))?;
+    for (name, value) in [
+        ("set", found.set.to_string()),
+        ("threshold", found.threshold.to_string()),
+        ("index", found.index.to_string()),
+    ] {
+        assert_eq!(vector.optional(name).unwrap_or(&value), value);
+    }
     same(vector, "secret", found.value.expose());
+    Ok(())
+}
+
+fn epoch_quorum(vector: &Vector) -> Outcome {
+    const HEAD: &str = "strongroom epoch";
+    let (vault, epoch) = (vector.value("vault"), Epoch(vector.value("file-epoch")));
+    let text = std::str::from_utf8(&vector.bytes).unwrap();
+    let read =
+        |text| Share::from_text(format!("{HEAD}{text}").as_bytes(), "o")?.expect(vault, epoch, "o");
+    let shares: Result<Vec<_>, KeyError> = text.split(HEAD).skip(1).map(read).collect();
+    let found = shares.and_then(|shares| quorum::combine(&shares));
+    same(vector, "secret", found.map_err(|error| secret(&error))?.expose());
     Ok(())
 }
 

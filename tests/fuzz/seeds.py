@@ -16,7 +16,7 @@ KINDS = {
     "index_seal": ["index-block", "index-directory"],
     "headers": ["index-header", "pack-header"],
     "age_file": ["age-file", "master-secret"],
-    "secret_file": ["epoch-secret"],
+    "secret_file": ["epoch-secret", "epoch-share"],
     "segment": ["segment"],
 }
 # The example in the map's own document.
@@ -41,7 +41,10 @@ TEXTS = {
     "copy_lines": ["\x03a\\tb\t1\t\\N\n\\N\tx\n", "\x01a\\\\,b\\,c,d\n"],
     "config": [
         'catalog = "catalog.sqlite"\nmaster = "master.age"\nmaps = "maps"\n[store]\nurl = "store"\n'
-        '[[custodian]]\nkind = "file"\npath = "custodian"\n[backup]\njobs = 4\nmemory_mib = 128\n'
+        '[[custodian]]\nkind = "file"\npath = "custodian"\n[backup]\njobs = 4\nmemory_mib = 128\n',
+        'store.url = "s"\n[[custodian]]\nname = "a"\nkind = "command"\nprogram = ["./p", "x"]\n'
+        'timeout_seconds = 9\n[[custodian]]\nname = "b"\nkind = "pkcs11"\nmodule = "m"\n'
+        'token = "t"\npin_env = "P"\n',
     ],
     "subject_map": [MAP],
     # The example of its document, and the same as a code holds it.

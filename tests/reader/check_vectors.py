@@ -78,11 +78,17 @@ def wrapped_key(header, data):
     expect(header, "secret", key)
 
 
-def epoch_secret(header, data):
-    found = reader.secret_file(
-        data, "epoch secret", of(header, "vault"), int(header["file-epoch"])
-    )
-    expect(header, "secret", found)
+def epoch_share(header, data):
+    share = reader.epoch_share(data, of(header, "vault"), int(header["file-epoch"]))
+    for name in ("set", "threshold", "index"):
+        assert str(share[name]) == header.get(name, str(share[name])), f"another {name}"
+    expect(header, "secret", share["share"])
+
+
+def epoch_quorum(header, data):
+    texts = [b"strongroom epoch" + text for text in data.split(b"strongroom epoch")[1:]]
+    epoch = int(header["file-epoch"])
+    expect(header, "secret", reader.epoch_secret(texts, of(header, "vault"), epoch))
 
 
 def master_secret(header, data):
@@ -164,7 +170,9 @@ KINDS = {
     "manifest": manifest,
     "age-file": age_file,
     "wrapped-key": wrapped_key,
-    "epoch-secret": epoch_secret,
+    "epoch-secret": epoch_share,
+    "epoch-share": epoch_share,
+    "epoch-quorum": epoch_quorum,
     "master-secret": master_secret,
     "note": note,
     "subject-reference": subject_reference,

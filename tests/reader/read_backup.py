@@ -37,6 +37,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+sys.dont_write_bytecode = True
+import shamir  # noqa: E402
+
 RAW_BYTES_MAX = 2**30 + 2**21
 COMMONS = bytes(16)
 
@@ -147,6 +150,27 @@ def secret_file(data, kind, vault, epoch=None):
 # Section 5: the key tree
 
 
+def epoch_share(data, vault, epoch):
+    """One custodian's share, checked against the vault and the epoch."""
+    try:
+        share = shamir.read_share(data)
+    except shamir.Refused as refused:
+        raise Refused(refused.outcome, str(refused)) from None
+    if bytes.fromhex(share["vault"]) != vault:
+        raise Refused("other-vault", "the share belongs to another vault")
+    if share["epoch"] != epoch:
+        raise malformed("the share is of another epoch")
+    return share
+
+
+def epoch_secret(texts, vault, epoch):
+    """The epoch secret from the shares of as many custodians as are needed."""
+    try:
+        return shamir.epoch_secret([epoch_share(text, vault, epoch) for text in texts])
+    except shamir.Refused as refused:
+        raise Refused(refused.outcome, str(refused)) from None
+
+
 def root_key(vault, epoch, epoch_secret, master):
     salt = vault + struct.pack(">Q", epoch)
     return hkdf(salt, epoch_secret + master, b"strongroom root v1")
@@ -161,20 +185,20 @@ def wrapped_key(shard_key_, vault, shard, label, name, wrapped, what):
     return unwrap(shard_key_, context(label, vault, shard, name), wrapped, what)
 
 
-def opened_root_key(vault, epoch, master_text, epoch_text):
-    """The root key of an epoch, from the two secret files."""
+def opened_root_key(vault, epoch, master_text, epoch_texts):
+    """The root key of an epoch, from the master secret's file and the custodians' shares."""
     master = secret_file(master_text, "master secret", vault)
-    secret = secret_file(epoch_text, "epoch secret", vault, epoch)
+    secret = epoch_secret(epoch_texts, vault, epoch)
     return root_key(vault, epoch, secret, master)
 
 
 class Keys:
     """The catalog's keys, opened as they are needed."""
 
-    def __init__(self, catalog, master_text, epoch_text):
+    def __init__(self, catalog, master_text, epoch_texts):
         self.catalog = catalog
         self.vault, self.epoch = catalog.execute("SELECT vault_id, epoch FROM vault").fetchone()
-        root = opened_root_key(self.vault, self.epoch, master_text, epoch_text)
+        root = opened_root_key(self.vault, self.epoch, master_text, epoch_texts)
         self.shards = {
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
             for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
@@ -574,13 +598,13 @@ def newest_head(store):
     return max(numbers)
 
 
-def catalog_from_replica(store, master_text, epoch_text):
+def catalog_from_replica(store, master_text, epoch_texts):
     """The catalog as the newest replica in the store has it, in memory."""
     vault = bytes.fromhex(json.loads((store / "strongroom-vault.json").read_text())["vault"])
     sequence = newest_head(store)
     data = (store / f"catalog/head/{sequence:010d}").read_bytes()
     epoch, _ = check_head_header(data, vault, sequence)
-    root = opened_root_key(vault, epoch, master_text, epoch_text)
+    root = opened_root_key(vault, epoch, master_text, epoch_texts)
     head = open_head(data, vault, sequence, root)
     catalog = sqlite3.connect(":memory:")
     objects = {one["sequence"]: one for one in head["objects"]}
@@ -799,18 +823,22 @@ def main():
     parser.add_argument("--store", type=Path, required=True, help="the store's folder")
     parser.add_argument("--catalog", type=Path, help="the catalog's file; else its replica is read")
     parser.add_argument("--master", type=Path, required=True, help="what `age -d` made of master.age")
-    parser.add_argument("--epoch-secret", type=Path, required=True, help="epoch-N.secret")
+    parser.add_argument(
+        "--epoch-secret", type=Path, required=True, nargs="+", metavar="SHARE",
+        help="epoch-N.secret of a custodian, or of as many as are needed",
+    )  # fmt: skip
     parser.add_argument("--backup", default="latest", help="an id, its beginning, or `latest`")
     parser.add_argument("--to", type=Path, required=True, help="a folder that does not exist yet")
     arguments = parser.parse_args()
 
     try:
-        master, secret = arguments.master.read_bytes(), arguments.epoch_secret.read_bytes()
+        master = arguments.master.read_bytes()
+        shares = [file.read_bytes() for file in arguments.epoch_secret]
         if arguments.catalog:
             catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)
         else:
-            catalog = catalog_from_replica(arguments.store, master, secret)
-        keys = Keys(catalog, master, secret)
+            catalog = catalog_from_replica(arguments.store, master, shares)
+        keys = Keys(catalog, master, shares)
         backup = Backup(arguments.store, keys, choose(catalog, arguments.backup))
         folder = Folder(arguments.to)
     except (Refused, OSError, sqlite3.Error) as error:

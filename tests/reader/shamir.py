@@ -4,11 +4,23 @@
 Written from docs/format.md, section 4, alone: Shamir's scheme over GF(2^8), byte by byte. Prints the
 secret's 64 hexadecimal digits. Needs nothing but Python."""
 
+import re
 import sys
 
 POLYNOMIAL = 0x11B  # x^8 + x^4 + x^3 + x + 1
-HEAD = "strongroom epoch share v1"
-KEYS = ["vault", "epoch", "set", "threshold", "index", "share"]
+LINES = [
+    ("vault", "[0-9a-f]{32}"), ("epoch", "0|[1-9][0-9]*"), ("set", "[0-9a-f]{32}"),
+    ("threshold", "[1-9][0-9]*"), ("index", "[1-9][0-9]*"), ("share", "[0-9a-f]{64}"),
+]
+WHOLE = [("vault", "[0-9a-f]{32}"), ("epoch", "[0-9]+"), ("secret", "[0-9a-f]{64}")]
+
+
+class Refused(ValueError):
+    """Shares that cannot be used, in the words of the test vectors' outcomes."""
+
+    def __init__(self, outcome, message):
+        super().__init__(message)
+        self.outcome = outcome
 
 
 def multiply(a, b):
@@ -51,26 +63,30 @@ def combine(points):
     return bytes(secret)
 
 
-def read_share(text):
-    """A share's text as a dictionary; the text of the version before shares is the whole secret."""
-    lines = text.splitlines()
-    if lines and lines[0] == "strongroom epoch secret v1":
-        keys = dict(line.split(" ", 1) for line in lines[1:])
-        return {
-            "vault": keys["vault"], "epoch": int(keys["epoch"]), "set": "00" * 16,
-            "threshold": 1, "index": 1, "share": bytes.fromhex(keys["secret"]),
-        }
-    if not lines or lines[0] != HEAD:
-        raise ValueError("not a share of an epoch secret")
-    keys = dict(line.split(" ", 1) for line in lines[1:])
-    if list(keys) != KEYS:
-        raise ValueError("the share's lines are not the ones there must be")
+def read_share(data):
+    """A share's bytes as a dictionary; a whole secret of the form before shares is its only share."""
+    try:
+        head, *lines = data.decode("ascii").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise Refused("malformed", "a share is not text") from None
+    forms = {"strongroom epoch share v1": LINES, "strongroom epoch secret v1": WHOLE}
+    form = forms.get(head, [])
+    if not form or len(lines) != len(form):
+        raise Refused("malformed", "this is no share of an epoch secret")
+    share = {}
+    for (key, pattern), line in zip(form, lines):
+        found = re.fullmatch(f"{key} ({pattern})", line)
+        if not found:
+            raise Refused("malformed", f"the line `{key}` of a share is missing or malformed")
+        share[key] = found[1]
+    if form is WHOLE:
+        share |= {"set": "00" * 16, "threshold": 1, "index": 1, "share": share["secret"]}
     for number in ("epoch", "threshold", "index"):
-        keys[number] = int(keys[number])
-    keys["share"] = bytes.fromhex(keys["share"])
-    if len(keys["share"]) != 32 or keys["threshold"] < 1 or not 1 <= keys["index"] <= 255:
-        raise ValueError("the share's numbers cannot be right")
-    return keys
+        share[number] = int(share[number])
+    if max(share["threshold"], share["index"]) > 255:
+        raise Refused("malformed", "a share's numbers are too large")
+    share["share"] = bytes.fromhex(share["share"])
+    return share
 
 
 def epoch_secret(shares):
@@ -78,21 +94,28 @@ def epoch_secret(shares):
     first = shares[0]
     for key in ("vault", "epoch", "set", "threshold"):
         if any(share[key] != first[key] for share in shares):
-            raise ValueError(f"the shares do not belong together: their {key} differs")
-    points = {share["index"]: share["share"] for share in shares}
+            raise Refused("mixed-shares", f"the shares do not belong together: their {key} differs")
+    points = {}
+    for share in shares:
+        if points.setdefault(share["index"], share["share"]) != share["share"]:
+            raise Refused("malformed", "two different shares have one index")
     needed = first["threshold"]
     if len(points) < needed:
-        raise ValueError(f"{needed} shares are needed, and only {len(points)} are here")
-    if needed == 1:
-        return first["share"]
-    return combine(sorted(points.items())[:needed])
+        message = f"{needed} shares are needed, and only {len(points)} are here"
+        raise Refused("too-few-shares", message)
+    points = sorted(points.items())
+    secret = combine(points[:needed])
+    for point in points[needed:]:
+        if combine(points[: needed - 1] + [point]) != secret:
+            raise Refused("malformed", "one of the shares does not fit the others")
+    return secret
 
 
 def main(files):
     shares = []
     for file in files:
-        with open(file, encoding="ascii") as text:
-            shares.append(read_share(text.read()))
+        with open(file, "rb") as share:
+            shares.append(read_share(share.read()))
     print(epoch_secret(shares).hex())
 
 
@@ -101,5 +124,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(sys.argv[1:])
-    except (ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")

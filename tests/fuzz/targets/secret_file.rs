@@ -1,4 +1,4 @@
-//! The file of an epoch secret, as the file custodian reads it.
+//! The file of a share of an epoch secret, as every custodian reads it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -7,6 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use strongroom::ids::{Epoch, VaultId};
 use strongroom::keys::custodian::Custodian;
 use strongroom::keys::file_custodian::FileCustodian;
+use strongroom::keys::share::Share;
+use strongroom::keys::{KeyError, quorum};
 use strongroom_fuzz::VAULT;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -17,10 +19,17 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     std::fs::write(FOLDER.path().join("epoch-7.secret"), bytes).unwrap();
-    let custodian = FileCustodian::new(FOLDER.path());
-    if let Ok(secret) = custodian.get(VaultId(VAULT), Epoch(7)) {
-        let digits: String = secret.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let custodian = FileCustodian::new("main", FOLDER.path());
+    if let Ok(share) = custodian.get(VaultId(VAULT), Epoch(7)) {
+        let digits: String = share.value.expose().iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(String::from_utf8_lossy(bytes).to_lowercase().contains(&digits));
+        let again = Share::from_text(share.to_text().as_bytes(), "again").unwrap();
+        assert!(again.is_same(&share));
+        // Alone it is a secret or too few, and nothing else.
+        match quorum::combine(&[again]) {
+            Ok(secret) => assert_eq!(secret.expose(), share.value.expose()),
+            Err(error) => assert!(matches!(error, KeyError::TooFewShares { got: 1, .. })),
+        }
     }
     let _ = custodian.epochs(VaultId(VAULT));
 });

@@ -336,7 +336,10 @@ fn a_catalog_that_lacks_a_cell_is_refused() {
     }
 }
 
-const SHARDS: &str = r#"{"table":"shard","columns":[["shard_id","INTEGER"],["wrapped_key","BLOB"],["capacity","INTEGER"]]}"#;
+const SHARDS: &str = concat!(
+    r#"{"table":"shard","columns":[["shard_id","INTEGER"],"#,
+    r#"["wrapped_key","BLOB"],["capacity","INTEGER"]]}"#
+);
 
 fn added(text: &str) -> Result<u64, CatalogError> {
     let folder = tempfile::tempdir().unwrap();

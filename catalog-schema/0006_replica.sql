@@ -262,6 +262,68 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (OLD.erasure_id / 256));
 END;
 
+CREATE TRIGGER replica_erasure_proof_insert AFTER INSERT ON erasure_proof
+BEGIN
+    INSERT INTO replica_dirty SELECT 'erasure:' || (NEW.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (NEW.erasure_id / 256));
+END;
+
+CREATE TRIGGER replica_erasure_proof_update AFTER UPDATE ON erasure_proof
+BEGIN
+    INSERT INTO replica_dirty SELECT 'erasure:' || (OLD.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (OLD.erasure_id / 256));
+    INSERT INTO replica_dirty SELECT 'erasure:' || (NEW.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (NEW.erasure_id / 256));
+END;
+
+CREATE TRIGGER replica_erasure_proof_delete AFTER DELETE ON erasure_proof
+BEGIN
+    INSERT INTO replica_dirty SELECT 'erasure:' || (OLD.erasure_id / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'erasure:' || (OLD.erasure_id / 256));
+END;
+
+-- 256 epochs of the custodians' accounts.
+
+CREATE TRIGGER replica_share_set_insert AFTER INSERT ON share_set
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (NEW.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (NEW.epoch / 256));
+END;
+
+CREATE TRIGGER replica_share_set_update AFTER UPDATE ON share_set
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (OLD.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (OLD.epoch / 256));
+    INSERT INTO replica_dirty SELECT 'custody:' || (NEW.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (NEW.epoch / 256));
+END;
+
+CREATE TRIGGER replica_share_set_delete AFTER DELETE ON share_set
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (OLD.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (OLD.epoch / 256));
+END;
+
+CREATE TRIGGER replica_share_insert AFTER INSERT ON share
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (NEW.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (NEW.epoch / 256));
+END;
+
+CREATE TRIGGER replica_share_update AFTER UPDATE ON share
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (OLD.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (OLD.epoch / 256));
+    INSERT INTO replica_dirty SELECT 'custody:' || (NEW.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (NEW.epoch / 256));
+END;
+
+CREATE TRIGGER replica_share_delete AFTER DELETE ON share
+BEGIN
+    INSERT INTO replica_dirty SELECT 'custody:' || (OLD.epoch / 256)
+    WHERE NOT EXISTS (SELECT 1 FROM replica_dirty WHERE cell = 'custody:' || (OLD.epoch / 256));
+END;
+
 -- 256 entries of the audit log, and its head.
 
 CREATE TRIGGER replica_audit_entry_insert AFTER INSERT ON audit_entry

@@ -18,6 +18,8 @@ KINDS = {
     "age_file": ["age-file", "master-secret"],
     "secret_file": ["epoch-secret", "epoch-share"],
     "segment": ["segment"],
+    "replica_head": ["replica-head"],
+    "replica_cell": ["replica-cell", "replica-data"],
 }
 # The example in the map's own document.
 MAP = (HERE.parents[1] / "docs/subject-map.md").read_text().split("```toml\n")[1].split("```")[0]
@@ -75,6 +77,10 @@ def main(corpus):
                     length = int(header["raw-bytes"]) & 0xFFFFFF
                     write(target, "plain-" + path.stem, (length | codec).to_bytes(4, "little") + plain)
                 write(target, kind + "-" + path.stem, data)
+                if target == "replica_head" and "plain" in header:
+                    write(target, "plain-" + path.stem, bytes.fromhex(header["plain"]))
+                if target == "replica_cell" and "plain" in header:
+                    write("replica_rows", "plain-" + path.stem, bytes.fromhex(header["plain"]))
     for path in sorted((VECTORS / "manifest").glob("*.txt")):
         write("manifest", path.stem, read(path)[0]["json"].encode())
     for path in sorted((VECTORS / "wrapped-key").glob("*.txt")):

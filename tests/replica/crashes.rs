@@ -16,7 +16,7 @@ async fn helper_that_works_until_it_is_killed() {
         world.recover("two").await.unwrap().go_on().await.unwrap();
         return;
     }
-    let machine = world.machine("one");
+    let machine = world.machine("one").await;
     machine.add_subjects(500..600);
     machine.sync().await.unwrap();
 }
@@ -71,7 +71,7 @@ async fn a_sync_that_dies_anywhere_is_finished_by_the_next() {
         // Whatever was reached, what is in the store can be recovered.
         let found = world.recover("early").await.unwrap().report.subjects;
         assert!([500, 600].contains(&found), "{point}: {found}");
-        let machine = world.machine("one");
+        let machine = world.machine("one").await;
         strongroom::ops::replica::ensure_newest(&machine.vault).await.unwrap();
         let subjects = u64::try_from(machine.dump()["subject"].len()).unwrap();
         machine.sync().await.unwrap();
@@ -101,7 +101,7 @@ async fn a_recovery_that_dies_leaves_no_half_catalog() {
         let world = world.copy();
         work(&world, "recover", Some(&point));
         if world.path("two/catalog.sqlite").exists() {
-            assert_eq!(world.machine("two").dump()["subject"].len(), 100, "{point}");
+            assert_eq!(world.machine("two").await.dump()["subject"].len(), 100, "{point}");
         } else {
             // The master secret may be there already; it is in the way and says so.
             let in_the_way = world.path("two/master.age").exists();

@@ -15,7 +15,7 @@ use strongroom::keys::custodian::Custodian as _;
 use strongroom::keys::custodian_settings::CustodianSettings;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials, Protection};
-use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
+use strongroom::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use strongroom::ops::forget::Change;
 use strongroom::ops::recover::{EpochSecrets, RecoverRequest, Recovered, recover};
 use strongroom::ops::replica::{self, SyncReport};
@@ -308,8 +308,12 @@ impl EpochSecrets for OneCustodian {
         self.custodian.epochs(self.vault)
     }
 
-    fn secret(&self, epoch: Epoch) -> Result<EpochSecret, KeyError> {
-        self.custodian.get(self.vault, epoch)
+    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError> {
+        match self.custodian.get(self.vault, epoch) {
+            Ok(share) => Ok(vec![quorum::combine(&[share])?]),
+            Err(KeyError::NoEpochSecret { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 

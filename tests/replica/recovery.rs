@@ -63,7 +63,7 @@ async fn what_is_recovered_is_what_was() {
     let original = machine.dump();
     let entries = original["audit_entry"].len();
     recovered.vault().catalog().check().unwrap();
-    let two = world.machine("two");
+    let two = world.machine("two").await;
     let same = without_the_last_entry(two.dump(), entries);
     assert_eq!(same, without_the_last_entry(original, entries));
     assert!(two.dump()["audit_entry"].len() > entries);
@@ -82,7 +82,7 @@ async fn what_is_recovered_is_what_was() {
     assert_eq!(two.sync().await.unwrap().sequence, 5);
     let three = world.recover("three").await.unwrap();
     assert_eq!(three.report.subjects, 808);
-    let three = world.machine("three");
+    let three = world.machine("three").await;
     assert!(three.opens(850) && !three.opens(17) && !three.opens(18));
     // A second recovery to the same place is refused.
     let refused = world.recover("three").await.err().unwrap();
@@ -216,5 +216,5 @@ async fn a_broken_audit_log_is_told_and_keeps_nobody_from_the_backups() {
     machine.sync().await.unwrap();
     let recovered = world.recover("two").await.unwrap();
     assert_eq!(recovered.report.audit_finding.as_deref(), Some("entry 1 was edited"));
-    assert!(world.machine("two").dump()["audit_entry"].len() > 2);
+    assert!(world.machine("two").await.dump()["audit_entry"].len() > 2);
 }

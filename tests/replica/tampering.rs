@@ -38,7 +38,6 @@ async fn whatever_was_cut_or_changed_is_refused() {
         world.write_object(name, bytes);
     }
     for sentence in &sentences {
-        println!("{sentence}");
         assert!(sentence.contains("catalog") && !sentence.contains('\n'), "{sentence}");
     }
     assert!(sentences.len() > 8);

@@ -9,6 +9,7 @@
 //! | `subject-map:<number>` | a subject map |
 //! | `tombstone:<2 digits>` | tombstones by the first byte of their MACs |
 //! | `erasure:<n>`, `audit:<n>` | numbers 256 n to 256 n + 255 |
+//! | `custody:<n>` | the custodians' accounts of 256 epochs |
 //! | `audit-head` | the head of the audit log |
 //! | `vault` | every other table, whole: they are small |
 //!
@@ -48,14 +49,17 @@ enum By {
     Numbers(&'static str),
 }
 
-const DIVISIONS: [Division; 10] = [
+const DIVISIONS: [Division; 13] = [
     Division { table: "audit_entry", cell: "audit", by: By::Numbers("seq") },
     Division { table: "audit_head", cell: "audit-head", by: By::Whole },
     Division { table: "backup", cell: "backup", by: By::Text("backup_id") },
     Division { table: "backup_pack", cell: "backup", by: By::Text("backup_id") },
     Division { table: "erasure", cell: "erasure", by: By::Numbers("erasure_id") },
+    Division { table: "erasure_proof", cell: "erasure", by: By::Numbers("erasure_id") },
     Division { table: "pack", cell: "pack", by: By::FirstByte("pack_id") },
     Division { table: "shard", cell: "shard", by: By::Whole },
+    Division { table: "share", cell: "custody", by: By::Numbers("epoch") },
+    Division { table: "share_set", cell: "custody", by: By::Numbers("epoch") },
     Division { table: "subject", cell: "subject", by: By::Number("shard_id") },
     Division { table: "subject_map", cell: "subject-map", by: By::Number("map_number") },
     Division { table: "tombstone", cell: "tombstone", by: By::FirstByte("mac") },

@@ -84,7 +84,7 @@ impl Rebuild {
         vault::read(catalog.connection())?;
         if self.version != migrations::VERSION {
             // Rows of an older version may have been changed on the way.
-            catalog.transaction(|transaction| mark_all(transaction))?;
+            catalog.transaction(mark_all)?;
         }
         Ok(Rebuilt(self.unpublished))
     }

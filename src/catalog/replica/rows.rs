@@ -53,7 +53,9 @@ pub fn read(
     }
     let pieces = text.finish();
     let mut digest = Sha256::new();
-    pieces.iter().for_each(|piece| digest.update(piece));
+    for piece in &pieces {
+        digest.update(piece);
+    }
     Ok(CellText { pieces, sha256: Digest(digest.finalize().into()) })
 }
 

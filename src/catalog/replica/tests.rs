@@ -52,7 +52,11 @@ fn filled() -> (tempfile::TempDir, Catalog) {
     let at = "'2023-11-14T22:13:20.000000Z'";
     let backup = |id: &str| {
         format!(
-            "INSERT INTO backup VALUES ('{id}', x'{source}', 'daily', 'full', 'a \"note\" ü', {at},
+            "INSERT INTO backup (backup_id, source_id, class, kind, note, started_at, snapshot_at,
+                 finished_at, server_version_num, map_digest, manifest_name, manifest_bytes,
+                 manifest_sha256, row_count, subject_count, segment_count, bytes_stored, shard_id,
+                 wrapped_key)
+             VALUES ('{id}', x'{source}', 'daily', 'full', 'a \"note\" ü', {at},
                  {at}, {at}, 150018, NULL, 'm', 1, zeroblob(32), 1, 1, 1, 1, 2, zeroblob(60));
              INSERT INTO pack VALUES (x'{pack}', 10, zeroblob(32), '{id}');
              INSERT INTO backup_pack VALUES ('{id}', x'{pack}');",
@@ -68,7 +72,13 @@ fn filled() -> (tempfile::TempDir, Catalog) {
          INSERT INTO erasure (requested_at, source_id, epoch_before, epoch_after, reason_sealed,
              backup_count, segment_count, row_count, subject_key_count)
              VALUES ({at}, x'{SOURCE}', 1, 2, zeroblob(40), 1, 1, 1, 1);
-         INSERT INTO forgetting VALUES (1, 'erasure', 1, 2, {at}, 'begun');
+         INSERT INTO forgetting (only, kind, epoch_from, epoch_to, begun_at, step)
+             VALUES (1, 'erasure', 1, 2, {at}, 'begun');
+         INSERT INTO erasure_proof VALUES (1, {at}, 1, 1, 1, 0, 1);
+         INSERT INTO share_set VALUES (zeroblob(16), 1, 1, 'present', {at}),
+             (zeroblob(16), 256, 1, 'leaving', {at});
+         INSERT INTO share VALUES (1, zeroblob(16), 'main', 1, 'held', {at}),
+             (256, zeroblob(16), 'main', 1, 'asked', {at});
          INSERT INTO audit_head VALUES (1, 1, zeroblob(32), zeroblob(32));",
         backup("20231114T221320Z-000001"),
         backup("20231114T221320Z-000002"),
@@ -134,7 +144,8 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
     for statement in [
         "UPDATE subject SET wrapped_key = zeroblob(60) WHERE shard_id = 1",
         "UPDATE subject SET shard_id = 1 WHERE shard_id = 2",
-        "REPLACE INTO subject SELECT reference, source_id, 7, wrapped_key, created_at FROM subject LIMIT 1",
+        "REPLACE INTO subject (reference, source_id, shard_id, wrapped_key, created_at)
+             SELECT reference, source_id, 7, wrapped_key, created_at FROM subject LIMIT 1",
         "UPDATE OR REPLACE subject SET shard_id = 9",
         "DELETE FROM subject",
         "UPDATE shard SET capacity = 7",
@@ -155,6 +166,14 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
              epoch_after, reason_sealed, backup_count, segment_count, row_count, subject_key_count
              FROM erasure",
         "DELETE FROM erasure WHERE erasure_id = 301",
+        "UPDATE erasure_proof SET erasure_id = 300",
+        "DELETE FROM erasure_proof",
+        "UPDATE share SET state = 'destroyed' WHERE epoch = 1",
+        "UPDATE share SET epoch = 700 WHERE epoch = 1",
+        "INSERT INTO share_set VALUES (zeroblob(16), 300, 1, 'leaving', '2023-11-14T22:13:20.000000Z')",
+        "UPDATE share_set SET epoch = 800 WHERE epoch = 256",
+        "DELETE FROM share_set WHERE epoch = 1",
+        "DELETE FROM share",
         "UPDATE audit_entry SET outcome = 'failed' WHERE seq = 255",
         "UPDATE audit_entry SET outcome = 'begun' WHERE seq IN (2, 256)",
         "DELETE FROM audit_entry WHERE seq = 300",
@@ -336,7 +355,10 @@ fn a_catalog_that_lacks_a_cell_is_refused() {
     }
 }
 
-const SHARDS: &str = r#"{"table":"shard","columns":[["shard_id","INTEGER"],["wrapped_key","BLOB"],["capacity","INTEGER"]]}"#;
+const SHARDS: &str = concat!(
+    r#"{"table":"shard","columns":[["shard_id","INTEGER"],"#,
+    r#"["wrapped_key","BLOB"],["capacity","INTEGER"]]}"#
+);
 
 fn added(text: &str) -> Result<u64, CatalogError> {
     let folder = tempfile::tempdir().unwrap();

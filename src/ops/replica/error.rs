@@ -99,13 +99,12 @@ impl ReplicaError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::AnotherMachine { .. } => ErrorKind::Vault,
+            Self::AnotherMachine { .. } | Self::SecretGone { .. } => ErrorKind::Vault,
             Self::NoReplica { .. } | Self::NoReplicaOfEpoch { .. } => ErrorKind::NotFound,
             Self::OtherVaultsKit { .. } | Self::NewerCatalog { .. } | Self::Damaged { .. } => {
                 ErrorKind::Integrity
             }
             Self::Rollback { .. } => ErrorKind::Refused,
-            Self::SecretGone { .. } => ErrorKind::Vault,
         }
     }
 }

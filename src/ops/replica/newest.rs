@@ -91,7 +91,7 @@ pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
         }
     }
     if is_lost {
-        vault.catalog().transaction(|transaction| replica::mark_all(transaction))?;
+        vault.catalog().transaction(replica::mark_all)?;
     }
     Ok(())
 }

@@ -61,14 +61,12 @@ pub async fn sync(
 ) -> Result<SyncReport, OpsError> {
     let mut report = SyncReport::default();
     publish(vault, &mut report).await?;
-    let taken = durable::step("replica.take", || {
-        vault.catalog().transaction(|transaction| replica::take(transaction))
-    })?;
+    let taken = durable::step("replica.take", || vault.catalog().transaction(replica::take))?;
     let state = replica::state(vault.catalog().connection())?;
     report.sequence = state.sequence;
     let data = write_data(vault, state.sequence + 1, taken).await?;
     if data.cells.is_empty() && state.sequence > 0 && state.epoch == keys.epoch() {
-        vault.catalog().transaction(|transaction| replica::drop_taken(transaction))?;
+        vault.catalog().transaction(replica::drop_taken)?;
         return Ok(report);
     }
     report.cells = data.cells.len();

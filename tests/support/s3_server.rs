@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -266,10 +267,15 @@ impl S3Server {
         let files = EnvConfigFiles::builder()
             .with_file(EnvConfigFileKind::Credentials, self.credentials())
             .build();
-        let credentials = ProfileFileCredentialsProvider::builder().profile_files(files).build();
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let source = ProviderConfig::default().with_http_client(http.clone());
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&source)
+            .profile_files(files)
+            .build();
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(http)
             .retry_config(RetryConfig::standard().with_max_attempts(1))
             .region(Region::from_static("us-east-1"))
             .endpoint_url(self.endpoint())

@@ -3,7 +3,7 @@
 //! Objects are created once, so of several versions of a name the oldest is the one that was
 //! written here. Whatever lies above it (a delete marker, another content) someone else put there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::types::BucketVersioningStatus;
 use chrono::{DateTime, Utc};
@@ -48,6 +48,8 @@ impl S3Store {
                 Err(error) if Refusal::of(&error).is_some_and(|r| r.is_not_implemented()) => {
                     Ok(false)
                 }
+                // An answer that nobody understands: the versions themselves will tell.
+                Err(error) if Refusal::of(&error).is_some_and(|r| r.status == 200) => Ok(true),
                 Err(error) => Err(self.failed("s3:GetBucketVersioning", "*")(error)),
             }
         };
@@ -170,6 +172,33 @@ impl S3Store {
                 return Err(self.endless(shown));
             }
             (key, id) = next;
+        }
+    }
+
+    /// How many versions a key has, delete markers aside.
+    pub(super) async fn counted_versions(&self, key: &str) -> Result<usize, StoreError> {
+        if !self.keeps_versions().await? {
+            return Ok(1);
+        }
+        let versions = self.versions_of(key, key).await?;
+        Ok(versions.iter().filter(|version| !version.is_marker).count())
+    }
+
+    /// Whether nothing is under a key any more, not even a marker.
+    pub(super) async fn key_is_gone(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.everything_below(key).await?.iter().all(|version| version.key != key))
+    }
+
+    /// All keys that begin so, each once, whatever is under them.
+    pub(super) async fn keys_below(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.everything_below(prefix).await?.into_iter().map(|version| version.key).collect())
+    }
+
+    async fn everything_below(&self, prefix: &str) -> Result<Vec<Version>, StoreError> {
+        if self.keeps_versions().await? {
+            self.list_versions(prefix, prefix).await
+        } else {
+            self.plain_objects(prefix).await
         }
     }
 

@@ -207,4 +207,8 @@ pub trait ObjectWriter: Send {
     /// untouched; `NotWritable`, `Full` or `Io`. After an error other than `AlreadyExists` the
     /// object may be there whole, and is never there in part.
     async fn finish(self: Box<Self>) -> Result<Written, StoreError>;
+
+    /// Ends as a crash would: what was sent so far stays behind unfinished. Only tests do that.
+    #[cfg(debug_assertions)]
+    async fn abandon(self: Box<Self>);
 }

@@ -145,6 +145,19 @@ impl ObjectWriter for S3Writer {
         let sha256 = Digest(self.sha256.clone().finalize().into());
         Ok(Written { bytes: self.bytes, sha256 })
     }
+
+    #[cfg(debug_assertions)]
+    async fn abandon(mut self: Box<Self>) {
+        // What is gathered goes up as a part, so that there is something to be left behind.
+        let gathered = self.buffer.split().freeze();
+        if !gathered.is_empty() {
+            let _ = self.begin_part(gathered).await;
+        }
+        if let Some(upload) = &mut self.upload {
+            let _ = upload.wait_for_parts(&self.target).await;
+            upload.completed = true;
+        }
+    }
 }
 
 /// All bytes of an object, as they are published.

@@ -2,7 +2,11 @@
 //! S3 on a server that behaves differently, and the faulty wrapper without faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+mod answering;
 mod contract;
+mod s3;
+mod s3_failures;
+mod s3_probe;
 #[path = "../support/s3_server.rs"]
 mod s3_server;
 #[path = "../support/tools.rs"]

@@ -156,6 +156,7 @@ fn certificate(folder: &Path) {
         .args(["-nodes", "-keyout", "server.key", "-out", "server.crt", "-days", "2"])
         .args(["-subj", "/CN=localhost", "-addext"])
         .arg("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .current_dir(folder)
         .output()
         .expect("the tests need the `openssl` command");

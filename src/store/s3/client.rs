@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
@@ -71,14 +73,21 @@ pub(super) async fn connect(place: &Place) -> Result<Client, StoreError> {
     }
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
+    } else if settings.endpoint.is_some() {
+        // The usual chain would ask Amazon's own machines, which are not in question here.
+        let environment = EnvironmentVariableRegionProvider::new();
+        let mut file = ProfileFileRegionProvider::builder();
+        if let Some(profile) = &settings.profile {
+            file = file.profile_name(profile);
+        }
+        let chain = RegionProviderChain::first_try(environment)
+            .or_else(file.build())
+            .or_else(Region::from_static(REGION_OF_ENDPOINTS));
+        loader = loader.region(chain);
     }
     let found = loader.load().await;
 
-    let mut region = found.region().cloned();
-    if region.is_none() && settings.endpoint.is_some() {
-        region = Some(Region::from_static(REGION_OF_ENDPOINTS));
-    }
-    let Some(region) = region else {
+    let Some(region) = found.region().cloned() else {
         return Err(StoreError::Unsupported {
             location: location(),
             reason: "no region is given, in its URL or anywhere else".to_owned(),

@@ -27,6 +27,8 @@ pub(super) struct Refusal {
     region: Option<String>,
     date: Option<String>,
     body: String,
+    /// Nothing but a status came: no S3 service answers so.
+    bare: bool,
 }
 
 impl Refusal {
@@ -35,6 +37,7 @@ impl Refusal {
         let response = error.raw_response()?;
         let header = |name: &str| response.headers().get(name).map(str::to_owned);
         Some(Self {
+            bare: response.headers().iter().next().is_none(),
             status: response.status().as_u16(),
             code: error.code().unwrap_or_default().to_owned(),
             message: error.message().unwrap_or_default().to_owned(),
@@ -134,10 +137,15 @@ fn refused(asked: Asked<'_>, refusal: Refusal, text: &str) -> StoreError {
             location,
         },
         (_, 403) => StoreError::Denied { location, name, action: asked.action },
-        (_, 400 | 426) if speaks_of_tls(&refusal.body) => StoreError::Connection {
-            problem: ConnectionProblem::TlsWanted { host: host(asked.place) },
-            location,
-        },
+        // Go's server hangs up so soon that its words may be lost on the way.
+        (_, 400 | 426)
+            if !is_tls(asked.place) && (refusal.bare || speaks_of_tls(&refusal.body)) =>
+        {
+            StoreError::Connection {
+                problem: ConnectionProblem::TlsWanted { host: host(asked.place) },
+                location,
+            }
+        }
         ("", 200..=299) => {
             StoreError::Io { location, name, source: io::Error::other(text.to_owned()) }
         }

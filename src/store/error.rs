@@ -127,7 +127,7 @@ pub enum StoreError {
         region: Option<String>,
     },
     /// This machine's clock and the service's are too far apart for a signature.
-    #[error("the clock of this machine and that of {location} are too far apart{}", moments(said))]
+    #[error("the clock of this machine and that of {location} are too far apart{}", moments(said.as_deref()))]
     ClockSkew {
         /// The store.
         location: String,
@@ -215,8 +215,8 @@ fn named(region: Option<&str>) -> String {
     region.map_or_else(String::new, |region| format!(", {region}"))
 }
 
-fn moments(said: &Option<String>) -> String {
-    said.as_ref().map_or_else(String::new, |moment| format!(" (it says {moment})"))
+fn moments(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |moment| format!(" (it says {moment})"))
 }
 
 fn until_when(until: Option<DateTime<Utc>>, legal_hold: bool) -> String {

@@ -230,7 +230,7 @@ async fn the_bandwidth_limit_holds() {
     assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
     let begun = Instant::now();
     get(&*store, "a").await;
-    assert!(begun.elapsed() > Duration::from_millis(1000), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

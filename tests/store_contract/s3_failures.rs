@@ -1,5 +1,6 @@
 //! What goes wrong between here and an S3 service: what is made up for, and what is told, how.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -251,6 +252,11 @@ fn child(test: &str, set: &[(&str, String)]) -> Command {
     command
 }
 
+/// Says a line to the process that started this one.
+fn tell(line: &str) {
+    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
+}
+
 /// Lists the bucket of the environment, and prints how that went.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_lists() {
@@ -258,10 +264,10 @@ async fn a_process_that_lists() {
         return;
     }
     let url = std::env::var("STRONGROOM_TEST_URL").unwrap();
-    match open(&url).unwrap().list("").await {
-        Ok(found) => println!("\nfound {}", found.len()),
-        Err(error) => println!("\nerror {error}"),
-    }
+    tell(&match open(&url).unwrap().list("").await {
+        Ok(found) => format!("found {}", found.len()),
+        Err(error) => format!("error {error}"),
+    });
 }
 
 #[test]
@@ -314,7 +320,7 @@ fn a_process_with_a_server() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    println!("\nserver {} {}", seaweed().endpoint(), seaweed().folder().display());
+    tell(&format!("server {} {}", seaweed().endpoint(), seaweed().folder().display()));
     std::thread::sleep(Duration::from_mins(1));
 }
 

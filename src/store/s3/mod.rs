@@ -140,7 +140,8 @@ impl S3Store {
     }
 
     async fn client(&self) -> Result<&Client, StoreError> {
-        self.inner.client.get_or_try_init(|| client::connect(self.place())).await
+        // On the heap: it is large, and everything that asks for the client would be as large.
+        self.inner.client.get_or_try_init(|| Box::pin(client::connect(self.place()))).await
     }
 
     fn known(&self) -> Known {
@@ -170,7 +171,7 @@ impl S3Store {
     }
 
     /// What a failed request means for an object, or for the prefix of a list.
-    fn failed<'e, E>(
+    fn failed<E>(
         &self,
         action: &'static str,
         name: &str,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream, DateTime};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockMode,
 };
@@ -262,7 +262,7 @@ impl Probe<'_> {
         let answer = request.key(&key).range("bytes=3-6").send().await;
         let answer = answer.map_err(self.store.failed("s3:GetObject", &key))?;
         let named = answer.content_range().is_some_and(|range| range.starts_with("bytes 3-6/10"));
-        let body = answer.body.collect().await.map(|body| body.into_bytes());
+        let body = answer.body.collect().await.map(AggregatedBytes::into_bytes);
         let (verdict, says) = if named && body.is_ok_and(|body| body == CONTENTS[3..7]) {
             (Verdict::Yes, "parts of objects are read by themselves")
         } else {

@@ -191,12 +191,12 @@ impl Target {
                 return if self.is_mine().await? { Ok(()) } else { Err(self.taken()) };
             }
             let conditional = condition != Condition::Refused;
-            let published = durable::step_async("store-publish", async {
+            let published = Box::pin(durable::step_async("store-publish", async {
                 match &mut whole {
                     Whole::One(bytes) => self.put(bytes.clone(), conditional).await,
                     Whole::Parts(upload) => self.complete(upload, conditional).await,
                 }
-            });
+            }));
             match published.await? {
                 Published::Yes => return Ok(()),
                 Published::Taken => return Err(self.taken()),
@@ -340,7 +340,7 @@ impl Target {
                 reason: "it took an object that was to be locked, and did not lock it".to_owned(),
             })
         };
-        self.store.inner.lock_seen.get_or_try_init(look).await.map(|()| ())
+        self.store.inner.lock_seen.get_or_try_init(look).await.copied()
     }
 
     async fn begin_upload(&self) -> Result<Upload, StoreError> {

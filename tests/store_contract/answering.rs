@@ -98,3 +98,46 @@ fn converse(
         }
     }
 }
+
+/// A proxy before a server on this machine that loses every `If-None-Match`. The server must not
+/// look at signatures.
+pub fn forgetful(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || forward(connection, server));
+        }
+    });
+    port
+}
+
+/// One request, and its answer to the end of the connection.
+fn forward(mut connection: TcpStream, server: u16) -> Option<()> {
+    let mut reader = BufReader::new(connection.try_clone().ok()?);
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match name.as_str() {
+            "content-length" => length = line.split(':').nth(1)?.trim().parse().ok()?,
+            "expect" => connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?,
+            _ => {}
+        }
+        if !["if-none-match", "expect", "connection"].contains(&name.as_str()) {
+            head.push_str(&line);
+        }
+    }
+    let mut upstream = TcpStream::connect(("127.0.0.1", server)).ok()?;
+    write!(upstream, "{head}Connection: close\r\n\r\n").ok()?;
+    std::io::copy(&mut reader.take(length), &mut upstream).ok()?;
+    std::io::copy(&mut upstream, &mut connection).ok()?;
+    Some(())
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
 use strongroom::store::{ObjectName, Store, StoreError, Written};
 
@@ -41,6 +42,33 @@ pub async fn an_object_reads_back_with_its_length_and_digest(store: Arc<dyn Stor
     assert_eq!(written.bytes, 10);
     assert_eq!(written.sha256.0[..], Sha256::digest(b"some bytes")[..]);
     assert_eq!(get(&*store, "packs/one").await, b"some bytes");
+}
+
+/// Whoever writes an index after its packs relies on this.
+pub async fn objects_appear_whole_at_once_and_in_the_order_of_their_writing(store: Arc<dyn Store>) {
+    let order = ["packs/1", "packs/2", "index", "manifest"];
+    let watched = Arc::clone(&store);
+    let watching = tokio::spawn(async move {
+        loop {
+            let listed = names(&*watched, "").await;
+            // What is listed is there, whole, and so is all that was finished before it.
+            for object in &listed {
+                assert_eq!(get(&*watched, object).await, object.repeat(100).as_bytes());
+                let before = order.iter().position(|one| one == object).unwrap();
+                for earlier in &order[..before] {
+                    watched.size(&name(earlier)).await.unwrap();
+                }
+            }
+            if listed.len() == order.len() {
+                break;
+            }
+        }
+    });
+    for object in order {
+        put(&*store, object, object.repeat(100).as_bytes()).await.unwrap();
+        assert!(names(&*store, "").await.contains(&object.to_owned()), "{object}");
+    }
+    watching.await.unwrap();
 }
 
 pub async fn an_unfinished_object_is_invisible_and_leaves_nothing(store: Arc<dyn Store>) {
@@ -164,12 +192,13 @@ pub async fn odd_names_are_kept_apart_and_listed_as_they_are(store: Arc<dyn Stor
 }
 
 pub async fn a_listing_is_complete_ordered_and_exact_to_its_prefix(store: Arc<dyn Store>) {
-    let mut expected = Vec::new();
-    for number in 0..3000 {
-        let object = format!("packs/{:02x}/{number:04}", number % 7);
-        put(&*store, &object, &vec![0; number % 3]).await.unwrap();
-        expected.push((object, number as u64 % 3));
-    }
+    let object = |number| (format!("packs/{:02x}/{number:04}", number % 7), number % 3);
+    let mut expected: Vec<_> = (0..3000_u64).map(object).collect();
+    let writing = expected.clone().into_iter().map(|(object, bytes)| {
+        let store = &store;
+        async move { put(&**store, &object, &noise(bytes as usize)).await.unwrap() }
+    });
+    stream::iter(writing).buffer_unordered(16).collect::<Vec<_>>().await;
     // `/` sorts after `-` and `.`, so the folder's contents stand between these two.
     for object in ["packs/00-", "packs/000", "backups/x"] {
         put(&*store, object, b"").await.unwrap();

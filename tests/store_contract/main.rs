@@ -31,6 +31,7 @@ macro_rules! keeps_the_contract {
     ($module:ident, $make:expr) => {
         keeps_the_contract!($module, $make =>
             an_object_reads_back_with_its_length_and_digest,
+            objects_appear_whole_at_once_and_in_the_order_of_their_writing,
             an_unfinished_object_is_invisible_and_leaves_nothing,
             an_object_is_created_once_and_never_replaced,
             of_concurrent_writers_exactly_one_wins,

@@ -8,8 +8,8 @@ use aws_sdk_s3::types::{
 };
 use strongroom::store::{Capabilities, Capability, StoreError, Verdict, open, open_knowing, probe};
 
-use super::answering::{Answer, Answering};
-use super::contract::{get, put};
+use super::answering::{Answer, Answering, forgetful};
+use super::contract::{self, get, noise, put};
 use super::s3_server::{S3Server, moto, seaweed};
 
 async fn probed(server: &S3Server, bucket: &str) -> Capabilities {
@@ -111,4 +111,33 @@ async fn where_the_condition_is_ignored_names_are_looked_at_first() {
     assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{again:?}");
     let puts = server.requests().iter().filter(|line| line.starts_with("PUT")).count();
     assert_eq!(puts, 1, "{:?}", server.requests());
+}
+
+/// A real service that takes no notice of conditions, neither on one request nor on completion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_forgets_conditions_is_found_out_and_made_up_for() {
+    let server = moto();
+    let port = forgetful(server.endpoint().rsplit_once(':').unwrap().1.parse().unwrap());
+    let bucket = server.bucket(false);
+    let url = format!(
+        "s3://{bucket}/v?endpoint=http://127.0.0.1:{port}&credentials={}&part_mib=5",
+        server.credentials().display()
+    );
+    let seen = probe(&url).await.unwrap();
+    assert_eq!(seen.verdict(Capability::ConditionalPut), Verdict::No, "{seen:?}");
+    assert_eq!(seen.verdict(Capability::ConditionalMultipart), Verdict::No, "{seen:?}");
+    assert_eq!(seen.unfit().count(), 0);
+    for known in [None, Some(&seen)] {
+        let store = open_knowing(&url, known).unwrap();
+        contract::an_object_is_created_once_and_never_replaced(Arc::clone(&store)).await;
+        let large = noise(6 << 20);
+        put(&*store, "large", &large).await.unwrap();
+        let again = put(&*store, "large", &vec![0; 6 << 20]).await;
+        assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{again:?}");
+        assert_eq!(get(&*store, "large").await, large);
+        contract::of_concurrent_writers_exactly_one_wins(Arc::clone(&store)).await;
+        for object in store.list("").await.unwrap() {
+            store.delete(&object.name).await.unwrap();
+        }
+    }
 }

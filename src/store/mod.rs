@@ -1,7 +1,7 @@
 //! Where sealed bytes live. A store knows nothing of keys, backups or people: it keeps named
 //! objects, creates each once, and never changes one.
 //!
-//! What every store must do is written at [`Store`] and held by `tests/store_contract.rs`.
+//! What every store must do is written at [`Store`] and held by `tests/store_contract`.
 
 use async_trait::async_trait;
 use bytes::Bytes;

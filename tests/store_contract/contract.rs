@@ -196,7 +196,7 @@ pub async fn a_listing_is_complete_ordered_and_exact_to_its_prefix(store: Arc<dy
     let mut expected: Vec<_> = (0..3000_u64).map(object).collect();
     let writing = expected.clone().into_iter().map(|(object, bytes)| {
         let store = &store;
-        async move { put(&**store, &object, &noise(bytes as usize)).await.unwrap() }
+        async move { put(&**store, &object, &noise(usize::try_from(bytes).unwrap())).await.unwrap() }
     });
     stream::iter(writing).buffer_unordered(16).collect::<Vec<_>>().await;
     // `/` sorts after `-` and `.`, so the folder's contents stand between these two.

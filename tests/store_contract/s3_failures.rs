@@ -314,6 +314,24 @@ fn the_environments_proxies_and_credentials_are_heeded() {
     assert!(run(named, &[&key("unknown")[..], &file].concat()).contains("found 0"));
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn the_environment_makes_every_store_of_a_process_faulty() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |faults: &str| {
+        let set = [
+            ("STRONGROOM_TEST_URL", folder.path().display().to_string()),
+            (strongroom::store::faulty::VARIABLE, faults.to_owned()),
+        ];
+        let output = child("a_process_that_lists", &set).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run("").contains("found 0"));
+    assert!(run("seed=7,per_mille=1000,only=delete").contains("found 0"));
+    let said = run("at=list:1:slow-down");
+    assert!(said.contains("injected: SlowDown"), "{said}");
+}
+
 /// Starts a server and waits to be killed.
 #[test]
 fn a_process_with_a_server() {

@@ -107,9 +107,17 @@ impl From<StoreError> for CliError {
             StoreError::Unreachable { .. } => told(Exit::Store).hint(
                 "check that it is mounted, and `url` in section [store] of the configuration file",
             ),
-            StoreError::Unsupported { .. } => {
-                told(Exit::Usage).hint("name a directory, as in `/mnt/backups`")
-            }
+            StoreError::Unsupported { .. } => told(Exit::Usage)
+                .hint("name a directory, as in `/mnt/backups`, or `s3://bucket/prefix`"),
+            StoreError::Connection { .. }
+            | StoreError::Credentials { .. }
+            | StoreError::Denied { .. }
+            | StoreError::NoBucket { .. }
+            | StoreError::WrongRegion { .. }
+            | StoreError::ClockSkew { .. }
+            | StoreError::NoObjectLock { .. }
+            | StoreError::Retained { .. } => told(Exit::Store)
+                .hint("`docs/stores.md` tells what a store needs; nothing was lost"),
         }
     }
 }

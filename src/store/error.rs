@@ -2,6 +2,8 @@
 
 use std::io;
 
+use chrono::{DateTime, Utc};
+
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -84,6 +86,147 @@ pub enum StoreError {
         /// Why not, as the rest of a sentence.
         reason: String,
     },
+    /// No connection to the service, or none that can be used.
+    #[error("cannot reach the store {location}: {problem}")]
+    Connection {
+        /// The store.
+        location: String,
+        /// What is wrong with it.
+        problem: ConnectionProblem,
+    },
+    /// The service does not accept who asks, or nothing was found to ask with.
+    #[error("{location} is closed to these credentials: {reason}")]
+    Credentials {
+        /// The store.
+        location: String,
+        /// What the service, or the search for credentials, said.
+        reason: String,
+    },
+    /// Who asks is known, and may not do this.
+    #[error("{location} does not permit {action} (object `{name}`)")]
+    Denied {
+        /// The store.
+        location: String,
+        /// The object, or the prefix of a list.
+        name: String,
+        /// The permission that is missing, `s3:PutObject`.
+        action: &'static str,
+    },
+    /// The service has no such bucket.
+    #[error("there is no bucket for the store {location}")]
+    NoBucket {
+        /// The store.
+        location: String,
+    },
+    /// The bucket is in another region than the requests are signed for.
+    #[error("the bucket of {location} is in another region{}", named(region.as_deref()))]
+    WrongRegion {
+        /// The store.
+        location: String,
+        /// Its region, where the service tells.
+        region: Option<String>,
+    },
+    /// This machine's clock and the service's are too far apart for a signature.
+    #[error("the clock of this machine and that of {location} are too far apart{}", moments(said.as_deref()))]
+    ClockSkew {
+        /// The store.
+        location: String,
+        /// What the service's clock shows, where it tells.
+        said: Option<String>,
+    },
+    /// A lock was asked for and the store cannot keep one.
+    #[error("{location} cannot lock objects: {reason}")]
+    NoObjectLock {
+        /// The store.
+        location: String,
+        /// Why not, as the rest of a sentence.
+        reason: String,
+    },
+    /// The object is locked: nobody can delete it yet.
+    #[error("{location} retains object `{name}` {}", until_when(*until, *legal_hold))]
+    Retained {
+        /// The store.
+        location: String,
+        /// The object.
+        name: String,
+        /// The moment from which on it can be deleted, as far as a date holds it.
+        until: Option<DateTime<Utc>>,
+        /// Whether a legal hold is on it, which ends when somebody takes it off.
+        legal_hold: bool,
+    },
+}
+
+/// What is wrong with a connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionProblem {
+    /// Nobody knows the host's name.
+    #[error("the host {host} is unknown")]
+    UnknownHost {
+        /// The host.
+        host: String,
+    },
+    /// Nobody listens there, or it hangs up.
+    #[error("{host} does not take the connection ({reason})")]
+    Refused {
+        /// The host and port.
+        host: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It takes too long.
+    #[error("{host} does not answer in time")]
+    Silent {
+        /// The host and port.
+        host: String,
+    },
+    /// The environment names a proxy, and that does not lead there.
+    #[error("the proxy {proxy} does not lead to {host} ({reason})")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// The host and port.
+        host: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// Its certificate is not of an authority that this machine trusts, or not its own.
+    #[error("the certificate of {host} is not trusted ({reason})")]
+    Certificate {
+        /// The host and port.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TLS was begun, and something else came back.
+    #[error("{host} does not speak TLS")]
+    NoTls {
+        /// The host and port.
+        host: String,
+    },
+    /// Plain HTTP was spoken to what wants TLS.
+    #[error("{host} wants TLS, and the endpoint says http://")]
+    TlsWanted {
+        /// The host and port.
+        host: String,
+    },
+}
+
+fn named(region: Option<&str>) -> String {
+    region.map_or_else(String::new, |region| format!(", {region}"))
+}
+
+fn moments(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |moment| format!(" (it says {moment})"))
+}
+
+fn until_when(until: Option<DateTime<Utc>>, legal_hold: bool) -> String {
+    match (until, legal_hold) {
+        (Some(until), false) => format!("until {}", until.format("%Y-%m-%d %H:%M:%S UTC")),
+        (Some(until), true) => {
+            format!("until {} and under a legal hold", until.format("%Y-%m-%d %H:%M:%S UTC"))
+        }
+        (None, _) => "under a legal hold".to_owned(),
+    }
 }
 
 impl StoreError {

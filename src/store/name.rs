@@ -9,7 +9,8 @@ use std::str::FromStr;
 /// [`ObjectName::BYTES_MAX`] bytes in all (what S3 allows, less a prefix) and
 /// [`ObjectName::PART_BYTES_MAX`] bytes a part (what a Linux file name can hold). A longer part is
 /// refused here, never split or shortened. No part is empty or begins with a dot, for those are a
-/// store's own (`.`, `..`, `.incoming`), and no character is a control character.
+/// store's own (`.`, `..`, `.incoming`), and no character is a control character or a backslash,
+/// which some services take for a `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
 
@@ -56,6 +57,9 @@ fn broken_rule(text: &str) -> Option<&'static str> {
     }
     if text.chars().any(char::is_control) {
         return Some("it holds a control character");
+    }
+    if text.contains('\\') {
+        return Some("it holds a backslash");
     }
     text.split('/').find_map(|part| {
         if part.is_empty() {
@@ -115,6 +119,7 @@ mod tests {
             ".incoming/a",
             "a\0b",
             "a\nb",
+            "a\\b",
             "\u{7f}",
             "\u{85}",
             &part_too_long,

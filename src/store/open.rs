@@ -4,23 +4,66 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::directory::DirectoryStore;
-use super::{Store, StoreError};
+use super::s3::S3Store;
+use super::url::{percent_decoded, scheme_of, without_credentials};
+use super::{Capabilities, Store, StoreError};
 
-/// Opens a store that is there: a directory's path, or its `file://` URL.
+/// Opens a store that is there: a directory's path, its `file://` URL, or an `s3://` URL.
 ///
 /// # Errors
-/// `Unsupported` for what this version has no store for; `Unreachable` when nothing is there.
+/// `Unsupported` for what this version has no store for; `Unreachable` when no directory is there.
+/// A bucket is first asked for when it is first used.
 pub fn open(place: &str) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(DirectoryStore::open(&directory_of(place)?)?))
+    open_knowing(place, None)
+}
+
+/// Opens a store of which an earlier [`super::probe`] told what it can do.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_knowing(
+    place: &str,
+    known: Option<&Capabilities>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let store: Arc<dyn Store> = if let Some(rest) = s3_of(place) {
+        let store = S3Store::open(place, rest)?;
+        if let Some(known) = known {
+            store.adopt(known);
+        }
+        Arc::new(store)
+    } else {
+        Arc::new(DirectoryStore::open(&directory_of(place)?)?)
+    };
+    with_faults(store)
 }
 
 /// Makes a store (a directory with its parents, mode 0700) and opens it. One that is there already
-/// is opened as it is.
+/// is opened as it is. A bucket is never made here: its owner decides where it is and what it keeps.
 ///
 /// # Errors
 /// As [`open`]; `NotWritable`, `Full` or `Io` when it cannot be made.
 pub fn create(place: &str) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(DirectoryStore::create(&directory_of(place)?)?))
+    if s3_of(place).is_none() {
+        DirectoryStore::create(&directory_of(place)?)?;
+    }
+    open(place)
+}
+
+/// In debug builds, wraps the store in the faults that the environment asks for.
+#[cfg(debug_assertions)]
+fn with_faults(store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreError> {
+    super::faulty::from_environment(store)
+}
+
+#[cfg(not(debug_assertions))]
+#[allow(clippy::unnecessary_wraps, reason = "debug builds can refuse")]
+fn with_faults(store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(store)
+}
+
+fn s3_of(place: &str) -> Option<&str> {
+    let (scheme, rest) = scheme_of(place)?;
+    scheme.eq_ignore_ascii_case("s3").then_some(rest)
 }
 
 fn directory_of(place: &str) -> Result<PathBuf, StoreError> {
@@ -47,44 +90,8 @@ fn directory_of(place: &str) -> Result<PathBuf, StoreError> {
                 None => refuse("its percent-encoding is wrong"),
             }
         }
-        "s3" => refuse("S3 is not in this version; give a directory"),
-        _ => refuse("only a directory's path or a file:// URL is known"),
+        _ => refuse("only a directory's path, a file:// URL and an s3:// URL are known"),
     }
-}
-
-/// `scheme://rest`, if the text has that form (RFC 3986, section 3.1).
-fn scheme_of(place: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = place.split_once("://")?;
-    let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    named.then_some((scheme, rest))
-}
-
-/// The place without what may stand before an `@` or after a `?`.
-fn without_credentials(place: &str) -> String {
-    let Some((scheme, rest)) = scheme_of(place) else {
-        return place.to_owned();
-    };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    format!("{scheme}://{rest}")
-}
-
-fn percent_decoded(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'%' {
-            let mut byte = [0];
-            hex::decode_to_slice(after.get(..2)?, &mut byte).ok()?;
-            bytes.push(byte[0]);
-            rest = &after[2..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
 }
 
 #[cfg(test)]
@@ -106,8 +113,9 @@ mod tests {
     #[test]
     fn other_places_are_refused_without_their_credentials() {
         assert_eq!(
-            refusal("s3://key:secret@bucket/prefix?token=1"),
-            "cannot open the store s3://bucket/prefix: S3 is not in this version; give a directory"
+            open("s3://key:secret@bucket/prefix?token=1").err().unwrap().to_string(),
+            "cannot open the store s3://bucket/prefix: credentials do not belong into a URL; name a \
+             profile instead"
         );
         assert!(refusal("ftp://a").contains("only a directory's path"));
         assert!(refusal("file://host/mnt").contains("absolute path"));

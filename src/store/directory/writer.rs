@@ -23,6 +23,8 @@ const QUEUE_WRITES: usize = 2;
 enum Order {
     Append(Bytes),
     Finish,
+    #[cfg(debug_assertions)]
+    Abandon,
 }
 
 /// Writes one object. Dropped, it removes what it has written.
@@ -82,6 +84,13 @@ impl ObjectWriter for DirectoryWriter {
             None => Err(self.failure(io::Error::other("the object was not finished"))),
         }
     }
+
+    #[cfg(debug_assertions)]
+    async fn abandon(mut self: Box<Self>) {
+        if self.order(Order::Abandon).await.is_ok() {
+            let _ = self.outcome().await;
+        }
+    }
 }
 
 /// Runs on the thread: until the end, until the first error, or until the writer is dropped.
@@ -98,6 +107,11 @@ fn carry_out(
                 sha256.update(&part);
                 file.write_all(&part)?;
                 bytes += part.len() as u64;
+            }
+            #[cfg(debug_assertions)]
+            Order::Abandon => {
+                file.keep().map_err(|kept| kept.error)?;
+                return Ok(None);
             }
             Order::Finish => {
                 publish(file, path)?;

@@ -1,0 +1,255 @@
+//! What a failed request means.
+
+use std::error::Error;
+use std::io;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::super::{ConnectionProblem, StoreError};
+use super::place::Place;
+
+/// What was asked: for whom the permission is, and on what.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) place: &'a Place,
+    /// The permission that it needs, `s3:PutObject`.
+    pub(super) action: &'static str,
+    /// The object, or the prefix of a list.
+    pub(super) name: &'a str,
+}
+
+/// What matters of a service's refusal, whatever was asked.
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    message: String,
+    region: Option<String>,
+    date: Option<String>,
+    body: String,
+    /// Nothing but a status came: no S3 service answers so.
+    bare: bool,
+}
+
+impl Refusal {
+    /// The refusal in an error, if the service answered at all.
+    pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
+        let response = error.raw_response()?;
+        let header = |name: &str| response.headers().get(name).map(str::to_owned);
+        Some(Self {
+            bare: response.headers().iter().next().is_none(),
+            status: response.status().as_u16(),
+            code: error.code().unwrap_or_default().to_owned(),
+            message: error.message().unwrap_or_default().to_owned(),
+            region: header("x-amz-bucket-region"),
+            date: header("date"),
+            body: response.body().bytes().map_or_else(String::new, |bytes| {
+                String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned()
+            }),
+        })
+    }
+
+    /// The service does not know what was asked for.
+    pub(super) fn is_not_implemented(&self) -> bool {
+        self.status == 501
+            || matches!(self.code.as_str(), "NotImplemented" | "UnsupportedOperation")
+    }
+}
+
+/// A failed request as a store's error.
+pub(super) fn failure<E>(asked: Asked<'_>, error: &SdkError<E, HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let location = asked.place.location();
+    let name = asked.name.to_owned();
+    let io = |text: String| StoreError::Io {
+        location: location.clone(),
+        name: name.clone(),
+        source: io::Error::other(text),
+    };
+    match error {
+        SdkError::TimeoutError(_) => StoreError::Connection {
+            problem: ConnectionProblem::Silent { host: host(asked.place) },
+            location,
+        },
+        SdkError::DispatchFailure(cause) => match cause.as_connector_error() {
+            Some(connector) => dispatch(asked, connector),
+            None => io(text_of(error)),
+        },
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => match Refusal::of(error) {
+            Some(refusal) => refused(asked, refusal, &text_of(error)),
+            None => io(text_of(error)),
+        },
+        _ if is_about_credentials(error) => {
+            StoreError::Credentials { location, reason: text_of(error) }
+        }
+        _ => io(text_of(error)),
+    }
+}
+
+fn refused(asked: Asked<'_>, refusal: Refusal, text: &str) -> StoreError {
+    let location = asked.place.location();
+    let name = asked.name.to_owned();
+    let said = match (refusal.code.as_str(), refusal.message.as_str()) {
+        ("", _) => format!("HTTP status {}", refusal.status),
+        (code, "") => format!("{code}, HTTP status {}", refusal.status),
+        (code, message) => {
+            format!("{code}: {}, HTTP status {}", message.trim_end_matches('.'), refusal.status)
+        }
+    };
+    let source = || io::Error::other(said.clone());
+    match (refusal.code.as_str(), refusal.status) {
+        ("NoSuchBucket", _) => StoreError::NoBucket { location },
+        ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
+            StoreError::NotFound { location, name }
+        }
+        (
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "InvalidClientTokenId"
+            | "AuthFailure"
+            | "Unauthorized",
+            _,
+        )
+        | ("", 401) => StoreError::Credentials { location, reason: said },
+        ("RequestTimeTooSkewed", _) => StoreError::ClockSkew { location, said: refusal.date },
+        ("PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException", _)
+        | ("", 301 | 307) => StoreError::WrongRegion { location, region: refusal.region },
+        ("AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError", _)
+            if refusal.message.contains("region") =>
+        {
+            let named = refusal.message.split("expecting '").nth(1);
+            let named = named.and_then(|rest| rest.split('\'').next()).map(str::to_owned);
+            StoreError::WrongRegion { location, region: refusal.region.or(named) }
+        }
+        ("QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "XMinioDiskFull", _)
+        | (_, 507) => StoreError::Full { location, name, source: source() },
+        (_, 407) => StoreError::Connection {
+            problem: ConnectionProblem::Proxy {
+                proxy: proxy(asked.place).unwrap_or_else(|| "of the environment".to_owned()),
+                host: host(asked.place),
+                reason: "it wants to know who asks".to_owned(),
+            },
+            location,
+        },
+        (_, 403) => StoreError::Denied { location, name, action: asked.action },
+        // Go's server hangs up so soon that its words may be lost on the way.
+        (_, 400 | 426)
+            if !is_tls(asked.place) && (refusal.bare || speaks_of_tls(&refusal.body)) =>
+        {
+            StoreError::Connection {
+                problem: ConnectionProblem::TlsWanted { host: host(asked.place) },
+                location,
+            }
+        }
+        ("", 200..=299) => {
+            StoreError::Io { location, name, source: io::Error::other(text.to_owned()) }
+        }
+        _ => StoreError::Io { location, name, source: source() },
+    }
+}
+
+/// What Go's, nginx's and Apache's servers say to plain HTTP on a port of TLS.
+fn speaks_of_tls(body: &str) -> bool {
+    ["HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port", "SSL-enabled server"]
+        .iter()
+        .any(|said| body.contains(said))
+}
+
+fn dispatch(asked: Asked<'_>, error: &aws_sdk_s3::error::ConnectorError) -> StoreError {
+    let location = asked.place.location();
+    let host = host(asked.place);
+    let text = text_of(error);
+    if is_about_credentials(error) {
+        return StoreError::Credentials { location, reason: text };
+    }
+    let problem = if let Some(certificate) = find::<rustls::Error>(error) {
+        match certificate {
+            rustls::Error::InvalidMessage(_) => ConnectionProblem::NoTls { host },
+            other => ConnectionProblem::Certificate { host, reason: other.to_string() },
+        }
+    } else if text.contains("invalid HTTP version") && !is_tls(asked.place) {
+        // The answer was a TLS alert.
+        ConnectionProblem::TlsWanted { host }
+    } else if let Some(proxy) = proxy(asked.place) {
+        ConnectionProblem::Proxy { proxy, host, reason: innermost(error) }
+    } else if error.is_timeout() {
+        ConnectionProblem::Silent { host }
+    } else if text.contains("dns error") || text.contains("failed to lookup address") {
+        ConnectionProblem::UnknownHost { host }
+    } else {
+        ConnectionProblem::Refused { host, reason: innermost(error) }
+    };
+    StoreError::Connection { location, problem }
+}
+
+fn is_tls(place: &Place) -> bool {
+    place.settings.endpoint.as_ref().is_none_or(|endpoint| endpoint.tls)
+}
+
+/// The host that is asked, as far as the URL tells.
+fn host(place: &Place) -> String {
+    match &place.settings.endpoint {
+        Some(endpoint) => endpoint
+            .url
+            .split_once("://")
+            .map_or(endpoint.url.as_str(), |(_, host)| host)
+            .to_owned(),
+        None => "the service".to_owned(),
+    }
+}
+
+/// The proxy that the environment names for the service, without its credentials.
+fn proxy(place: &Place) -> Option<String> {
+    let aws = || format!("https://{}.s3.amazonaws.com", place.bucket);
+    let url = place.settings.endpoint.as_ref().map_or_else(aws, |endpoint| endpoint.url.clone());
+    let used = hyper_util::client::proxy::matcher::Matcher::from_env();
+    let proxy = used.intercept(&url.parse().ok()?)?;
+    let authority = proxy.uri().authority()?.as_str();
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_owned())
+}
+
+fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    let text = text_of(error).to_lowercase();
+    text.contains("credential") || text.contains("identity")
+}
+
+/// All sentences of an error and its causes, each once.
+pub(super) fn text_of(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let said = cause.to_string();
+        if !said.is_empty() && !text.contains(&said) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{separator}{said}");
+        }
+    }
+    text
+}
+
+/// The last cause, which says what happened; those above it say where.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    causes(error).into_iter().find_map(|cause| cause.downcast_ref())
+}
+
+/// An error and its causes. An [`io::Error`] hides the one that it was made of from `source`.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
+    let mut all = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        all.push(cause);
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(made_of) => Some(made_of),
+            None => cause.source(),
+        };
+    }
+    all
+}

@@ -99,7 +99,7 @@ impl CommandCustodian {
     fn read(&self, vault: VaultId, epoch: Epoch) -> Result<Option<Share>, KeyError> {
         let Some(text) = self.fetch(vault, epoch)? else { return Ok(None) };
         let place = format!("the share of epoch {epoch} from {}", self.title());
-        Share::from_text(&text, &place)?.expect(vault, epoch, &place).map(Some)
+        Share::from_text(&text, &place)?.belonging_to(vault, epoch, &place).map(Some)
     }
 
     /// Holds where the program answers from this vault's place, and not from an empty one.

@@ -118,7 +118,7 @@ impl FileCustodian {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.unreachable(error)),
         };
-        Share::from_text(&text, &file)?.expect(vault, epoch, &file).map(Some)
+        Share::from_text(&text, &file)?.belonging_to(vault, epoch, &file).map(Some)
     }
 
     /// Marks the folder, in place of whatever mark it has.

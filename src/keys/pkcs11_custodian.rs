@@ -244,7 +244,7 @@ impl Pkcs11Custodian {
     ) -> Result<Option<Share>, KeyError> {
         let Some(text) = self.fetch(login, vault, epoch)? else { return Ok(None) };
         let place = format!("the share of epoch {epoch} in {}", self.title());
-        Share::from_text(&text, &place)?.expect(vault, epoch, &place).map(Some)
+        Share::from_text(&text, &place)?.belonging_to(vault, epoch, &place).map(Some)
     }
 
     fn create(

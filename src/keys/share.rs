@@ -136,7 +136,7 @@ impl Share {
     ///
     /// # Errors
     /// [`KeyError::OtherVault`], [`KeyError::Damaged`] when it names another epoch.
-    pub fn expect(self, vault: VaultId, epoch: Epoch, place: &str) -> Result<Self, KeyError> {
+    pub fn belonging_to(self, vault: VaultId, epoch: Epoch, place: &str) -> Result<Self, KeyError> {
         let file = place.to_owned();
         if self.vault != vault {
             return Err(KeyError::OtherVault { file, found: self.vault, expected: vault });

@@ -191,8 +191,9 @@ fn epoch_quorum(vector: &Vector) -> Outcome {
     const HEAD: &str = "strongroom epoch";
     let (vault, epoch) = (vector.value("vault"), Epoch(vector.value("file-epoch")));
     let text = std::str::from_utf8(&vector.bytes).unwrap();
-    let read =
-        |text| Share::from_text(format!("{HEAD}{text}").as_bytes(), "o")?.expect(vault, epoch, "o");
+    let read = |text| {
+        Share::from_text(format!("{HEAD}{text}").as_bytes(), "o")?.belonging_to(vault, epoch, "o")
+    };
     let shares: Result<Vec<_>, KeyError> = text.split(HEAD).skip(1).map(read).collect();
     let found = shares.and_then(|shares| quorum::combine(&shares));
     same(vector, "secret", found.map_err(|error| secret(&error))?.expose());

@@ -159,7 +159,8 @@ def epoch_share(data, vault, epoch):
     if bytes.fromhex(share["vault"]) != vault:
         raise Refused("other-vault", "the share belongs to another vault")
     if share["epoch"] != epoch:
-        raise malformed("the share is of another epoch")
+        named = share["epoch"]
+        raise malformed(f"the epoch secret is of epoch {named}, the catalog at epoch {epoch}")
     return share
 
 

@@ -6,8 +6,10 @@ use super::config::{Config, custodians};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Report, when};
-use crate::keys::custodian_settings::{CustodianKind, CustodianSettings, DEFAULT_TIMEOUT_SECONDS, PinSource};
+use super::output::{Report, when, wrapped};
+use crate::keys::custodian_settings::{
+    CustodianKind, CustodianSettings, DEFAULT_TIMEOUT_SECONDS, PinSource,
+};
 use crate::ops::custodians::{self as verbs, CustodyReport, MembershipReport};
 
 /// What `custody` takes.
@@ -133,10 +135,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         }
         Command::Remove(args) => {
             let credentials = context.credentials(&config)?;
-            let report = verbs::remove(&vault, &credentials, &args.name, args.threshold).await?;
+            let mut report =
+                verbs::remove(&vault, &credentials, &args.name, args.threshold).await?;
             let is_gone = report.custody.to_destroy.iter().all(|one| one.custodian != args.name);
             if is_gone {
                 custodians::remove(&config.file, &args.name)?;
+                report.custody.custodians.retain(|one| one.name != args.name);
             }
             changed(context, &report, &format!("Custodian `{}` is no member any more.", args.name))
         }
@@ -159,8 +163,10 @@ fn configure(config: &Config, args: &AddArgs) -> Result<(), CliError> {
     let kind = if let Some(folder) = &args.folder {
         CustodianKind::File { folder: absolute(folder)? }
     } else if !args.program.is_empty() {
-        CustodianKind::Command { program: args.program.clone(),
-            timeout_seconds: DEFAULT_TIMEOUT_SECONDS }
+        CustodianKind::Command {
+            program: args.program.clone(),
+            timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
+        }
     } else if let (Some(module), Some(token), Some(pin_file)) =
         (&args.pkcs11_module, &args.token, &args.pin_file)
     {
@@ -183,7 +189,7 @@ fn changed(context: &Context, report: &MembershipReport, told: &str) -> Result<R
     let mut text = format!("{told}\n\n{}", table(context, &report.custody));
     let waiting = report.rotation.iter().flat_map(|rotation| &rotation.waiting);
     for sentence in waiting {
-        text.push_str(&format!("  {sentence}\n"));
+        text.push_str(&wrapped("  ", sentence));
     }
     let is_provisional =
         report.rotation.as_ref().is_some_and(|rotation| rotation.state == "provisional");
@@ -196,7 +202,11 @@ fn table(context: &Context, custody: &CustodyReport) -> String {
         .custodians
         .iter()
         .map(|one| {
-            let share = one.answer.clone().or(one.share.map(str::to_owned));
+            let known = one.share.map(|share| match share {
+                "asked" => "not confirmed",
+                held => held,
+            });
+            let share = one.answer.clone().or(known.map(str::to_owned));
             vec![
                 one.name.clone(),
                 one.place.clone().unwrap_or_else(|| "not in the configuration".to_owned()),
@@ -205,17 +215,17 @@ fn table(context: &Context, custody: &CustodyReport) -> String {
         })
         .collect();
     let members = custody.custodians.iter().filter(|one| one.share.is_some()).count();
-    let mut text = format!(
-        "Epoch {}: {} of {members} shares make its secret.\n\n{}",
-        custody.epoch,
-        custody.threshold,
-        context.output.table(&["custodian", "place", "share"], &[], &rows),
-    );
-    let mut said = Vec::new();
-    for assurance in custody.custodians.iter().filter_map(|one| one.assurance.as_ref()) {
-        if !said.contains(&assurance) {
-            text.push_str(&format!("\n{assurance}\n"));
-            said.push(assurance);
+    let whole = match (custody.threshold, members) {
+        (1, 1) => "one custodian holds its secret".to_owned(),
+        (1, _) => "each of its custodians holds its whole secret".to_owned(),
+        (threshold, _) => format!("{threshold} of {members} shares make its secret"),
+    };
+    let columns = ["custodian", "place", "share"];
+    let table = context.output.table(&columns, &[], &rows);
+    let mut text = format!("Epoch {}: {whole}.\n\n{table}\n", custody.epoch);
+    for one in &custody.custodians {
+        if let Some(assurance) = &one.assurance {
+            text.push_str(&wrapped("", &format!("{}: {assurance}", one.name)));
         }
     }
     for one in &custody.to_destroy {

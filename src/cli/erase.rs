@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Report, count, counted, when};
+use super::output::{Report, count, counted, when, wrapped};
 use super::prompt::confirm_by_typing;
 use super::values::source_name;
 use crate::crypto::SecretText;
@@ -198,7 +198,7 @@ fn erased(report: &EraseReport) -> String {
     } else {
         text.push_str("The erasure is PROVISIONAL, not confirmed:\n");
         for sentence in &report.waiting {
-            text.push_str(&format!("  {sentence}\n"));
+            text.push_str(&wrapped("  ", sentence));
         }
         text.push_str(
             "Until then, a copy of the catalog from before could still open these rows.\n\

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Report, bytes, counted};
+use super::output::{Report, bytes, counted, wrapped};
 use super::prompt::confirm_by_typing;
 use crate::ops::OpsError;
 use crate::ops::expire::{ExpireReport, expire};
@@ -69,12 +69,12 @@ fn text(report: &ExpireReport) -> String {
         bytes(report.bytes_removed),
     );
     for sentence in &report.retained {
-        text.push_str(&format!("  {sentence}\n"));
+        text.push_str(&wrapped("  ", sentence));
     }
     if !report.waiting.is_empty() {
         text.push_str("This is PROVISIONAL, not confirmed:\n");
         for sentence in &report.waiting {
-            text.push_str(&format!("  {sentence}\n"));
+            text.push_str(&wrapped("  ", sentence));
         }
     }
     text

@@ -177,9 +177,7 @@ fn custody_hint(error: &CustodyError) -> &'static str {
             "keep everything as it is and report it; until it is understood, treat the erasure as \
              not done"
         }
-        CustodyError::MasterFile { .. } => {
-            "put the file back from a copy; nothing was overwritten"
-        }
+        CustodyError::MasterFile { .. } => "put the file back from a copy; nothing was overwritten",
     }
 }
 
@@ -228,6 +226,9 @@ fn replica_hint(error: &ReplicaError) -> String {
         }
         ReplicaError::SecretGone { .. } => {
             "name all custodians; a secret that an erasure destroyed opens nothing any more"
+        }
+        ReplicaError::KitDoesNotOpen { .. } => {
+            "use the kit that was printed last: `keys rotate-master` makes all before it void"
         }
         ReplicaError::NewerCatalog { .. } => "use the strongroom that wrote it, or a newer one",
         ReplicaError::Damaged { .. } => "put the store's objects back from a copy of the store",

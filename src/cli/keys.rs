@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Report;
+use super::output::{Report, wrapped};
 use crate::crypto::SecretText;
 use crate::keys::master::Protection;
 use crate::ops::OpsError;
@@ -77,17 +77,21 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
                 Protection::recipients(&args.recipients).map_err(OpsError::from)?
             };
             let report = rotate::rotate_master(&vault, &credentials, &protection).await?;
-            (report, "The master secret is a new one. Recovery kits printed before are void:\nprint a \
-                      new one with `strongroom kit print`.")
+            (
+                report,
+                "The master secret is a new one. Recovery kits printed before are void:\nprint a \
+                      new one with `strongroom kit print`.",
+            )
         }
     };
     rotated(&report, told)
 }
 
 fn rotated(report: &RotateReport, told: &str) -> Result<Report, CliError> {
-    let mut text = format!("{told}\n\n  epoch   {}\n  state   {}\n", report.epoch_after, report.state);
+    let mut text =
+        format!("{told}\n\n  epoch   {}\n  state   {}\n", report.epoch_after, report.state);
     for sentence in &report.waiting {
-        text.push_str(&format!("  {sentence}\n"));
+        text.push_str(&wrapped("  ", sentence));
     }
     let exit = if report.state == "provisional" { Exit::Provisional } else { Exit::Done };
     Ok(Report::new(report, text)?.with_exit(exit))

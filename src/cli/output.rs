@@ -155,6 +155,27 @@ impl Output {
     }
 }
 
+/// A sentence in lines of 80 columns at most, each after `indent`. A word that is longer stands in a line of its own.
+#[must_use]
+pub fn wrapped(indent: &str, sentence: &str) -> String {
+    let mut text = String::new();
+    let mut line = indent.to_owned();
+    for word in sentence.split_whitespace() {
+        let is_begun = line.len() > indent.len();
+        if is_begun && line.chars().count() + 1 + word.chars().count() > 80 {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            indent.clone_into(&mut line);
+        } else if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    text.push_str(&line);
+    text.push('\n');
+    text
+}
+
 /// The text without control characters other than line feeds: a table's name in a database must
 /// not be able to command a terminal.
 fn printable(text: &str) -> String {
@@ -247,6 +268,8 @@ mod tests {
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
         assert_eq!(bytes(1536 * 1024), "1.50 MiB");
         assert_eq!(counted(1, "row", "rows"), "1 row");
+        let lines = wrapped("  ", &"word ".repeat(30));
+        assert_eq!(lines.lines().map(str::len).collect::<Vec<_>>(), [76, 76]);
         assert_eq!(when("2026-11-22T02:00:00.123456Z"), "2026-11-22 02:00:00");
     }
 }

@@ -21,16 +21,16 @@ impl Assurance {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Overwritten => {
-                "The share was a file, overwritten and unlinked; flash storage, copy-on-write file \
-                 systems and copies of the medium may keep the old block."
+                "Its share is a file, which is overwritten and unlinked; flash storage, \
+                 copy-on-write file systems and copies of the medium may keep the old block."
             }
             Self::Delegated => {
-                "The user's own program reported the share destroyed; the assurance is as good as \
-                 that program and the place behind it."
+                "Its share is kept by the user's own program; the destruction is as good as that \
+                 program and the place behind it."
             }
             Self::Device => {
-                "The share was an object inside a PKCS #11 token, which destroyed it and then no \
-                 longer found it."
+                "Its share is an object inside a PKCS #11 token, which destroys it and then no \
+                 longer finds it."
             }
         }
     }

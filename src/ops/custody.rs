@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CustodyError, OpsError};
 use super::recover::EpochSecrets;
 use super::vault::{Vault, Writing};
+use super::{CustodyError, OpsError};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
 use crate::durable;
@@ -110,6 +110,12 @@ pub fn install(vault: &Vault, set: &ShareSetRow, secret: &EpochSecret) -> Result
         }
     }
     if held >= usize::from(set.threshold) {
+        for error in &failures {
+            vault.warn(&format!(
+                "a custodian took no share of the new epoch: {error}; it gets one when the secret is \
+                 shared anew (custody reconcile)"
+            ));
+        }
         return Ok(());
     }
     match (failures.pop(), set.shares.len()) {

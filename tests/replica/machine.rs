@@ -146,7 +146,10 @@ impl World {
     }
 
     pub fn custodian(&self) -> OneCustodian {
-        OneCustodian { custodian: FileCustodian::new("main", &self.path("custodian")), vault: self.id }
+        OneCustodian {
+            custodian: FileCustodian::new("main", &self.path("custodian")),
+            vault: self.id,
+        }
     }
 
     /// Recovers the vault to another machine.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::EpochSecrets;
-use crate::container::names;
 use crate::container::replica::head::{Head, HeadHeader};
+use crate::container::{ContainerError, names};
 use crate::crypto::digest;
 use crate::ids::{Digest, Epoch, VaultId};
 use crate::keys::ring::KeyRing;
@@ -114,8 +114,12 @@ pub fn open(
             Err(error) => refused = Some(error),
         }
     }
-    if let Some(error) = refused {
-        return Err(error.into());
+    match refused {
+        Some(ContainerError::NotAuthentic { .. }) => {
+            return Err(ReplicaError::KitDoesNotOpen { sequence, epoch }.into());
+        }
+        Some(error) => return Err(error.into()),
+        None => {}
     }
     let held = match epochs.epochs()?.as_slice() {
         [] => "; they hold none at all".to_owned(),

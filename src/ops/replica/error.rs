@@ -72,6 +72,18 @@ pub enum ReplicaError {
         /// What they hold instead, as a clause.
         held: String,
     },
+    /// The secrets are those that were given, and yet the replica does not open.
+    #[error(
+        "replica {sequence} of the catalog does not open with this kit and the custodians' secret of \
+         epoch {epoch}: the kit is of a master secret that was replaced since, or the replica is \
+         damaged"
+    )]
+    KitDoesNotOpen {
+        /// The replica's number.
+        sequence: u64,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Written by a newer strongroom.
     #[error(
         "replica {sequence} holds a catalog of version {found}; this strongroom knows up to {known}"
@@ -101,9 +113,10 @@ impl ReplicaError {
         match self {
             Self::AnotherMachine { .. } | Self::SecretGone { .. } => ErrorKind::Vault,
             Self::NoReplica { .. } | Self::NoReplicaOfEpoch { .. } => ErrorKind::NotFound,
-            Self::OtherVaultsKit { .. } | Self::NewerCatalog { .. } | Self::Damaged { .. } => {
-                ErrorKind::Integrity
-            }
+            Self::OtherVaultsKit { .. }
+            | Self::KitDoesNotOpen { .. }
+            | Self::NewerCatalog { .. }
+            | Self::Damaged { .. } => ErrorKind::Integrity,
             Self::Rollback { .. } => ErrorKind::Refused,
         }
     }

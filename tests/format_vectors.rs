@@ -84,8 +84,14 @@ fn document() -> String {
 }
 
 fn write_all() {
-    let vectors =
-        [write_sealed::all(), write_index::all(), write_keys::all(), write_replica::all(), write_shares::all()].concat();
+    let vectors = [
+        write_sealed::all(),
+        write_index::all(),
+        write_keys::all(),
+        write_replica::all(),
+        write_shares::all(),
+    ]
+    .concat();
     for kind in std::fs::read_dir(folder()).unwrap() {
         let kind = kind.unwrap().path();
         if kind.is_dir() {

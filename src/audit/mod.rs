@@ -18,8 +18,8 @@ mod words;
 pub use entry::{Entry, NewEntry, entry_hash, head_message};
 pub use error::AuditError;
 pub use log::{
-    Filter, Head, Recorded, head_holds, list, newest_at, read_head, record, record_in, record_with_head,
-    seal_head, seal_head_in,
+    Filter, Head, Recorded, head_holds, list, newest_at, read_head, record, record_in,
+    record_with_head, seal_head, seal_head_in,
 };
 pub use verify::{Broken, Fault, Verdict, verify};
 pub use who::Who;

@@ -220,8 +220,9 @@ fn all_matching(
              WHERE epoch = ?1 AND set_id = ?2 ORDER BY share_index",
         )?;
         for set in &mut sets {
-            set.shares =
-                shares.query_map((set.epoch, set.set), share_from_row)?.collect::<Result<_, _>>()?;
+            set.shares = shares
+                .query_map((set.epoch, set.set), share_from_row)?
+                .collect::<Result<_, _>>()?;
         }
         Ok(sets)
     };

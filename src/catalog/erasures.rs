@@ -195,7 +195,8 @@ mod tests {
         let first = catalog.transaction(|tx| insert(tx, &erasure(1))).unwrap();
         let second = catalog.transaction(|tx| insert(tx, &erasure(2))).unwrap();
         assert_eq!((first, second), (1, 2));
-        let confirm = |oldest, at| catalog.transaction(|tx| confirm(tx, oldest, moment(at))).unwrap();
+        let confirm =
+            |oldest, at| catalog.transaction(|tx| confirm(tx, oldest, moment(at))).unwrap();
         assert_eq!(confirm(Some(Epoch(1)), 20), [0; 0]);
         assert_eq!(confirm(Some(Epoch(2)), 20), [1]);
         assert_eq!(confirm(Some(Epoch(2)), 30), [0; 0]);

@@ -28,8 +28,7 @@ pub struct SubjectRow {
     pub readmitted_epoch: Option<Epoch>,
 }
 
-const COLUMNS: &str =
-    "reference, source_id, shard_id, wrapped_key, created_at, readmitted_epoch";
+const COLUMNS: &str = "reference, source_id, shard_id, wrapped_key, created_at, readmitted_epoch";
 
 /// One subject, if the catalog has one of that reference.
 pub fn get(

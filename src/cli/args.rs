@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man, map,
-    prune, recover, restore, show, source, subject, verify,
+    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man,
+    map, prune, recover, restore, show, source, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.

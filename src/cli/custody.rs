@@ -7,7 +7,9 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Report, when};
-use crate::keys::custodian_settings::{CustodianKind, CustodianSettings, DEFAULT_TIMEOUT_SECONDS, PinSource};
+use crate::keys::custodian_settings::{
+    CustodianKind, CustodianSettings, DEFAULT_TIMEOUT_SECONDS, PinSource,
+};
 use crate::ops::custodians::{self as verbs, CustodyReport, MembershipReport};
 
 /// What `custody` takes.
@@ -159,8 +161,10 @@ fn configure(config: &Config, args: &AddArgs) -> Result<(), CliError> {
     let kind = if let Some(folder) = &args.folder {
         CustodianKind::File { folder: absolute(folder)? }
     } else if !args.program.is_empty() {
-        CustodianKind::Command { program: args.program.clone(),
-            timeout_seconds: DEFAULT_TIMEOUT_SECONDS }
+        CustodianKind::Command {
+            program: args.program.clone(),
+            timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
+        }
     } else if let (Some(module), Some(token), Some(pin_file)) =
         (&args.pkcs11_module, &args.token, &args.pin_file)
     {

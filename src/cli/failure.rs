@@ -177,9 +177,7 @@ fn custody_hint(error: &CustodyError) -> &'static str {
             "keep everything as it is and report it; until it is understood, treat the erasure as \
              not done"
         }
-        CustodyError::MasterFile { .. } => {
-            "put the file back from a copy; nothing was overwritten"
-        }
+        CustodyError::MasterFile { .. } => "put the file back from a copy; nothing was overwritten",
     }
 }
 

@@ -77,15 +77,19 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
                 Protection::recipients(&args.recipients).map_err(OpsError::from)?
             };
             let report = rotate::rotate_master(&vault, &credentials, &protection).await?;
-            (report, "The master secret is a new one. Recovery kits printed before are void:\nprint a \
-                      new one with `strongroom kit print`.")
+            (
+                report,
+                "The master secret is a new one. Recovery kits printed before are void:\nprint a \
+                      new one with `strongroom kit print`.",
+            )
         }
     };
     rotated(&report, told)
 }
 
 fn rotated(report: &RotateReport, told: &str) -> Result<Report, CliError> {
-    let mut text = format!("{told}\n\n  epoch   {}\n  state   {}\n", report.epoch_after, report.state);
+    let mut text =
+        format!("{told}\n\n  epoch   {}\n  state   {}\n", report.epoch_after, report.state);
     for sentence in &report.waiting {
         text.push_str(&format!("  {sentence}\n"));
     }

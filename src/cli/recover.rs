@@ -132,11 +132,7 @@ fn read_kit(path: &Path) -> Result<Kit, CliError> {
     Ok(kit::read(&text).map_err(KeyError::from).map_err(OpsError::from)?)
 }
 
-fn protection(
-    context: &Context,
-    args: &Args,
-    config: &mut Config,
-) -> Result<Protection, CliError> {
+fn protection(context: &Context, args: &Args, config: &mut Config) -> Result<Protection, CliError> {
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|error| CliError::from_error(Exit::Usage, &error))
     };

@@ -108,7 +108,9 @@ pub enum KeyError {
         reason: String,
     },
     /// What the custodian has under this epoch is not the share that the catalog knows.
-    #[error("the custodian `{custodian}` holds a share of epoch {epoch} that is of another splitting")]
+    #[error(
+        "the custodian `{custodian}` holds a share of epoch {epoch} that is of another splitting"
+    )]
     OtherShare {
         /// The custodian's name.
         custodian: String,
@@ -116,7 +118,9 @@ pub enum KeyError {
         epoch: Epoch,
     },
     /// A share that was to be destroyed is still there.
-    #[error("{custodian} still holds its share of epoch {epoch}, though it said that it destroyed it")]
+    #[error(
+        "{custodian} still holds its share of epoch {epoch}, though it said that it destroyed it"
+    )]
     NotDestroyed {
         /// The custodian.
         custodian: String,

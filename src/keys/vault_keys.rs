@@ -38,7 +38,6 @@ pub mod kinds {
     /// Before a sync's number, 10 digits: the key of a data object of the catalog's replica.
     pub const REPLICA_PREFIX: &str = "replica:";
 
-
     /// The newest of the commons keys: `commons`, `commons:2` and so on.
     #[must_use]
     pub fn newest_commons<'a>(kinds: impl Iterator<Item = &'a str>) -> String {

@@ -100,7 +100,9 @@ async fn replicate(vault: &Vault) -> Result<(), OpsError> {
             Err(source) => Err(OpsError::ReplicaBehind { source: Box::new(source) }),
         };
     }
-    let Ok(lock) = vault.lock_for_writing("copying the catalog to the store") else { return Ok(()) };
+    let Ok(lock) = vault.lock_for_writing("copying the catalog to the store") else {
+        return Ok(());
+    };
     let keys = unlocked.ring().replica_keys();
     if let Err(error) = replica::sync(vault, &keys, &lock).await {
         vault.warn(&format!("the catalog's replica in the store is behind: {error}"));

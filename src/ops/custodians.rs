@@ -91,7 +91,8 @@ pub async fn check(
             let Some(row) = row else { continue };
             let answer = ask(vault, &present, &row.custodian);
             all_well &= answer.is_ok();
-            custodian.answer = Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
+            custodian.answer =
+                Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
         }
         Ok((told, all_well))
     })

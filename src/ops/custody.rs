@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CustodyError, OpsError};
 use super::recover::{EpochSecrets, LaterShare};
 use super::vault::{Vault, Writing};
+use super::{CustodyError, OpsError};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
 use crate::durable;
@@ -339,7 +339,9 @@ impl EpochSecrets for Quorum<'_> {
         for custodian in self.custodians {
             let Ok(own) = custodian.get(self.vault, epoch) else { continue };
             for held in custodian.epochs(self.vault).unwrap_or_default() {
-                if held > epoch && let Ok(share) = custodian.get(self.vault, held) {
+                if held > epoch
+                    && let Ok(share) = custodian.get(self.vault, held)
+                {
                     later.push(LaterShare {
                         member: own.index,
                         epoch: held,

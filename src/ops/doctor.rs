@@ -75,7 +75,8 @@ fn catalog(vault: &Vault) -> Finding {
 
 fn audit_log(vault: &Vault) -> Result<Finding, OpsError> {
     let verdict = audit::verify(vault.catalog().connection(), None)?;
-    let health = if matches!(verdict, Verdict::Intact { .. }) { Health::Well } else { Health::Failed };
+    let health =
+        if matches!(verdict, Verdict::Intact { .. }) { Health::Well } else { Health::Failed };
     Ok(finding("audit log", health, verdict.to_string()))
 }
 
@@ -107,9 +108,7 @@ async fn store(vault: &Vault) -> Finding {
     let checked = vault.check_store().await;
     match (checked, vault.store()) {
         (Ok(()), Ok(store)) => finding("store", Health::Well, store.location()),
-        (Err(error), _) | (_, Err(error)) => {
-            finding("store", Health::Failed, error.to_string())
-        }
+        (Err(error), _) | (_, Err(error)) => finding("store", Health::Failed, error.to_string()),
     }
 }
 

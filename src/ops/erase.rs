@@ -154,26 +154,33 @@ pub async fn erase(
         let reason_id = random::bytes::<16>(&mut random::system());
         let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
         let change = Change { subjects: &references, ..Change::default() };
-        let forgotten = forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
-            let mut tombstones =
-                Tombstones { transaction, unlocked: &unlocked, ring, epoch, requested_at, new: None };
-            for subject in &mut report.subjects {
-                tombstones.write(subject.subject_reference)?;
-                let erasure = NewErasure {
+        let forgotten =
+            forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
+                let mut tombstones = Tombstones {
+                    transaction,
+                    unlocked: &unlocked,
+                    ring,
+                    epoch,
                     requested_at,
-                    source_id: source.source_id,
-                    epoch_before: report.epoch_before,
-                    reason_sealed: reason_sealed.clone(),
-                    backup_count: subject.backups.len() as u64,
-                    segment_count: subject.backups.iter().map(|share| share.segments).sum(),
-                    row_count: subject.rows,
-                    subject_key_count: 1,
+                    new: None,
                 };
-                subject.erasure = Some(erasures::insert(transaction, &erasure)?);
-            }
-            Ok(())
-        })
-        .await?;
+                for subject in &mut report.subjects {
+                    tombstones.write(subject.subject_reference)?;
+                    let erasure = NewErasure {
+                        requested_at,
+                        source_id: source.source_id,
+                        epoch_before: report.epoch_before,
+                        reason_sealed: reason_sealed.clone(),
+                        backup_count: subject.backups.len() as u64,
+                        segment_count: subject.backups.iter().map(|share| share.segments).sum(),
+                        row_count: subject.rows,
+                        subject_key_count: 1,
+                    };
+                    subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+                }
+                Ok(())
+            })
+            .await?;
         report.epoch_after = Some(forgotten.epoch);
         report.state = if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" };
         report.waiting = forgotten.waiting;
@@ -186,7 +193,8 @@ pub async fn erase(
             report.rows,
             report.backups
         ));
-        report.proof = Some(before.prove(vault, &unlocked, &source, &found.backups, &numbers).await?);
+        report.proof =
+            Some(before.prove(vault, &unlocked, &source, &found.backups, &numbers).await?);
         replica::remove_superseded(vault, &lock).await?;
         if let Some(first) = numbers.first() {
             report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?

@@ -32,9 +32,7 @@ use super::custody::{self, Membership, Waiting};
 use super::vault::{Unlocked, Vault, Writing};
 use super::{ErrorKind, OpsError, replica};
 use crate::audit::{Action, Outcome};
-use crate::catalog::custody::{
-    self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState,
-};
+use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
 use crate::catalog::{backups, shards, subjects, tombstones, vault_keys};
 use crate::durable;
@@ -341,10 +339,7 @@ fn concerned(
 
 /// Takes away tombstones, with the keys of their quarters, that no backup needs any more: all
 /// backups that are left were made after the quarter's last erasure. Says whether there were any.
-fn forget_quarters(
-    transaction: &Transaction<'_>,
-    change: &Change<'_>,
-) -> Result<bool, OpsError> {
+fn forget_quarters(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<bool, OpsError> {
     let oldest_left = backups::list(transaction, &backups::BackupFilter::default())?
         .into_iter()
         .filter(|row| !change.backups.contains(&row.backup_id))

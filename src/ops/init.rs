@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{OpsError, replica};
 use super::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
+use super::{OpsError, replica};
 use crate::audit::{Action, Outcome};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::shards::ShardRow;

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{OpsError, replica};
 use super::audited::{DRY_RUN, audited_with};
 use super::vault::Vault;
+use super::{OpsError, replica};
 use crate::audit::Action;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::packs;

@@ -14,10 +14,10 @@ use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{erasures, sources, vault_keys};
 use crate::crypto::labels;
 use crate::ids::Epoch;
+use crate::keys::MasterSecret;
 use crate::keys::master::{self, Credentials, Protection};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{CommonsKey, kinds, name};
-use crate::keys::MasterSecret;
 use crate::random;
 
 /// What a rotation did.

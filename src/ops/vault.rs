@@ -396,7 +396,8 @@ impl Vault {
             let master = master.ok_or(OpsError::Bug("the master secret is not 32 bytes"))?;
             unlocked = Arc::new(self.open_ring(master)?);
         }
-        *self.unlocked.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&unlocked));
+        *self.unlocked.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::clone(&unlocked));
         Ok(unlocked)
     }
 

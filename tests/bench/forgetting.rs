@@ -56,7 +56,10 @@ struct Line {
 #[tokio::main]
 async fn main() {
     let mut lines = Vec::new();
-    println!("{:>9}  {:>7}  {:>6}  {:>9}  {:>13}", "people", "backups", "erased", "seconds", "replica bytes");
+    println!(
+        "{:>9}  {:>7}  {:>6}  {:>9}  {:>13}",
+        "people", "backups", "erased", "seconds", "replica bytes"
+    );
     for people in [10_000, 1_000_000] {
         for backups in [1, 90] {
             let mut bench = Bench::new(people, backups).await;
@@ -134,7 +137,8 @@ impl Bench {
         };
         let insert = |transaction: &_| sources::insert(transaction, &source);
         self.vault.catalog().transaction(insert).unwrap();
-        let keys = SubjectKeys::new(self.vault.shared_catalog(), Arc::clone(&unlocked), SOURCE, now);
+        let keys =
+            SubjectKeys::new(self.vault.shared_catalog(), Arc::clone(&unlocked), SOURCE, now);
         for first in (0..self.people).step_by(10_000) {
             let references: Vec<_> =
                 (first..(first + 10_000).min(self.people)).map(reference).collect();

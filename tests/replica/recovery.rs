@@ -110,7 +110,8 @@ async fn a_replica_of_an_older_epoch_opens_nothing() {
          recorded since"
     );
     // Who insists finds that the secret is gone.
-    let insisted = world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
+    let insisted =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let refused = insisted.err().unwrap().to_string();
     assert_eq!(
         refused,
@@ -134,7 +135,8 @@ async fn a_replica_of_an_older_epoch_opens_nothing() {
     std::fs::rename(world.path("real"), world.path("custodian")).unwrap();
 
     world.put_back(&new);
-    let wanted = world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(7))).await;
+    let wanted =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(7))).await;
     let refused = wanted.err().unwrap();
     assert!(
         matches!(refused, OpsError::Replica(ReplicaError::NoReplicaOfEpoch { .. })),
@@ -156,7 +158,8 @@ async fn an_interrupted_forgetting_is_refused_unless_its_epoch_is_named() {
     let shares = quorum::split(&next, world.id, Epoch(2), set, 1, 1, random).unwrap();
     custodian.put(&shares[0]).unwrap();
     assert!(world.refusal().await.contains("hold the secret of epoch 2"));
-    let recovered = world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
+    let recovered =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let recovered = recovered.unwrap();
     assert_eq!(recovered.report.subjects, 10);
     assert_eq!(recovered.go_on().await.unwrap().sequence, 3);
@@ -191,7 +194,8 @@ async fn who_insists_on_an_older_epoch_goes_on_behind_the_newest_head() {
     machine.sync().await.unwrap();
     // An erasure that is provisional: another custodian still has the old secret.
     std::fs::write(&secret, kept).unwrap();
-    let recovered = world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
+    let recovered =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let recovered = recovered.unwrap();
     assert_eq!((recovered.report.replica, recovered.report.epoch), (2, Epoch(1)));
     assert_eq!(recovered.go_on().await.unwrap().sequence, 5);

@@ -13,9 +13,9 @@ use strongroom::catalog::{Catalog, shards, subjects, vault, vault_keys};
 use strongroom::crypto::SecretText;
 use strongroom::ids::{Epoch, VaultId};
 use strongroom::keys::custodian::Custodian as _;
-use strongroom::keys::quorum;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials};
+use strongroom::keys::quorum;
 use strongroom::keys::ring::{KeyName, KeyRing};
 
 use super::World;

@@ -97,7 +97,8 @@ impl Before {
             bystanders_failed: 0,
         };
         if let Some(name) = &self.replica
-            && let Some(opens) = replica::opens(vault, name, &self.replica_keys(unlocked, &ring, &secret)).await?
+            && let Some(opens) =
+                replica::opens(vault, name, &self.replica_keys(unlocked, &ring, &secret)).await?
         {
             proof.replicas_tried = 1;
             if opens {

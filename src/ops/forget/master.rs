@@ -12,8 +12,8 @@ use crate::catalog::forgetting;
 use crate::durable;
 use crate::ids::Digest;
 use crate::keys::MasterSecret;
-use crate::ops::{CustodyError, OpsError};
 use crate::ops::vault::Vault;
+use crate::ops::{CustodyError, OpsError};
 
 /// A master secret that takes the place of the present one.
 pub struct NewMaster {

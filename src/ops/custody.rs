@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::recover::EpochSecrets;
+use super::recover::{EpochSecrets, LaterShare};
 use super::vault::{Vault, Writing};
 use super::{CustodyError, OpsError};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
@@ -338,5 +338,26 @@ impl EpochSecrets for Quorum<'_> {
             Some(error) if secrets.is_empty() => Err(error),
             _ => Ok(secrets),
         }
+    }
+
+    fn later(&self, epoch: Epoch) -> Vec<LaterShare> {
+        let mut later = Vec::new();
+        for custodian in self.custodians {
+            let Ok(own) = custodian.get(self.vault, epoch) else { continue };
+            for held in custodian.epochs(self.vault).unwrap_or_default() {
+                if held > epoch
+                    && let Ok(share) = custodian.get(self.vault, held)
+                {
+                    later.push(LaterShare {
+                        member: own.index,
+                        epoch: held,
+                        set: share.set,
+                        threshold: share.threshold,
+                        index: share.index,
+                    });
+                }
+            }
+        }
+        later
     }
 }

@@ -11,13 +11,13 @@ use strongroom::catalog::{self, sources};
 use strongroom::clock::SystemClock;
 use strongroom::crypto::SecretText;
 use strongroom::ids::{Epoch, SourceId, SubjectReference, VaultId};
-use strongroom::keys::custodian::Custodian as _;
+use strongroom::keys::MasterSecret;
+use strongroom::keys::custodian::Custodian;
 use strongroom::keys::custodian_settings::CustodianSettings;
 use strongroom::keys::file_custodian::FileCustodian;
 use strongroom::keys::master::{self, Credentials, Protection};
-use strongroom::keys::{EpochSecret, KeyError, MasterSecret, quorum};
 use strongroom::ops::forget::Change;
-use strongroom::ops::recover::{EpochSecrets, RecoverRequest, Recovered, recover};
+use strongroom::ops::recover::{EpochSecrets, Quorum, RecoverRequest, Recovered, recover};
 use strongroom::ops::replica::{self, SyncReport};
 use strongroom::ops::subject_keys::{Resolved, SubjectKeys};
 use strongroom::ops::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
@@ -61,7 +61,8 @@ pub fn environment() -> Environment {
 }
 
 impl World {
-    /// A new vault with one source, and the machine that made it.
+    /// A new vault with one source, and the machine that made it. Replica 1, which `init` wrote, does
+    /// not know the source yet.
     pub async fn new() -> (Self, Machine) {
         let identity = age::x25519::Identity::generate();
         let mut world = Self {
@@ -146,15 +147,13 @@ impl World {
     }
 
     pub fn custodian(&self) -> OneCustodian {
-        OneCustodian {
-            custodian: FileCustodian::new("main", &self.path("custodian")),
-            vault: self.id,
-        }
+        let custodian = FileCustodian::new("main", &self.path("custodian"));
+        OneCustodian { custodians: [Box::new(custodian)], vault: self.id }
     }
 
     /// Recovers the vault to another machine.
     pub async fn recover(&self, to: &str) -> Result<Recovered, OpsError> {
-        self.recover_with(to, self.id, &self.custodian(), None).await
+        self.recover_with(to, self.id, &self.custodian().quorum(), None).await
     }
 
     pub async fn recover_with(
@@ -226,6 +225,16 @@ impl Machine {
         let lock = self.vault.lock_for_writing("test")?;
         let keys = self.unlocked.ring().replica_keys();
         replica::sync(&self.vault, &keys, &lock).await
+    }
+
+    /// Writes the whole replica anew, as to a store that lost it: no object of it holds anything
+    /// that is superseded. There are a head and a data object then.
+    pub async fn sync_anew(&self, world: &World) -> SyncReport {
+        world.put_back(&BTreeMap::new());
+        replica::ensure_newest(&self.vault).await.unwrap();
+        let report = self.sync().await.unwrap();
+        assert_eq!(world.objects().len(), 2);
+        report
     }
 
     /// Subjects with keys, as a backup makes them.
@@ -302,21 +311,13 @@ pub fn reference(number: u64) -> SubjectReference {
 
 /// A file custodian as a recovery sees it.
 pub struct OneCustodian {
-    custodian: FileCustodian,
+    custodians: [Box<dyn Custodian>; 1],
     vault: VaultId,
 }
 
-impl EpochSecrets for OneCustodian {
-    fn epochs(&self) -> Result<Vec<Epoch>, KeyError> {
-        self.custodian.epochs(self.vault)
-    }
-
-    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError> {
-        match self.custodian.get(self.vault, epoch) {
-            Ok(share) => Ok(vec![quorum::combine(&[share])?]),
-            Err(KeyError::NoEpochSecret { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+impl OneCustodian {
+    pub fn quorum(&self) -> Quorum<'_> {
+        Quorum { vault: self.vault, custodians: &self.custodians }
     }
 }
 

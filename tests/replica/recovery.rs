@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use strongroom::catalog::subject_maps::{self, SubjectMapRow};
-use strongroom::ids::{Digest, Epoch, VaultId};
+use strongroom::ids::{Digest, Epoch, ShareSet, VaultId};
 use strongroom::keys::custodian::Custodian as _;
 use strongroom::keys::file_custodian::FileCustodian;
-use strongroom::keys::{EpochSecret, MasterSecret};
+use strongroom::keys::share::Share;
+use strongroom::keys::{EpochSecret, MasterSecret, quorum};
 use strongroom::ops::OpsError;
 use strongroom::ops::recover::{RecoverRequest, recover};
 use strongroom::ops::replica::{self, ReplicaError};
@@ -55,7 +56,7 @@ async fn what_is_recovered_is_what_was() {
     lived(&machine).await;
     let recovered = world.recover("two").await.unwrap();
     let report = &recovered.report;
-    assert_eq!((report.replica, report.epoch, report.subjects), (3, Epoch(2), 709));
+    assert_eq!((report.replica, report.epoch, report.subjects), (5, Epoch(2), 709));
     assert_eq!((report.sources, report.backups, &report.audit_finding), (1, 0, &None));
     let map = std::fs::read_to_string(world.path("two/maps/main.toml")).unwrap();
     assert_eq!(map, "version = 1\n# \"quoted\" ü\n");
@@ -73,13 +74,14 @@ async fn what_is_recovered_is_what_was() {
 
     // The recovered vault goes on, and the old machine is told.
     let went_on = recovered.go_on().await.unwrap();
-    assert_eq!(went_on.sequence, 4);
+    assert_eq!(went_on.sequence, 6);
     let refused = replica::ensure_newest(&machine.vault).await.unwrap_err();
     assert!(refused.to_string().contains("another machine writes this vault"), "{refused}");
     replica::ensure_newest(&two.vault).await.unwrap();
     two.add_subjects(800..900);
+    // One replica before the old secret is destroyed, one that says that it is.
     two.forget(18).await;
-    assert_eq!(two.sync().await.unwrap().sequence, 5);
+    assert_eq!(two.sync().await.unwrap().sequence, 8);
     let three = world.recover("three").await.unwrap();
     assert_eq!(three.report.subjects, 808);
     let three = world.machine("three").await;
@@ -103,34 +105,38 @@ async fn a_replica_of_an_older_epoch_opens_nothing() {
     world.put_back(&old);
     assert_eq!(
         world.refusal().await,
-        "the newest replica of the catalog in the store /store (1) is of epoch 1, and the custodians \
+        "the newest replica of the catalog in the store /store (2) is of epoch 1, and the custodians \
          hold the secret of epoch 2: the replica of that epoch is missing, with everything that was \
          recorded since"
     );
     // Who insists finds that the secret is gone.
-    let insisted = world.recover_with("two", world.id, &world.custodian(), Some(Epoch(1))).await;
+    let insisted =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let refused = insisted.err().unwrap().to_string();
     assert_eq!(
         refused,
-        "replica 1 of the catalog is of epoch 1, whose secret the custodians do not hold; they hold \
+        "replica 2 of the catalog is of epoch 1, whose secret the custodians do not hold; they hold \
          epoch 2"
     );
     // Nor does the new secret open it under the old one's name.
-    let pretended = FileCustodian::new(&world.path("pretended"));
-    let secret = FileCustodian::new(&world.path("custodian")).get(world.id, Epoch(2)).unwrap();
-    pretended.put(world.id, Epoch(1), &secret).unwrap();
+    let pretended = FileCustodian::new("main", &world.path("pretended"));
+    let real = FileCustodian::new("main", &world.path("custodian"));
+    let share = real.get(world.id, Epoch(2)).unwrap();
+    pretended.enroll(world.id).unwrap();
+    pretended.put(&Share { epoch: Epoch(1), ..share }).unwrap();
     std::fs::rename(world.path("custodian"), world.path("real")).unwrap();
     std::fs::rename(world.path("pretended"), world.path("custodian")).unwrap();
     assert_eq!(
         world.refusal().await,
-        "catalog/head/0000000001 does not authenticate: it was changed or cut, or it is not what its \
+        "catalog/head/0000000002 does not authenticate: it was changed or cut, or it is not what its \
          name says"
     );
     std::fs::remove_dir_all(world.path("custodian")).unwrap();
     std::fs::rename(world.path("real"), world.path("custodian")).unwrap();
 
     world.put_back(&new);
-    let wanted = world.recover_with("two", world.id, &world.custodian(), Some(Epoch(7))).await;
+    let wanted =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(7))).await;
     let refused = wanted.err().unwrap();
     assert!(
         matches!(refused, OpsError::Replica(ReplicaError::NoReplicaOfEpoch { .. })),
@@ -146,13 +152,35 @@ async fn an_interrupted_forgetting_is_refused_unless_its_epoch_is_named() {
     machine.sync().await.unwrap();
     // The custodian holds the next secret already, and the catalog was never committed.
     let next = EpochSecret::generate(&mut strongroom::random::system());
-    let custodian = FileCustodian::new(&world.path("custodian"));
-    custodian.put(world.id, Epoch(2), &next).unwrap();
+    let custodian = FileCustodian::new("main", &world.path("custodian"));
+    let random = &mut strongroom::random::system();
+    let set = ShareSet([8; 16]);
+    let shares = quorum::split(&next, world.id, Epoch(2), set, 1, 1, random).unwrap();
+    custodian.put(&shares[0]).unwrap();
     assert!(world.refusal().await.contains("hold the secret of epoch 2"));
-    let recovered = world.recover_with("two", world.id, &world.custodian(), Some(Epoch(1))).await;
+    let recovered =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let recovered = recovered.unwrap();
     assert_eq!(recovered.report.subjects, 10);
-    assert_eq!(recovered.go_on().await.unwrap().sequence, 2);
+    assert_eq!(recovered.go_on().await.unwrap().sequence, 3);
+    drop(recovered);
+    goes_on(&world, 9).await;
+}
+
+/// What was recovered on machine `two` can forget, though the custodian has a share that the recovered
+/// catalog knows nothing of.
+async fn goes_on(world: &World, subjects: usize) {
+    let two = world.machine("two").await;
+    two.forget(4).await;
+    two.sync().await.unwrap();
+    assert_eq!(two.dump()["subject"].len(), subjects);
+    let two = world.machine("two").await;
+    assert!(two.opens(5) && !two.opens(4));
+    let secrets = std::fs::read_dir(world.path("custodian")).unwrap();
+    let secrets = secrets.filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("epoch-")
+    });
+    assert_eq!(secrets.count(), 1);
 }
 
 #[tokio::test]
@@ -166,10 +194,13 @@ async fn who_insists_on_an_older_epoch_goes_on_behind_the_newest_head() {
     machine.sync().await.unwrap();
     // An erasure that is provisional: another custodian still has the old secret.
     std::fs::write(&secret, kept).unwrap();
-    let recovered = world.recover_with("two", world.id, &world.custodian(), Some(Epoch(1))).await;
+    let recovered =
+        world.recover_with("two", world.id, &world.custodian().quorum(), Some(Epoch(1))).await;
     let recovered = recovered.unwrap();
-    assert_eq!((recovered.report.replica, recovered.report.epoch), (1, Epoch(1)));
-    assert_eq!(recovered.go_on().await.unwrap().sequence, 3);
+    assert_eq!((recovered.report.replica, recovered.report.epoch), (2, Epoch(1)));
+    assert_eq!(recovered.go_on().await.unwrap().sequence, 5);
+    drop(recovered);
+    goes_on(&world, 9).await;
 }
 
 #[tokio::test]
@@ -179,24 +210,31 @@ async fn without_secrets_nothing_is_recovered() {
     std::fs::rename(world.path("custodian"), world.path("elsewhere")).unwrap();
     assert_eq!(
         world.refusal().await,
-        "replica 1 of the catalog is of epoch 1, whose secret the custodians do not hold; they hold \
+        "the custodian `main` (the folder /custodian) cannot be used now: its folder is not there"
+    );
+    FileCustodian::new("main", &world.path("custodian")).enroll(world.id).unwrap();
+    assert_eq!(
+        world.refusal().await,
+        "replica 2 of the catalog is of epoch 1, whose secret the custodians do not hold; they hold \
          none at all"
     );
+    std::fs::remove_dir_all(world.path("custodian")).unwrap();
     std::fs::rename(world.path("elsewhere"), world.path("custodian")).unwrap();
     // A kit of another vault, named as this one's.
     let custodian = world.custodian();
+    let quorum = custodian.quorum();
     let request = |vault, master| RecoverRequest {
         places: world.places("two"),
         environment: environment(),
         vault,
         master,
         protection: world.protection(),
-        epochs: &custodian,
+        epochs: &quorum,
         epoch: None,
     };
     let other = MasterSecret::generate(&mut strongroom::random::system());
     let refused = recover(request(world.id, other)).await.err().unwrap().to_string();
-    assert!(refused.contains("catalog/head/0000000001 does not authenticate"), "{refused}");
+    assert!(refused.contains("catalog/head/0000000002 does not authenticate"), "{refused}");
     let other = VaultId([9; 16]);
     let refused = recover(request(other, world.kit())).await.err().unwrap().to_string();
     assert!(refused.contains("the recovery kit to vault 0909"), "{refused}");

@@ -9,6 +9,7 @@
 mod check;
 mod choose;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -17,14 +18,14 @@ use super::OpsError;
 use super::replica::{CellReader, ReplicaError, SyncReport, sync};
 use super::vault::{Environment, Vault, VaultPlaces};
 use crate::audit::{self, Action, NewEntry, Outcome};
-use crate::catalog::custody as custody_rows;
+use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::replica::rebuild::{Rebuild, Rebuilt};
 use crate::catalog::replica::{self, CellRow, ObjectRow};
 use crate::catalog::vault_keys::{self, VaultKeyRow};
 use crate::catalog::{Catalog, backups, sources, subject_maps, subjects};
 use crate::container::replica::head::Head;
 use crate::durable;
-use crate::ids::{Epoch, ShardId, VaultId};
+use crate::ids::{Epoch, ShardId, ShareSet, VaultId};
 use crate::keys::master::{self, Protection};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::vault_keys::audit_head_key;
@@ -51,6 +52,23 @@ pub trait EpochSecrets {
     /// # Errors
     /// [`KeyError::TooFewShares`] when there are shares, and too few of them.
     fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError>;
+
+    /// Shares of epochs after `epoch`, at custodians that have one of `epoch` too.
+    fn later(&self, epoch: Epoch) -> Vec<LaterShare>;
+}
+
+/// A share of an epoch that a recovery leaves behind.
+pub struct LaterShare {
+    /// The number of its custodian's share of the epoch that is recovered.
+    pub member: u8,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its splitting.
+    pub set: ShareSet,
+    /// How many shares of it make the secret.
+    pub threshold: u8,
+    /// Its own number.
+    pub index: u8,
 }
 
 /// What a recovery needs.
@@ -144,6 +162,7 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
     let keys = ring.replica_keys();
     let audit_finding = check::audit_log(rebuilt.catalog(), vault, &master)?;
     adopt(&rebuilt, &chosen, &head, &keys)?;
+    give_up_later(&rebuilt, &environment, epochs.later(chosen.epoch))?;
     let mut report = describe(&rebuilt, &chosen, &head)?;
     report.audit_finding = audit_finding;
     record(&rebuilt, &environment, &master, &report)?;
@@ -216,6 +235,39 @@ fn adopt(
         replica::insert_cells(transaction, &rows)?;
         let newest = &chosen.newest;
         replica::adopt(transaction, newest.sequence, newest.epoch, newest.sha256)?;
+        Ok(())
+    })
+}
+
+/// Shares of later epochs, where somebody insisted on an older one: they must go, or no epoch could
+/// ever take their number.
+fn give_up_later(
+    rebuilt: &Rebuilt,
+    environment: &Environment,
+    later: Vec<LaterShare>,
+) -> Result<(), OpsError> {
+    let changed_at = environment.clock.now();
+    rebuilt.catalog().transaction(|transaction| {
+        let present = custody_rows::present(transaction)?;
+        let known = custody_rows::all(transaction)?;
+        let mut sets: BTreeMap<(Epoch, ShareSet), ShareSetRow> = BTreeMap::new();
+        for share in later {
+            let LaterShare { member, epoch, set, threshold, index } = share;
+            let member = present.shares.iter().find(|row| row.index == member);
+            let is_known = known.iter().any(|row| (row.epoch, row.set) == (epoch, set));
+            let (Some(member), false) = (member, is_known) else { continue };
+            let row = sets.entry((epoch, set)).or_insert_with(|| ShareSetRow {
+                epoch,
+                set,
+                threshold,
+                state: SetState::Destroyed,
+                changed_at,
+                shares: Vec::new(),
+            });
+            let custodian = member.custodian.clone();
+            row.shares.push(ShareRow { custodian, index, state: ShareState::Held, changed_at });
+        }
+        sets.values().try_for_each(|set| custody_rows::insert(transaction, set))?;
         Ok(())
     })
 }

@@ -204,7 +204,7 @@ class Keys:
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
             for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
         }
-        self.commons = self.vault_key("commons")
+        self.commons, self.backup_epoch = None, None
 
     def _open(self, row, label, name, what):
         shard, wrapped = row
@@ -217,19 +217,26 @@ class Keys:
         return self._open(row, "strongroom wrap vault key v1", kind, f"the vault key `{kind}`")
 
     def identity(self, backup):
-        row = self.catalog.execute(
-            "SELECT shard_id, wrapped_key FROM backup WHERE backup_id = ?", (backup,)
+        """The identity of a backup, whose segments are read from now on."""
+        *row, self.backup_epoch, commons = self.catalog.execute(
+            "SELECT shard_id, wrapped_key, epoch, commons_kind FROM backup WHERE backup_id = ?",
+            (backup,),
         ).fetchone()
+        self.commons = self.vault_key(commons)
         return self._open(row, "strongroom wrap backup v1", backup, f"the key of {backup}").decode()
 
     def subject(self, reference):
         """A subject's key, None if she was forgotten."""
         if reference == COMMONS:
             return self.commons
-        row = self.catalog.execute(
-            "SELECT shard_id, wrapped_key FROM subject WHERE reference = ?", (reference,)
+        found = self.catalog.execute(
+            "SELECT shard_id, wrapped_key, readmitted_epoch FROM subject WHERE reference = ?",
+            (reference,),
         ).fetchone()
-        if row is None:
+        if found is None:
+            return None
+        *row, readmitted = found
+        if readmitted is not None and self.backup_epoch < readmitted:
             return None
         what = f"the key of subject {reference.hex()}"
         return self._open(row, "strongroom wrap subject v1", reference, what)

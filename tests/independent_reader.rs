@@ -192,6 +192,7 @@ impl Reading {
         let world = World::with_source(&database);
         world.map(MAP_FLAGS);
         world.ok(&["backup", "main"]);
+        world.ok(&["kit", "print", "--output", "kit.txt"]);
         Self { database, world }
     }
 
@@ -219,7 +220,13 @@ impl Reading {
         let out = folder.join(to);
         let output = Command::new(python::interpreter())
             .arg(reader_folder().join("read_backup.py"))
-            .args(["--master", "master.txt", "--backup", "latest", "--store", "store"])
+            .args(["--backup", "latest", "--store", "store"])
+            // Without a catalog, the machine is gone: what is left of its master secret is the kit.
+            .args(if arguments.is_empty() {
+                ["--kit", "kit.txt"]
+            } else {
+                ["--master", "master.txt"]
+            })
             .args(arguments)
             .arg("--epoch-secret")
             .arg(epoch_secret)

@@ -38,6 +38,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.dont_write_bytecode = True
+import kit  # noqa: E402
 import shamir  # noqa: E402
 
 RAW_BYTES_MAX = 2**30 + 2**21
@@ -824,13 +825,26 @@ def choose(catalog, selector):
     return rows[-1]
 
 
+def master_text(arguments):
+    """The master secret's text, from its file or from the recovery kit."""
+    if arguments.master:
+        return arguments.master.read_bytes()
+    try:
+        vault, secret = kit.master_secret(arguments.kit.read_bytes())
+    except ValueError as error:
+        raise malformed(str(error)) from None
+    return f"strongroom master secret v1\nvault {vault.hex()}\nsecret {secret.hex()}\n".encode()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--store", type=Path, required=True, help="the store's folder")
     parser.add_argument("--catalog", type=Path, help="the catalog's file; else its replica is read")
-    parser.add_argument("--master", type=Path, required=True, help="what `age -d` made of master.age")
+    secret = parser.add_mutually_exclusive_group(required=True)
+    secret.add_argument("--master", type=Path, help="what `age -d` made of master.age")
+    secret.add_argument("--kit", type=Path, help="the text of the recovery kit, instead")
     parser.add_argument(
         "--epoch-secret", type=Path, required=True, nargs="+", metavar="SHARE",
         help="epoch-N.secret of a custodian, or of as many as are needed",
@@ -840,7 +854,7 @@ def main():
     arguments = parser.parse_args()
 
     try:
-        master = arguments.master.read_bytes()
+        master = master_text(arguments)
         shares = [file.read_bytes() for file in arguments.epoch_secret]
         if arguments.catalog:
             catalog = sqlite3.connect(f"file:{arguments.catalog}?mode=ro", uri=True)

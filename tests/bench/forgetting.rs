@@ -33,6 +33,8 @@ use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
 use strongroom::random;
 
 const RUNS: usize = 5;
+/// Has no factor in common with any number of people.
+const STRIDE: u64 = 9_973;
 const SOURCE: SourceId = SourceId([7; 16]);
 
 /// A vault in a folder of its own.
@@ -135,8 +137,9 @@ impl Bench {
             url: SourceUrl::Environment("BENCH".to_owned()),
             created_at: now,
         };
-        let insert = |transaction: &_| sources::insert(transaction, &source);
-        self.vault.catalog().transaction(insert).unwrap();
+        let catalog = self.vault.shared_catalog();
+        let catalog = || catalog.lock().unwrap();
+        catalog().transaction(|transaction| sources::insert(transaction, &source)).unwrap();
         let keys =
             SubjectKeys::new(self.vault.shared_catalog(), Arc::clone(&unlocked), SOURCE, now);
         for first in (0..self.people).step_by(10_000) {
@@ -179,8 +182,8 @@ impl Bench {
                 epoch: unlocked.ring().epoch(),
                 commons_kind: unlocked.commons_kind.clone(),
             };
-            let insert = |transaction: &_| backups::insert(transaction, &row, &[]);
-            self.vault.catalog().transaction(insert).unwrap();
+            let insert = catalog();
+            insert.transaction(|transaction| backups::insert(transaction, &row, &[])).unwrap();
         }
         // The first replica is the whole catalog: what comes after it is what is measured.
         let lock = self.vault.lock_for_writing("bench").unwrap();
@@ -193,8 +196,10 @@ impl Bench {
         let mut times = Vec::new();
         let mut written = Vec::new();
         for _ in 0..RUNS {
-            let references: Vec<_> =
-                (self.forgotten..self.forgotten + erased).map(reference).collect();
+            // Scattered, so that they are in as many shards as may be.
+            let references: Vec<_> = (self.forgotten..self.forgotten + erased)
+                .map(|number| reference(number * STRIDE % self.people))
+                .collect();
             self.forgotten += erased;
             let recorded = self.vault.record(Action::Erase, "bench", Outcome::Begun, None).unwrap();
             let unlocked = self.vault.unlock(&self.credentials, &recorded).await.unwrap();

@@ -63,6 +63,7 @@ fn of_type(value: &Value, kind: &str) -> bool {
         "number" => value.is_number(),
         "true" | "false" | "boolean" => value.is_boolean(),
         "null" => value.is_null(),
+        "object" => value.is_object(),
         other => {
             (other.starts_with("list") && value.is_array())
                 || (other.starts_with("map") && value.is_object())
@@ -100,6 +101,24 @@ impl Gathered {
     }
 }
 
+impl Gathered {
+    /// Custodians that join, are away, come back and leave.
+    fn custody(&mut self) {
+        self.run("custody add", "usb --folder usb --threshold 1", 0);
+        let (here, away) = (self.sandbox.path("usb"), self.sandbox.path("usb-away"));
+        fs::rename(&here, &away).unwrap();
+        self.run("erase", "--source finance --subject 3 --reason case --yes", 12);
+        self.run("custody list", "", 0);
+        self.run("custody check", "", 8);
+        self.run("custody add", "safe --folder safe", 12);
+        self.run("custody remove", "safe", 12);
+        self.run("custody reconcile", "", 0);
+        fs::rename(&away, &here).unwrap();
+        self.run("custody reconcile", "", 0);
+        self.run("custody remove", "usb", 0);
+    }
+}
+
 #[test]
 fn every_field_that_is_printed_is_documented() {
     let mut all = Gathered { sandbox: Sandbox::new(), documents: Vec::new() };
@@ -124,6 +143,15 @@ fn every_field_that_is_printed_is_documented() {
     all.sandbox.set("COPY_URL", &copy.url);
     all.run("restore", "latest --to env:COPY_URL --create", 0);
     all.run("verify", "--all", 0);
+    all.custody();
+    all.run("subject readmit", "--source finance --subject 2", 0);
+    all.run("keys rotate", "", 0);
+    all.run("keys rotate-master", "--recipient $RECIPIENT", 0);
+    all.run("doctor", "", 0);
+    all.run("backup", "finance", 0);
+    let oldest = all.documents.iter().find(|(command, _)| *command == "backup");
+    let oldest = oldest.unwrap().1["backup"].as_str().unwrap().to_owned();
+    all.run("expire", &format!("{oldest} --yes"), 0);
     for pack in all.sandbox.objects("packs") {
         let mut bytes = fs::read(&pack).unwrap();
         bytes[100..].fill(0);
@@ -136,6 +164,11 @@ fn every_field_that_is_printed_is_documented() {
     all.run("prune", "--dry-run", 0);
     all.run("prune", "", 0);
     all.run("kit print", "--output kit.txt", 0);
+    let elsewhere = "--kit kit.txt --recipient $RECIPIENT --custodian custodian --config else.toml";
+    // The parts beside the configuration must not be there: another folder.
+    fs::create_dir(all.sandbox.path("elsewhere")).unwrap();
+    let elsewhere = elsewhere.replace("else.toml", "elsewhere/strongroom.toml");
+    all.run("recover", &format!("--store backups {elsewhere}"), 0);
     all.run("audit list", "", 0);
     all.run("audit verify", "", 0);
     all.run("completions", "bash", 0);

@@ -90,7 +90,7 @@ fn a_person_confirms_by_typing_and_no_color_is_honoured() {
         in_terminal(&sandbox, erase, &[(ASKED, &format!("{wanted}\n"))], &[]).unwrap();
     assert_eq!(exit, 0, "{shown}");
     assert!(shown.contains("is erased."), "{shown}");
-    sandbox.last_access("erase", "done", "erasure=1");
+    sandbox.last_access("erase", "done", "state=confirmed erasures=1 rows=13 backups=1");
 
     // Progress is drawn for those who watch, and never into a pipe.
     let (shown, exit) = in_terminal(&sandbox, "strongroom verify --all", &[], &[]).unwrap();

@@ -21,7 +21,8 @@ async fn a_backup_is_complete_or_not_there() {
     for point in crash::points(&backing_up.passages) {
         let world = backing_up.world.copy();
         crash::crash(&world, &BACKUP, &point);
-        let there = backing_up.check(&world, &point).await;
+        let there = backing_up.is_there(&point, None);
+        backing_up.check(&world, &point, there).await;
         outcomes.note(&point, if there { "complete" } else { "not there" });
     }
     let totals = outcomes.print("backup", "crashes");
@@ -30,20 +31,31 @@ async fn a_backup_is_complete_or_not_there() {
 
 #[tokio::test]
 async fn after_an_erasure_was_cut_off_she_is_there_whole_or_gone_for_good() {
-    let erasing = Erasing::prepared().await;
+    erasure_cut_off(&Erasing::prepared().await).await;
+}
+
+#[tokio::test]
+async fn the_same_with_two_of_three_custodians() {
+    erasure_cut_off(&Erasing::prepared_with(3, 2).await).await;
+}
+
+async fn erasure_cut_off(erasing: &Erasing) {
     let (passages, committed) = erasing.passages();
     let mut outcomes = Outcomes::default();
     for (turn, point) in crash::points(&passages).into_iter().enumerate() {
         let world = erasing.world.copy();
         crash::crash(&world, &ERASE, &point);
         let gone = point.place >= committed;
+        erasing.check_recovered(&world, gone, &point);
         Erasing::next_command(&world, turn, gone, &point);
         let compare = point.passage.starts_with("forget.") && point.passage.ends_with(":after");
         // Her live rows are in the newest backup or not, but a restore gives the same.
         erasing.check(&world, gone, &point, compare).await;
         outcomes.note(&point, word(gone));
     }
-    let totals = outcomes.print("erase", "crashes");
+    let (custodians, threshold) = erasing.custody;
+    let command = format!("erase, {threshold} of {custodians} custodians");
+    let totals = outcomes.print(&command, "crashes");
     assert!(totals["gone"] >= 8 && totals["still there"] >= 8, "{totals:?}");
 }
 

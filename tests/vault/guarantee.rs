@@ -3,13 +3,17 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
+use strongroom::catalog::Catalog;
+use strongroom::ops::replica;
 
 use super::crash::{self, Point};
 use super::picture::{self, Picture};
-use super::{World, erase_arguments, files_below};
+use super::{Ran, World, erase_arguments, files_below};
 use crate::support::{self, TestDatabase};
 
 /// More people than fit into the first shard, once the late ones have come.
@@ -47,6 +51,7 @@ pub async fn prepared() -> (TestDatabase, World) {
     drop(session);
     add_people(&database, 1, LATE_FROM - 1).await;
     let world = World::with_source(&database);
+    world.print_kit();
     world.map(&["--root", "public.people", "--large-objects", "public.photos.scan"]);
     world.ok(&BACKUP);
     add_people(&database, LATE_FROM, PEOPLE).await;
@@ -68,12 +73,42 @@ pub fn verified(world: &World, when: &Point) -> Vec<(u64, u64)> {
 
 /// Nothing of an interrupted forgetting is left, and the audit log holds.
 pub fn assert_settled(world: &World, when: &Point) {
-    assert_eq!(world.epoch_secrets().len(), 1, "{when:?}: {:?}", world.epoch_secrets());
     assert_eq!(count(world, "SELECT count(*) FROM forgetting"), 0, "{when:?}");
     assert_eq!(world.ok(&["audit", "verify"])["intact"], true, "{when:?}");
-    let epoch = count(world, "SELECT epoch FROM vault");
-    let secret = world.epoch_secrets().remove(0);
-    assert!(secret.ends_with(format!("epoch-{epoch}.secret")), "{when:?}: {}", secret.display());
+    let (secrets, epoch) = (world.epoch_secrets(), count(world, "SELECT epoch FROM vault"));
+    assert_eq!(secrets.len(), world.custodians().len(), "{when:?}: {secrets:?}");
+    for secret in secrets {
+        let name = format!("epoch-{epoch}.secret");
+        assert!(secret.ends_with(name), "{when:?}: {}", secret.display());
+    }
+    let unsettled = "SELECT count(*) FROM share JOIN share_set USING (epoch, set_id)
+        WHERE share.state <> iif(share_set.state = 'present', 'held', 'destroyed')";
+    assert_eq!(count(world, unsettled), 0, "{when:?}");
+}
+
+/// The store holds of the catalog's replica what the catalog says, and nothing else.
+pub fn assert_replica_is_tidy(world: &World, when: &Point) {
+    let catalog = Catalog::open(&world.path().join("catalog.sqlite")).unwrap();
+    let needed = replica::needed_names(catalog.connection()).unwrap();
+    let store = world.path().join("store");
+    let found = files_below(&store.join("catalog"));
+    let name = |file: &PathBuf| file.strip_prefix(&store).unwrap().display().to_string();
+    assert_eq!(found.iter().map(name).collect::<BTreeSet<_>>(), needed, "{when:?}");
+}
+
+/// What a machine that has nothing makes of the store and the custodians as they are at this moment:
+/// the rows of each backup, the newest first. The catalog of this moment may have gone further.
+pub fn recovered(world: &World, epoch_before: u64, when: &Point) -> Vec<(u64, u64)> {
+    let (mut other, mut ran) = world.recover(&[]);
+    if ran.code == Some(4) {
+        // The custodians know an epoch of which the store has no replica yet: whoever knows why
+        // may go back to the one before.
+        assert!(ran.error_message().contains("replica of that epoch is missing"), "{}", ran.all());
+        assert!(!other.path().join("catalog.sqlite").exists(), "{when:?}");
+        (other, ran) = world.recover(&["--epoch", &epoch_before.to_string()]);
+    }
+    assert_eq!(ran.code, Some(0), "{when:?}: {}", ran.all());
+    verified(&other, when)
 }
 
 pub fn count(world: &World, statement: &str) -> u64 {
@@ -128,10 +163,11 @@ impl BackingUp {
     }
 
     /// Checks everything after a backup that was disturbed at this point. Whether it is there.
-    pub async fn check(&self, world: &World, point: &Point) -> bool {
+    pub async fn check(&self, world: &World, point: &Point, there: bool) {
         let [first, second] = self.rows;
-        let there = point.place >= self.committed;
         let listed = if there { vec![second, first] } else { vec![first] };
+        let replicated = recovered(world, 1, point);
+        assert!(replicated == listed || replicated == [first], "{point:?}: {replicated:?}");
         assert_eq!(world.backups().len(), listed.len(), "{point:?}");
         assert_eq!(verified(world, point), listed, "{point:?}");
 
@@ -139,6 +175,7 @@ impl BackingUp {
         let again = world.ok(&["prune"]);
         assert_eq!(again["objects"], serde_json::json!([]), "{point:?}");
         assert_eq!(stored(world), self.stored[usize::from(there)], "{point:?}: in the store");
+        assert_replica_is_tidy(world, point);
         assert_eq!(verified(world, point), listed, "{point:?}: prune took what is needed");
 
         world.ok(&BACKUP);
@@ -149,7 +186,14 @@ impl BackingUp {
             let (copy, _) = world.restored("latest", &[]);
             picture::of(&copy).await.assert_is(&self.expected);
         }
-        there
+    }
+
+    /// Whether a backup that was disturbed at this point is there: whether it had got so far, or the
+    /// disturbance is one that it does not mind.
+    pub fn is_there(&self, point: &Point, ran: Option<&Ran>) -> bool {
+        // What is superseded is removed as far as the store lets it.
+        let tolerated = ran.is_some() && point.passage.starts_with("store-delete");
+        point.place >= self.committed || tolerated
     }
 }
 
@@ -161,12 +205,22 @@ pub struct Erasing {
     /// What a restore of the newest backup gives once she is gone.
     without_her: Picture,
     subjects: u64,
+    /// The epoch that the erasure ends.
+    pub epoch: u64,
+    /// How many custodians there are, and how many of their shares make the secret.
+    pub custody: (u8, u8),
     _database: TestDatabase,
 }
 
 impl Erasing {
     pub async fn prepared() -> Self {
+        Self::prepared_with(1, 1).await
+    }
+
+    /// With so many custodians, any `threshold` of which make the epoch secret.
+    pub async fn prepared_with(custodians: u8, threshold: u8) -> Self {
         let (database, world) = prepared().await;
+        world.share_among(custodians, threshold);
         world.ok(&BACKUP);
         let dry = world.run(&[&ERASE[..7], &["--dry-run"]].concat());
         let document = dry.document.as_ref().unwrap_or_else(|| panic!("{}", dry.all()));
@@ -187,7 +241,9 @@ impl Erasing {
         assert_eq!(ERASE[..], erase_arguments(None, SHE)[..]);
         let subjects = count(&world, "SELECT count(*) FROM subject");
         assert_eq!(subjects, u64::from(PEOPLE));
-        Self { world, rows, without_her, subjects, _database: database }
+        let epoch = count(&world, "SELECT epoch FROM vault");
+        let custody = (custodians, threshold);
+        Self { world, rows, without_her, subjects, epoch, custody, _database: database }
     }
 
     /// What an erasure passes through, and the place from which on she is gone.
@@ -217,8 +273,58 @@ impl Erasing {
         rows.map(|(all, hers)| if gone { (all - hers, *hers) } else { (*all, 0) }).collect()
     }
 
+    /// Checks what a machine that has nothing makes of the moment after an erasure was disturbed:
+    /// everybody is there, and she is, too, or is not.
+    pub fn check_recovered(&self, world: &World, gone: bool, point: &Point) {
+        let found = recovered(world, self.epoch, point);
+        let [whole, without] = [false, true].map(|gone| self.rows_if(gone));
+        assert!(found == whole || gone && found == without, "{point:?}: {found:?}");
+        // While the old secret can be made, an older replica may stand for it; then no more.
+        let old = world.epoch_secrets();
+        let name = format!("epoch-{}.secret", self.epoch);
+        let old = old.iter().filter(|file| file.ends_with(&name)).count();
+        assert!(old >= usize::from(self.custody.1) || found == without, "{point:?}: {found:?}");
+    }
+
+    /// What an erasure says of itself must be so.
+    pub fn check_report(&self, world: &World, ran: &Ran, point: &Point) {
+        let Some(state) = ran.document.as_ref().and_then(|report| report["state"].as_str()) else {
+            assert!(![Some(0), Some(12)].contains(&ran.code), "{point:?}: {}", ran.all());
+            return;
+        };
+        let report = ran.document.as_ref().unwrap();
+        let old = world.epoch_secrets();
+        let name = format!("epoch-{}.secret", self.epoch);
+        let old = old.iter().filter(|file| file.ends_with(&name)).count();
+        let waiting = report["waiting"].as_array().unwrap();
+        match ran.code {
+            Some(0) => {
+                assert_eq!((state, waiting.len()), ("confirmed", 0), "{point:?}: {}", ran.all());
+                assert!(report["confirmed_at"].is_string(), "{point:?}: {}", ran.all());
+                assert!(old < usize::from(self.custody.1), "{point:?}: {old} shares are left");
+            }
+            Some(12) => {
+                assert_eq!(state, "provisional", "{point:?}: {}", ran.all());
+                assert!(!waiting.is_empty(), "{point:?}: {}", ran.all());
+                assert!(report["confirmed_at"].is_null(), "{point:?}: {}", ran.all());
+                let list = world.ok(&["custody", "list"]);
+                assert_eq!(list["provisional_erasures"], serde_json::json!([1]), "{point:?}");
+            }
+            _ => panic!("{point:?}: {}", ran.all()),
+        }
+        assert_eq!(report["proof"]["segments_opened"], 0, "{point:?}");
+        assert!(report["proof"]["segments_tried"].as_u64().unwrap() > 0, "{point:?}");
+        assert!(report["proof"]["bystanders_opened"].as_u64().unwrap() > 0, "{point:?}");
+    }
+
     /// Checks everything after an erasure was disturbed, once the first command after it has run.
     pub async fn check(&self, world: &World, gone: bool, point: &Point, compare: bool) {
+        let unsure = "SELECT count(*) FROM share JOIN share_set USING (epoch, set_id)
+            WHERE share.state = 'asked' AND share_set.state = 'present'";
+        if count(world, unsure) > 0 {
+            assert!(self.custody.0 > self.custody.1, "{point:?}");
+            world.ok(&["custody", "reconcile"]);
+        }
         // A backup among the next commands stands before the two.
         let found = verified(world, point);
         let found = &found[found.len() - self.rows.len()..];

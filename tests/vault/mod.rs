@@ -254,12 +254,82 @@ impl World {
         fs::read_to_string(self.path().join("maps/main.toml")).unwrap()
     }
 
-    /// The epoch secrets that the custodian holds. A secret whose file was never finished is none:
-    /// nothing was wrapped under it.
+    /// The custodians' folders: `custodian` and whatever begins so.
+    pub fn custodians(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_one = |path: &PathBuf| {
+            path.is_dir() && path.file_name().unwrap().to_str().unwrap().starts_with("custodian")
+        };
+        let mut folders: Vec<_> = entries.filter(is_one).collect();
+        folders.sort();
+        folders
+    }
+
+    /// The epoch secrets, or shares of them, that the custodians hold. A secret whose file was never
+    /// finished is none: nothing was wrapped under it.
     pub fn epoch_secrets(&self) -> Vec<PathBuf> {
-        let mut files = files_below(&self.path().join("custodian"));
+        let mut files: Vec<_> =
+            self.custodians().iter().flat_map(|folder| files_below(folder)).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "secret"));
         files
+    }
+
+    /// Shares the epoch secret among so many custodians, any `threshold` of which make it.
+    pub fn share_among(&self, custodians: u8, threshold: u8) {
+        for number in 2..=custodians {
+            let name = format!("custodian-{number}");
+            let mut arguments = vec!["custody", "add", &name, "--folder", &name];
+            let threshold = threshold.min(number).to_string();
+            arguments.extend(["--threshold", &threshold]);
+            self.ok(&arguments);
+        }
+        assert_eq!(self.custodians().len(), usize::from(custodians));
+    }
+
+    /// Prints the recovery kit to `kit.txt`, once.
+    pub fn print_kit(&self) {
+        if !self.path().join("kit.txt").exists() {
+            self.ok(&["kit", "print", "--output", "kit.txt"]);
+        }
+    }
+
+    /// What `recover` makes on an empty machine of copies of the store and the custodians, with the
+    /// kit that was printed.
+    pub fn recover(&self, arguments: &[&str]) -> (Self, Ran) {
+        let empty = self.emptied();
+        let folders = empty.custodians();
+        let folders = folders.iter().map(|folder| folder.display().to_string());
+        let custodians: Vec<_> =
+            folders.flat_map(|folder| ["--custodian".to_owned(), folder]).collect();
+        let ran = empty.run_recover(&custodians, arguments);
+        if ran.code == Some(0) {
+            empty.settle_configuration();
+        }
+        (empty, ran)
+    }
+
+    /// A machine that has nothing of the vault, but copies of the store, the custodians and the kit
+    /// at hand.
+    pub fn emptied(&self) -> Self {
+        let empty = Self::empty();
+        for part in ["identity", "recipient", "kit.txt", "store"] {
+            empty.put_back(part, self);
+        }
+        for folder in self.custodians() {
+            empty.put_back(folder.file_name().unwrap().to_str().unwrap(), self);
+        }
+        empty
+    }
+
+    /// Runs `recover` here, with these arguments for custodians and others.
+    pub fn run_recover(&self, custodians: &[String], arguments: &[&str]) -> Ran {
+        let recipient = fs::read_to_string(self.path().join("recipient")).unwrap();
+        let store = self.path().join("store").display().to_string();
+        let mut all = vec!["recover", "--store", &store, "--kit", "kit.txt"];
+        all.extend(["--recipient", &recipient]);
+        all.extend(custodians.iter().map(String::as_str));
+        all.extend(arguments);
+        self.run(&all)
     }
 
     /// All backups of the list, the newest first.

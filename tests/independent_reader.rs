@@ -10,14 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
-use strongroom::audit::{Action, Outcome, Who};
-use strongroom::clock::SystemClock;
-use strongroom::crypto::SecretText;
-use strongroom::keys::master::Credentials;
-use strongroom::ops::replica;
-use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
 use strongroom::postgres::Session;
 use strongroom::postgres::tools::Tools;
 use strongroom::schema::quote_identifier;

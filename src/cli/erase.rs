@@ -25,11 +25,13 @@ Example:
   strongroom erase --source finance --subject 48211 --reason 2026-118
   strongroom erase --source finance --subjects-from requests.txt --reason 2026-118
 
-Many people at once cost no more than one. What is on a command line, every process of the machine \
-can read; --subjects-from - reads from standard input.
+Many people at once are one forgetting. What is on a command line, every process of the machine can \
+read; --subjects-from - reads from standard input.
 
 Where a custodian cannot be reached, the erasure is provisional (exit code 12): it is confirmed by \
-the next command that reaches it. An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
+the next command that reaches it.
+
+An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
 live database is not touched: delete the person there as well.")]
 pub struct Args {
     /// The source's name

@@ -41,8 +41,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         if args.yes {
             return true;
         }
-        let names: String = backups.iter().map(|backup| format!("  {backup}\n")).collect();
-        let question = format!("These backups will be forgotten:\n{names}\nThis cannot be undone.");
+        let names: Vec<String> = backups.iter().map(ToString::to_string).collect();
+        let names = names.join("\n  ");
+        let question =
+            format!("These backups will be forgotten:\n  {names}\n\nThis cannot be undone.");
         let words = format!("expire {}", counted(backups.len() as u64, "backup", "backups"));
         match confirm_by_typing(&question, &words) {
             Ok(()) => true,

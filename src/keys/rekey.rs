@@ -24,6 +24,9 @@ pub struct KeyWrapping {
     pub wrapped: Vec<u8>,
 }
 
+/// Every shard's key, wrapped under the root key of an epoch.
+pub type WrappedShards = Vec<(ShardId, Vec<u8>)>;
+
 /// The ring of the next epoch, and every shard's key wrapped under its root key. The shards of
 /// `concerned`, which hold a key to be forgotten, get fresh keys; all others keep theirs. `master`
 /// is the master secret of the next epoch: the same as ever, unless it is being replaced.
@@ -33,7 +36,7 @@ pub fn next_ring(
     next_secret: &EpochSecret,
     concerned: &BTreeSet<ShardId>,
     random: &mut (impl CryptoRng + ?Sized),
-) -> Result<(KeyRing, Vec<(ShardId, Vec<u8>)>), KeyError> {
+) -> Result<(KeyRing, WrappedShards), KeyError> {
     let mut next = KeyRing::new(ring.vault(), ring.epoch().next(), master, next_secret);
     let mut shards = Vec::new();
     for shard in ring.shards() {

@@ -15,6 +15,7 @@ use crate::catalog::erasures;
 use crate::clock::timestamp;
 use crate::ids::Epoch;
 use crate::keys::KeyError;
+use crate::keys::custodian::Custodian;
 use crate::keys::master::Credentials;
 
 /// The custody of a vault.
@@ -216,7 +217,7 @@ pub(super) fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
         let configured = vault.custodian(&row.custodian).ok();
         custodians.push(CustodianReport {
             name: row.custodian.clone(),
-            place: configured.map(|one| one.place()),
+            place: configured.map(Custodian::place),
             assurance: configured.map(|one| one.assurance().sentence().to_owned()),
             standing: if configured.is_some() { "member" } else { "not-configured" },
             share: Some(row.state.as_str()),

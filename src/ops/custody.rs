@@ -110,6 +110,9 @@ pub fn install(vault: &Vault, set: &ShareSetRow, secret: &EpochSecret) -> Result
         }
     }
     if held >= usize::from(set.threshold) {
+        for error in failures {
+            vault.warn(&format!("a share of epoch {} could not be given out: {error}", set.epoch));
+        }
         return Ok(());
     }
     match (failures.pop(), set.shares.len()) {

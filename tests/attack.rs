@@ -6,9 +6,11 @@ mod support;
 mod vault;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use support::TestDatabase;
 use vault::picture::{self, Picture};
+use vault::reader::{self, Reading, said};
 use vault::{Ran, World, erase_arguments, files_below, uncreated_database};
 
 /// Unlikely to be in any file by chance.
@@ -25,7 +27,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set() -> Self {
+    async fn set(custodians: u8, threshold: u8) -> Self {
         let database = support::database();
         let statements = format!(
             "SET search_path = public;
@@ -42,6 +44,8 @@ impl Scene {
         );
         database.session().await.batch("the scene", &statements).await.unwrap();
         let world = World::with_source(&database);
+        world.print_kit();
+        world.share_among(custodians, threshold);
         world.map(&["--root", "public.users", "--large-objects", "public.scans.content"]);
         world.ok(&["backup", "main"]);
         world.ok(&["backup", "main"]);
@@ -61,7 +65,12 @@ impl Scene {
     /// Everything with a copy of the world from before the erasure and the reference that was
     /// erased. The copy is taken while the catalog is open, so it has write-ahead files.
     async fn erased() -> (Self, World, String) {
-        let scene = Self::set().await;
+        Self::erased_with(1, 1).await
+    }
+
+    /// With so many custodians, any `threshold` of which make the epoch secret.
+    async fn erased_with(custodians: u8, threshold: u8) -> (Self, World, String) {
+        let scene = Self::set(custodians, threshold).await;
         let open = scene.world.catalog();
         let read = |_: &rusqlite::Row<'_>| Ok(());
         open.query_row("SELECT count(*) FROM subject", [], read).unwrap();
@@ -98,7 +107,8 @@ fn every_command(world: &World) -> Vec<(String, Ran)> {
     let nowhere = ["restore", "latest", "--to", target.url.as_str(), "--create"];
     let dry_run = [&erase_arguments(None, HER_KEY)[..7], &["--dry-run"]].concat();
     let salvage = [&nowhere[..], &["--salvage"]].concat();
-    let commands: [&[&str]; 9] = [
+    let recipient = fs::read_to_string(world.path().join("recipient")).unwrap();
+    let commands: [&[&str]; 17] = [
         &["verify", "--all"],
         &["verify", "latest"],
         &["show", "latest"],
@@ -108,8 +118,44 @@ fn every_command(world: &World) -> Vec<(String, Ran)> {
         &erase_arguments(None, HER_KEY),
         &erase_arguments(None, "k3"),
         &["backup", "main"],
+        &["subject", "readmit", "--source", "main", "--subject", HER_KEY],
+        &["expire", "latest", "--yes"],
+        &["keys", "rotate"],
+        &["keys", "rotate-master", "--recipient", &recipient],
+        &["custody", "check"],
+        &["custody", "reconcile"],
+        &["custody", "add", "thief", "--folder", "thief", "--threshold", "1"],
+        &["custody", "remove", "custodian-2", "--threshold", "1"],
     ];
     commands.iter().map(|command| (command.join(" "), world.run(command))).collect()
+}
+
+/// Every command that needs no epoch secret: whatever it says, it says nothing of her.
+fn commands_without_keys(world: &World) {
+    let _ = fs::remove_file(world.path().join("kit-2.txt"));
+    for command in [
+        &["list"][..],
+        &["source", "list"],
+        &["custody", "list"],
+        &["doctor"],
+        &["audit", "list"],
+        &["audit", "verify"],
+        &["map", "main", "--check"],
+        &["prune", "--dry-run"],
+        &["kit", "print", "--output", "kit-2.txt"],
+    ] {
+        let ran = world.run(command);
+        assert_ne!(ran.code, Some(1), "{command:?}: {}", ran.all());
+        assert_tells_nothing(&ran.all());
+    }
+}
+
+const HERS: [&str; 4] = [HER_KEY, HER_EMAIL, HER_NAME, HER_SECRET];
+
+fn assert_tells_nothing(text: &str) {
+    for one in HERS {
+        assert!(!text.contains(one), "{one} is in: {text}");
+    }
 }
 
 /// The files of a world in which a text stands.
@@ -144,6 +190,229 @@ async fn an_old_catalog_opens_nothing() {
         // The present catalog put back again, nothing was lost by all that.
         attacked.put_back_catalog(&scene.world);
         scene.assert_only_she_is_gone(&attacked).await;
+    }
+}
+
+/// Someone has the whole world from before the erasure: configuration, catalog with its write-ahead
+/// files, store, master secret, kit; and of the custodians everything but what was destroyed: their
+/// present shares, and one share too few of the old ones.
+#[tokio::test]
+async fn the_whole_world_from_before_opens_nothing_of_hers_and_everything_of_the_others() {
+    for (custodians, threshold) in [(1, 1), (3, 2)] {
+        let (scene, before, _) = Scene::erased_with(custodians, threshold).await;
+        let heads = files_below(&scene.world.path().join("store/catalog/head"));
+        assert_eq!(heads.len(), 1, "the replica of the old epoch is deleted, too: {heads:?}");
+        let thief = Thief::of(&scene.world, before, usize::from(threshold) - 1);
+        thief.tries_every_command();
+        thief.tries_the_reader(&scene);
+        thief.tries_to_recover();
+        for text in HERS {
+            assert_eq!(files_with(&thief.world, text), Vec::<String>::new(), "{text}");
+        }
+        // With the present catalog, and all the rest from before, everything of the others is there.
+        thief.world.put_back_catalog(&scene.world);
+        thief.world.put_back("strongroom.toml", &scene.world);
+        scene.assert_only_she_is_gone(&thief.world).await;
+        let backup = thief.world.ok(&["backup", "main"]);
+        assert_eq!(backup["rows_of_erased"], 304, "{backup:#}");
+    }
+}
+
+/// Whoever has everything but what the custodians destroyed.
+struct Thief {
+    world: World,
+    before: World,
+    /// The old epoch, the present one.
+    epochs: (u64, u64),
+    /// Old shares that she kept, as many as do not suffice.
+    kept: usize,
+}
+
+impl Thief {
+    fn of(present: &World, before: World, kept: usize) -> Self {
+        let world = present.copy();
+        world.put_back_catalog(&before);
+        for part in ["store", "master.age", "maps", "strongroom.toml", "identity", "kit.txt"] {
+            world.put_back(part, &before);
+        }
+        let epoch = |world: &World| {
+            let epoch: i64 =
+                world.catalog().query_row("SELECT epoch FROM vault", [], |row| row.get(0)).unwrap();
+            u64::try_from(epoch).unwrap()
+        };
+        let thief = Self { epochs: (epoch(&before), epoch(present)), world, before, kept };
+        assert_eq!(thief.epochs.0 + 1, thief.epochs.1);
+        for (old, here) in thief.before.custodians().iter().zip(thief.world.custodians()) {
+            let name = format!("epoch-{}.secret", thief.epochs.0);
+            assert!(!here.join(&name).exists(), "it was destroyed");
+            if thief.old_shares().len() < kept {
+                fs::copy(old.join(&name), here.join(&name)).unwrap();
+            }
+        }
+        assert_eq!(thief.old_shares().len(), kept);
+        thief
+    }
+
+    fn shares_of(&self, epoch: u64) -> Vec<PathBuf> {
+        let name = format!("epoch-{epoch}.secret");
+        let secrets = self.world.epoch_secrets().into_iter();
+        secrets.filter(|file| file.ends_with(&name)).collect()
+    }
+
+    fn old_shares(&self) -> Vec<PathBuf> {
+        self.shares_of(self.epochs.0)
+    }
+
+    /// Her copies of the present shares that say they are the old ones.
+    fn pretended(&self, to: &Path) -> Vec<PathBuf> {
+        let (old, present) = self.epochs;
+        let set = "SELECT lower(hex(set_id)) FROM share_set WHERE epoch = ?1";
+        let set: String = self
+            .before
+            .catalog()
+            .query_row(set, [i64::try_from(old).unwrap()], |row| row.get(0))
+            .unwrap();
+        let _ = fs::create_dir_all(to);
+        let mut pretended = Vec::new();
+        for (number, file) in self.shares_of(present).iter().enumerate() {
+            let text = fs::read_to_string(file).unwrap();
+            let is_set = text.lines().find_map(|line| line.strip_prefix("set ")).unwrap();
+            let text = text
+                .replace(is_set, &set)
+                .replace(&format!("\nepoch {present}\n"), &format!("\nepoch {old}\n"));
+            let file = to.join(format!("pretended-{number}"));
+            fs::write(&file, text).unwrap();
+            pretended.push(file);
+        }
+        pretended
+    }
+
+    /// A twin of her world to try things in.
+    fn twin(&self) -> Self {
+        let before = self.before.copy();
+        Self { world: self.world.copy(), before, epochs: self.epochs, kept: self.kept }
+    }
+
+    fn tries_every_command(&self) {
+        let twin = self.twin();
+        for (command, ran) in every_command(&twin.world) {
+            assert_eq!(ran.code, Some(8), "{command}: {}", ran.all());
+            assert!(ran.error_message().contains("an old copy"), "{command}: {}", ran.all());
+            assert_tells_nothing(&ran.all().replace(&command, ""));
+        }
+        commands_without_keys(&twin.world);
+        // Without the present shares nothing says that the catalog is old.
+        let twin = self.twin();
+        for share in twin.shares_of(self.epochs.1) {
+            fs::remove_file(share).unwrap();
+        }
+        for (command, ran) in every_command(&twin.world) {
+            assert_eq!(ran.code, Some(8), "{command}: {}", ran.all());
+            assert_tells_nothing(&ran.all().replace(&command, ""));
+        }
+        // The present shares in the place of the old ones.
+        let twin = self.twin();
+        let pretended = twin.pretended(&twin.world.path().join("pretended"));
+        for (folder, share) in twin.world.custodians().iter().zip(pretended) {
+            let place = folder.join(format!("epoch-{}.secret", self.epochs.0));
+            if !place.exists() {
+                fs::rename(share, place).unwrap();
+            }
+        }
+        for (command, ran) in every_command(&twin.world) {
+            assert_eq!(ran.code, Some(3), "{command}: {}", ran.all());
+            assert_tells_nothing(&ran.all().replace(&command, ""));
+        }
+        commands_without_keys(&twin.world);
+    }
+
+    fn tries_the_reader(&self, scene: &Scene) {
+        let twin = self.twin();
+        let catalog = twin.before.path().join("catalog.sqlite");
+        let (old, present) = (twin.old_shares(), twin.shares_of(self.epochs.1));
+        let pretended = twin.pretended(&twin.world.path().join("pretended"));
+        let mut tried = 0;
+        for catalog in [Some(&*catalog), None] {
+            let mixed = [&old[..], &present].concat();
+            let both = [&old[..], &pretended[old.len()..]].concat();
+            for shares in [&old, &present, &mixed, &pretended, &both] {
+                if shares.is_empty() {
+                    continue;
+                }
+                tried += 1;
+                let reading = Reading { catalog, shares, backup: "latest" };
+                let (output, out) = reader::read(&twin.world, &reading, &format!("out-{tried}"));
+                assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+                assert_tells_nothing(&said(&output));
+                assert!(!out.exists());
+            }
+        }
+        assert!(tried >= 6);
+        // With all the old shares, both give her: it was the destroyed ones that were missing.
+        let old = self.before.epoch_secrets();
+        for (number, catalog) in [Some(&*catalog), None].into_iter().enumerate() {
+            let reading = Reading { catalog, shares: &old, backup: "latest" };
+            let (output, out) = reader::read(&twin.world, &reading, &format!("all-{number}"));
+            assert!(output.status.success(), "{}", said(&output));
+            assert!(fs::read_to_string(out.join("public.users.copy")).unwrap().contains(HER_NAME));
+        }
+        // With the present catalog it gives everybody else, from the old store.
+        let catalog = scene.world.path().join("catalog.sqlite");
+        let reading = Reading { catalog: Some(&catalog), shares: &present, backup: "latest" };
+        let (output, out) = reader::read(&twin.world, &reading, "others");
+        assert!(output.status.success(), "{}", said(&output));
+        for (table, rows) in &scene.without_her.tables {
+            let read = fs::read_to_string(out.join(format!("{table}.copy"))).unwrap();
+            assert_eq!(read.lines().count(), rows.len(), "{table}");
+            assert_tells_nothing(&read);
+        }
+        let objects = fs::read_dir(out.join("large-objects")).unwrap();
+        let objects = objects.filter(|entry| entry.as_ref().unwrap().path().extension().is_none());
+        assert_eq!(objects.count(), scene.without_her.large_objects.len());
+        let forgotten = fs::read_to_string(out.join("forgotten.txt")).unwrap();
+        assert_eq!(forgotten.lines().count(), 1);
+    }
+
+    fn tries_to_recover(&self) {
+        let (old, present) = self.epochs;
+        let old_epoch = old.to_string();
+        let folders = |world: &World| -> Vec<String> {
+            let folders = world.custodians().into_iter().map(|folder| folder.display().to_string());
+            folders.flat_map(|folder| ["--custodian".to_owned(), folder]).collect()
+        };
+        let refused = |world: &World, arguments: &[&str], code: i32, sentence: &str| {
+            let ran = world.run_recover(&folders(world), arguments);
+            assert_eq!(ran.code, Some(code), "{}", ran.all());
+            assert!(ran.error_message().contains(sentence), "{}", ran.all());
+            assert_tells_nothing(&ran.all());
+            for part in ["catalog.sqlite", "master.age", "strongroom.toml"] {
+                assert!(!world.path().join(part).exists(), "{part}");
+            }
+        };
+        let empty = self.world.emptied();
+        let rolled_back = format!("the custodians hold the secret of epoch {present}");
+        refused(&empty, &[], 4, &rolled_back);
+        let too_few = if self.kept == 0 { "do not hold" } else { "only 1 could be had" };
+        refused(&empty, &["--epoch", &old_epoch], 8, too_few);
+        // The present shares gone, or in the place of the old ones.
+        let empty = self.world.emptied();
+        let name = format!("epoch-{present}.secret");
+        for folder in empty.custodians() {
+            fs::remove_file(folder.join(&name)).unwrap();
+        }
+        refused(&empty, &[], 8, too_few);
+        let pretended = self.pretended(&empty.path().join("pretended"));
+        for (folder, share) in empty.custodians().iter().zip(pretended) {
+            let place = folder.join(format!("epoch-{old}.secret"));
+            if !place.exists() {
+                fs::rename(share, place).unwrap();
+            }
+        }
+        if self.kept == 0 {
+            refused(&empty, &[], 3, "does not authenticate");
+        } else {
+            refused(&empty, &[], 8, "one of them does not fit the others");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use strongroom::postgres::Session;
 use strongroom::postgres::tools::Tools;
 use strongroom::schema::quote_identifier;
 use support::{PASSWORD, TestDatabase, cluster, python};
+use vault::reader::{self, Reading, said};
 use vault::{World, picture};
 
 /// What decides everything that the fixture's foreign keys leave open.
@@ -160,22 +161,13 @@ fn sorted_lines(bytes: &[u8]) -> Vec<String> {
     lines
 }
 
-fn said(output: &Output) -> String {
-    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    texts.concat()
-}
-
-fn reader_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reader")
-}
-
 /// A vault with a backup of the fixture, read without the program from now on.
-struct Reading {
+struct Scene {
     database: TestDatabase,
     world: World,
 }
 
-impl Reading {
+impl Scene {
     async fn begin() -> Self {
         python::interpreter();
         let database = support::everything().await;
@@ -196,6 +188,7 @@ impl Reading {
         secrets.remove(0)
     }
 
+<<<<<<< HEAD
     /// Runs the reader with this catalog and epoch secret.
     fn read(&self, catalog: &Path, epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
         self.read_with(&[Path::new("--catalog"), catalog], epoch_secret, to)
@@ -231,26 +224,29 @@ impl Reading {
             .unwrap();
         fs::remove_file(folder.join("master.txt")).unwrap();
         (output, out)
+=======
+    /// Runs the reader on the newest backup, with this catalog (without one, it reads the replica in
+    /// the store) and epoch secret.
+    fn read(&self, catalog: Option<&Path>, epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
+        let shares = [epoch_secret.to_owned()];
+        reader::read(&self.world, &Reading { catalog, shares: &shares, backup: "latest" }, to)
+>>>>>>> suites
     }
 
     /// Reads with the present catalog and epoch secret, which must succeed.
     fn contents(&self, to: &str) -> (Contents, Vec<String>) {
         let catalog = self.world.path().join("catalog.sqlite");
-        let (output, out) = self.read(&catalog, &self.epoch_secret(), to);
+        let (output, out) = self.read(Some(&catalog), &self.epoch_secret(), to);
         assert!(output.status.success(), "{}", said(&output));
         let forgotten = fs::read(out.join("forgotten.txt")).unwrap();
         (Contents::read(&out), sorted_lines(&forgotten))
     }
 }
 
-fn succeeds(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
 #[test]
 fn the_reader_meets_every_vector_of_the_format() {
     let mut command = Command::new(python::interpreter());
-    let output = command.arg(reader_folder().join("check_vectors.py")).output().unwrap();
+    let output = command.arg(reader::folder().join("check_vectors.py")).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     // Two ask for a passphrase, which `age` takes from a terminal only.
     assert!(said(&output).contains(" 0 wrong, 2 skipped"), "{}", said(&output));
@@ -258,62 +254,62 @@ fn the_reader_meets_every_vector_of_the_format() {
 
 #[tokio::test]
 async fn the_reader_gives_what_postgresql_gives_and_nothing_of_the_forgotten() {
-    let reading = Reading::begin().await;
-    let source = Contents::of(&reading.database).await;
-    let (before, forgotten) = reading.contents("before");
+    let scene = Scene::begin().await;
+    let source = Contents::of(&scene.database).await;
+    let (before, forgotten) = scene.contents("before");
     before.assert_is(&source);
     assert!(forgotten.is_empty(), "{forgotten:?}");
 
-    let old = reading.world.copy();
-    let report = reading.world.erase(Some("users"), HER);
+    let old = scene.world.copy();
+    let report = scene.world.erase(Some("users"), HER);
     assert_eq!(report["state"], "confirmed", "{report:#}");
-    let twin = vault::twin(&reading.database).await;
+    let twin = vault::twin(&scene.database).await;
     twin.session().await.batch("without her", WITHOUT_HER).await.unwrap();
     let expected = Contents::of(&twin).await;
     assert!(expected.rows() < source.rows());
     assert!(expected.large_objects.len() < source.large_objects.len());
-    let (after, forgotten) = reading.contents("after");
+    let (after, forgotten) = scene.contents("after");
     after.assert_is(&expected);
     assert_eq!(forgotten.len(), 1, "{forgotten:?}");
 
     // The catalog from before still has her key, under a root that is gone.
     let catalog = old.path().join("catalog.sqlite");
-    let secret = reading.epoch_secret();
-    let (output, out) = reading.read(&catalog, &secret, "mixed");
+    let secret = scene.epoch_secret();
+    let (output, out) = scene.read(Some(&catalog), &secret, "mixed");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("is of epoch 2, the catalog at epoch 1"), "{}", said(&output));
     assert!(!out.exists());
     // Nor does it help to say that the new secret is the old one.
     let text = fs::read_to_string(&secret).unwrap();
-    let pretended = reading.world.path().join("pretended.secret");
+    let pretended = scene.world.path().join("pretended.secret");
     fs::write(&pretended, text.replace("\nepoch 2\n", "\nepoch 1\n")).unwrap();
-    let (output, out) = reading.read(&catalog, &pretended, "pretended");
+    let (output, out) = scene.read(Some(&catalog), &pretended, "pretended");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("does not authenticate"), "{}", said(&output));
     assert!(!out.exists());
     // It was the secret that was missing.
-    let (output, out) = reading.read(&catalog, &old.epoch_secrets()[0], "with-the-old-secret");
+    let (output, out) = scene.read(Some(&catalog), &old.epoch_secrets()[0], "with-the-old-secret");
     assert!(output.status.success(), "{}", said(&output));
     Contents::read(&out).assert_is(&source);
 }
 
 #[tokio::test]
 async fn the_reader_needs_no_catalog_where_its_replica_is_in_the_store() {
-    let reading = Reading::begin().await;
-    let source = Contents::of(&reading.database).await;
+    let scene = Scene::begin().await;
+    let source = Contents::of(&scene.database).await;
     // The machine is gone: what is left is the store, the kit and the custodian.
-    let catalog = reading.world.path().join("catalog.sqlite");
-    let away = reading.world.path().join("away.sqlite");
+    let catalog = scene.world.path().join("catalog.sqlite");
+    let away = scene.world.path().join("away.sqlite");
     fs::rename(&catalog, &away).unwrap();
-    let (output, out) = reading.read_with(&[], &reading.epoch_secret(), "from-replica");
+    let (output, out) = scene.read(None, &scene.epoch_secret(), "from-replica");
     assert!(output.status.success(), "{}", said(&output));
     Contents::read(&out).assert_is(&source);
     fs::rename(&away, &catalog).unwrap();
 
-    let old = reading.world.copy();
-    reading.world.erase(Some("users"), HER);
-    let (from_catalog, forgotten) = reading.contents("from-catalog");
-    let (output, out) = reading.read_with(&[], &reading.epoch_secret(), "from-replica-after");
+    let old = scene.world.copy();
+    scene.world.erase(Some("users"), HER);
+    let (from_catalog, forgotten) = scene.contents("from-catalog");
+    let (output, out) = scene.read(None, &scene.epoch_secret(), "from-replica-after");
     assert!(output.status.success(), "{}", said(&output));
     Contents::read(&out).assert_is(&from_catalog);
     assert_eq!(sorted_lines(&fs::read(out.join("forgotten.txt")).unwrap()), forgotten);
@@ -321,40 +317,78 @@ async fn the_reader_needs_no_catalog_where_its_replica_is_in_the_store() {
 
     // The replica from before the erasure, whole: the new secret opens nothing of it, whatever it
     // says of itself, and the old secret is gone.
-    reading.world.put_back("store", &old);
-    let secret = reading.epoch_secret();
-    let (output, out) = reading.read_with(&[], &secret, "old");
+    scene.world.put_back("store", &old);
+    let secret = scene.epoch_secret();
+    let (output, out) = scene.read(None, &secret, "old");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("is of epoch 2, the catalog at epoch 1"), "{}", said(&output));
     let text = fs::read_to_string(&secret).unwrap();
-    let pretended = reading.world.path().join("pretended.secret");
+    let pretended = scene.world.path().join("pretended.secret");
     fs::write(&pretended, text.replace("\nepoch 2\n", "\nepoch 1\n")).unwrap();
-    let (output, other) = reading.read_with(&[], &pretended, "pretended");
+    let (output, other) = scene.read(None, &pretended, "pretended");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("does not authenticate"), "{}", said(&output));
     assert!(!out.exists() && !other.exists());
 }
 
 #[tokio::test]
+async fn the_reader_follows_rotations_readmissions_and_custodians() {
+    let scene = Scene::begin().await;
+    let source = Contents::of(&scene.database).await;
+    let first = scene.world.backups().remove(0);
+    scene.world.ok(&["keys", "rotate"]);
+    scene.world.erase(Some("users"), HER);
+    let (without_her, _) = scene.contents("without-her");
+    let readmit = ["subject", "readmit", "--source", "main", "--class", "users", "--subject", HER];
+    scene.world.ok(&readmit);
+    scene.world.ok(&["backup", "main"]);
+    scene.world.share_among(3, 2);
+
+    let catalog = scene.world.path().join("catalog.sqlite");
+    let secrets = scene.world.epoch_secrets();
+    for (number, shares) in [&secrets[..2], &secrets[1..], &secrets[..]].into_iter().enumerate() {
+        for (from, catalog) in [("catalog", Some(&*catalog)), ("replica", None)] {
+            let reading = Reading { catalog, shares, backup: "latest" };
+            let (output, out) =
+                reader::read(&scene.world, &reading, &format!("latest-{from}-{number}"));
+            assert!(output.status.success(), "{}", said(&output));
+            Contents::read(&out).assert_is(&source);
+            assert!(fs::read(out.join("forgotten.txt")).unwrap().is_empty());
+
+            let reading = Reading { backup: &first, ..reading };
+            let (output, out) =
+                reader::read(&scene.world, &reading, &format!("first-{from}-{number}"));
+            assert!(output.status.success(), "{}", said(&output));
+            Contents::read(&out).assert_is(&without_her);
+            assert_eq!(sorted_lines(&fs::read(out.join("forgotten.txt")).unwrap()).len(), 1);
+        }
+    }
+    let reading = Reading { catalog: Some(&catalog), shares: &secrets[..1], backup: "latest" };
+    let (output, out) = reader::read(&scene.world, &reading, "too-few");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(!out.exists());
+}
+
+#[tokio::test]
 async fn the_readme_brings_a_database_back_without_the_program() {
-    let reading = Reading::begin().await;
-    let before = picture::of(&reading.database).await;
+    let scene = Scene::begin().await;
+    let before = picture::of(&scene.database).await;
     let copy = vault::uncreated_database();
-    let output = follow_the_readme(&reading, &copy, "out").await;
+    let output = follow_the_readme(&scene, &copy, "out").await;
     assert!(output.status.success(), "{}", said(&output));
     picture::of(&copy).await.assert_is(&before);
     drop(copy);
 
     // Foreign keys that lead to her are told, and everything else is there.
-    reading.world.erase(Some("users"), HER);
+    scene.world.erase(Some("users"), HER);
     let copy = vault::uncreated_database();
-    let output = follow_the_readme(&reading, &copy, "out-after").await;
+    let output = follow_the_readme(&scene, &copy, "out-after").await;
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("users_invited_by_fkey"), "{}", said(&output));
-    let twin = vault::twin(&reading.database).await;
+    let twin = vault::twin(&scene.database).await;
     twin.session().await.batch("without her", WITHOUT_HER).await.unwrap();
     Contents::of(&copy).await.assert_is(&Contents::of(&twin).await);
-    let (is, expected) = (picture::of(&copy).await, picture::of(&reading.database).await);
+    let (is, expected) = (picture::of(&copy).await, picture::of(&scene.database).await);
     let mut missing: Vec<_> = expected.schema.lines().collect();
     missing.retain(|line| line.contains("ADD CONSTRAINT") && !is.schema.contains(line));
     assert_eq!(missing.len(), 2, "{missing:#?}");
@@ -365,13 +399,13 @@ async fn the_readme_brings_a_database_back_without_the_program() {
 }
 
 /// Runs the commands of the README's section with this vault's places in them.
-async fn follow_the_readme(reading: &Reading, to: &TestDatabase, out: &str) -> Output {
-    let folder = reading.world.path();
+async fn follow_the_readme(scene: &Scene, to: &TestDatabase, out: &str) -> Output {
+    let folder = scene.world.path();
     let out = folder.join(out).display().to_string();
-    let secret = reading.epoch_secret().display().to_string();
+    let secret = scene.epoch_secret().display().to_string();
     let commands = readme_commands()
         .replace("age --decrypt", "age --decrypt --identity identity")
-        .replace("strongroom/tests/reader", &reader_folder().display().to_string())
+        .replace("strongroom/tests/reader", &reader::folder().display().to_string())
         .replace("/mnt/backups", "store")
         .replace("/media/custodian/strongroom/epoch-1.secret", &secret)
         .replace("/secure/out", &out)
@@ -379,7 +413,7 @@ async fn follow_the_readme(reading: &Reading, to: &TestDatabase, out: &str) -> O
     for place in ["finance", "/mnt/", "/media/", "/secure/"] {
         assert!(!commands.contains(place), "{place} is still in:\n{commands}");
     }
-    let tools = Tools::find(reading.database.session().await.server_major()).unwrap();
+    let tools = Tools::find(scene.database.session().await.server_major()).unwrap();
     let path = format!(
         "{}:{}:{}",
         python_first(folder).display(),

@@ -10,7 +10,7 @@ use super::audited::{DRY_RUN, audited_with};
 use super::forget::{self, Change};
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
-use super::{OpsError, replica, sources, subject_maps};
+use super::{ErrorKind, OpsError, replica, sources, subject_maps};
 use crate::audit::Action;
 use crate::catalog::erasures::{self, NewErasure};
 use crate::catalog::sources::SourceRow;
@@ -71,7 +71,7 @@ pub struct EraseReport {
     pub confirmed_at: Option<String>,
     /// Why it is provisional, one sentence each.
     pub waiting: Vec<String>,
-    /// What the negative test found; absent from a dry run.
+    /// What the negative test found; absent from a dry run, and where the store could not be read.
     pub proof: Option<Proof>,
 }
 
@@ -193,9 +193,14 @@ pub async fn erase(
             report.rows,
             report.backups
         ));
-        report.proof =
-            Some(before.prove(vault, &unlocked, &source, &found.backups, &numbers).await?);
-        replica::remove_superseded(vault, &lock).await?;
+        match before.prove(vault, &unlocked, &source, &found.backups, &numbers).await {
+            Ok(proof) => report.proof = Some(proof),
+            Err(error) if error.kind() == ErrorKind::Store => {
+                vault.warn(&format!("the erasure was not tried out afterwards: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        replica::clear_superseded(vault, &lock).await;
         if let Some(first) = numbers.first() {
             report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?
                 .and_then(|row| row.confirmed_at)

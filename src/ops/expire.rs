@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::audited::audited_with;
 use super::forget::{self, Change};
+use super::prune::PruneReport;
 use super::vault::Vault;
 use super::{OpsError, prune, replica, select};
 use crate::audit::Action;
@@ -60,8 +61,12 @@ pub async fn expire(
         }
         let change = Change { backups: &backups, ..Change::default() };
         let forgotten = forget::forget(vault, &unlocked, &lock, &change, |_, _, _| Ok(())).await?;
-        replica::remove_superseded(vault, &lock).await?;
-        let pruned = prune::remove_garbage(vault).await?;
+        replica::clear_superseded(vault, &lock).await;
+        // The backups are forgotten; what is left of them in the store opens for nobody.
+        let pruned = match prune::remove_garbage(vault).await {
+            Ok(pruned) => pruned,
+            Err(error) => PruneReport::nothing(error.to_string()),
+        };
         Ok(ExpireReport {
             state: if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" },
             backups: backups.clone(),

@@ -285,7 +285,7 @@ async fn finish(
     // From here on what cannot be reached makes the forgetting provisional, and nothing is lost.
     let keys = unlocked.ring().replica_keys();
     if let Err(error) = replica::sync(vault, &keys, lock).await {
-        return Ok(vec![error.to_string()]);
+        return Ok(vec![format!("the store has no catalog of the new epoch yet: {error}")]);
     }
     let (epoch, present) = {
         let catalog = vault.catalog();

@@ -82,6 +82,11 @@ async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
 }
 
 impl PruneReport {
+    /// Nothing was removed, for this reason.
+    pub(super) fn nothing(reason: String) -> Self {
+        Self { retained: vec![reason], ..Self::new(Vec::new(), Vec::new(), false) }
+    }
+
     fn new(objects: Vec<ObjectInfo>, unfinished: Vec<Leftover>, removed: bool) -> Self {
         let whole = objects.into_iter().map(|object| (object.name.to_string(), object.bytes));
         let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));

@@ -87,7 +87,7 @@ async fn run(
         if change.every_shard { new_commons(transaction, vault, unlocked, ring) } else { Ok(()) }
     })
     .await?;
-    replica::remove_superseded(vault, lock).await?;
+    replica::clear_superseded(vault, lock).await;
     Ok(RotateReport {
         state: if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" },
         epoch_after: forgotten.epoch,

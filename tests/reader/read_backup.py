@@ -205,7 +205,10 @@ class Keys:
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
             for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
         }
+<<<<<<< HEAD
         self.commons, self.backup_epoch = None, None
+=======
+>>>>>>> suites
 
     def _open(self, row, label, name, what):
         shard, wrapped = row
@@ -226,6 +229,7 @@ class Keys:
         self.commons = self.vault_key(commons)
         return self._open(row, "strongroom wrap backup v1", backup, f"the key of {backup}").decode()
 
+<<<<<<< HEAD
     def subject(self, reference):
         """A subject's key, None if she was forgotten."""
         if reference == COMMONS:
@@ -238,9 +242,18 @@ class Keys:
             return None
         *row, readmitted = found
         if readmitted is not None and self.backup_epoch < readmitted:
+=======
+    def subject(self, reference, backup_epoch):
+        """A subject's key, None if what a backup of that epoch holds of her was forgotten."""
+        row = self.catalog.execute(
+            "SELECT shard_id, wrapped_key, readmitted_epoch FROM subject WHERE reference = ?",
+            (reference,),
+        ).fetchone()
+        if row is None or (row[2] is not None and row[2] > backup_epoch):
+>>>>>>> suites
             return None
         what = f"the key of subject {reference.hex()}"
-        return self._open(row, "strongroom wrap subject v1", reference, what)
+        return self._open(row[:2], "strongroom wrap subject v1", reference, what)
 
 
 # Sections 12 and 13: age files
@@ -627,10 +640,12 @@ def catalog_from_replica(store, master_text, epoch_texts):
         place = one["sequence"], cell["cell"], cell["frame"], cell["sha256"]
         add_rows(catalog, open_cell(key, vault, *place, sealed))
     # A table without rows is in no cell.
-    catalog.execute("CREATE TABLE IF NOT EXISTS subject (reference, shard_id, wrapped_key)")
     catalog.execute(
-        "CREATE TABLE IF NOT EXISTS backup"
-        " (backup_id, manifest_name, manifest_sha256, shard_id, wrapped_key)"
+        "CREATE TABLE IF NOT EXISTS subject (reference, shard_id, wrapped_key, readmitted_epoch)"
+    )
+    catalog.execute(
+        "CREATE TABLE IF NOT EXISTS backup (backup_id, manifest_name, manifest_sha256, shard_id,"
+        " wrapped_key, epoch, commons_kind)"
     )
     catalog.execute("CREATE UNIQUE INDEX subject_by_reference ON subject (reference)")
     return catalog
@@ -644,7 +659,8 @@ class Backup:
 
     def __init__(self, store, keys, row):
         self.store, self.keys = store, keys
-        self.id, manifest_name, manifest_sha256 = row
+        self.id, manifest_name, manifest_sha256, self.epoch, commons_kind = row
+        self.commons = keys.vault_key(commons_kind)
         self.identity = keys.identity(self.id)
         sealed = (store / manifest_name).read_bytes()
         if hashlib.sha256(sealed).digest() != manifest_sha256:
@@ -704,7 +720,10 @@ class Backup:
 
     def segment(self, relation, entry):
         """The rows of an entry, None if its subject was forgotten."""
-        key = self.keys.subject(entry["reference"])
+        if entry["reference"] == COMMONS:
+            key = self.commons
+        else:
+            key = self.keys.subject(entry["reference"], self.epoch)
         if key is None:
             return None
         if entry["pack"] >= len(self.manifest["packs"]):
@@ -814,7 +833,8 @@ def read(backup, folder):
 
 def choose(catalog, selector):
     rows = catalog.execute(
-        "SELECT backup_id, manifest_name, manifest_sha256 FROM backup ORDER BY backup_id"
+        "SELECT backup_id, manifest_name, manifest_sha256, epoch, commons_kind FROM backup"
+        " ORDER BY backup_id"
     ).fetchall()
     if selector != "latest":
         rows = [row for row in rows if row[0].startswith(selector)]

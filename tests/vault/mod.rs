@@ -7,6 +7,7 @@ pub mod examine;
 pub mod guarantee;
 pub mod picture;
 pub mod random;
+pub mod reader;
 pub mod rule;
 
 use std::fs;

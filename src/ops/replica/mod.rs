@@ -71,6 +71,14 @@ pub async fn remove_superseded(
     durable::step_async("replica.remove", removed).await
 }
 
+/// Like [`remove_superseded`], at the end of what is done already: where the store does not let it,
+/// that is told, and another command removes them. They open for nobody.
+pub async fn clear_superseded(vault: &Vault, lock: &Writing<'_>) {
+    if let Err(error) = remove_superseded(vault, lock).await {
+        vault.warn(&format!("older replicas of the catalog are still in the store: {error}"));
+    }
+}
+
 /// The head of the newest replica that this catalog knows, if there is one.
 pub fn present_head(vault: &Vault) -> Result<Option<ObjectName>, OpsError> {
     let sequence = replica::state(vault.catalog().connection())?.sequence;

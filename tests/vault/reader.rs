@@ -1,0 +1,63 @@
+//! The independent reader in Python, run on a vault's files.
+#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::World;
+use crate::support::python;
+
+/// The folder of the reader's programs.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reader")
+}
+
+/// What it is to read.
+pub struct Reading<'a> {
+    /// The catalog's file; without one, the replica in the store is read.
+    pub catalog: Option<&'a Path>,
+    /// As many custodians' shares as are needed.
+    pub shares: &'a [PathBuf],
+    /// The backup's id, or `latest`.
+    pub backup: &'a str,
+}
+
+/// Runs the reader on the store and the master secret of a vault; its output, and the folder of that
+/// name in the vault's, which holds what was read, if anything was.
+pub fn read(world: &World, reading: &Reading<'_>, to: &str) -> (Output, PathBuf) {
+    let folder_of_world = world.path();
+    let tool = if succeeds(Command::new("age").arg("--version")) { "age" } else { "rage" };
+    let mut decrypt = Command::new(tool);
+    decrypt.args(["--decrypt", "--identity", "identity", "--output", "master.txt"]);
+    let decrypted = decrypt.arg("master.age").current_dir(folder_of_world).output().unwrap();
+    assert!(decrypted.status.success(), "{}", said(&decrypted));
+    let out = folder_of_world.join(to);
+    let mut command = Command::new(python::interpreter());
+    command.arg(folder().join("read_backup.py")).args([
+        "--master",
+        "master.txt",
+        "--store",
+        "store",
+        "--backup",
+        reading.backup,
+    ]);
+    if let Some(catalog) = reading.catalog {
+        command.arg("--catalog").arg(catalog);
+    }
+    command.arg("--to").arg(&out).arg("--epoch-secret").args(reading.shares);
+    let output = command.current_dir(folder_of_world).stdin(Stdio::null()).output().unwrap();
+    fs::remove_file(folder_of_world.join("master.txt")).unwrap();
+    (output, out)
+}
+
+/// Everything that a program said.
+pub fn said(output: &Output) -> String {
+    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    texts.concat()
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}

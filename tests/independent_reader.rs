@@ -188,49 +188,11 @@ impl Scene {
         secrets.remove(0)
     }
 
-<<<<<<< HEAD
-    /// Runs the reader with this catalog and epoch secret.
-    fn read(&self, catalog: &Path, epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
-        self.read_with(&[Path::new("--catalog"), catalog], epoch_secret, to)
-    }
-
-    /// Runs the reader with this epoch secret and further arguments. Without a catalog among them,
-    /// it reads the replica in the store.
-    fn read_with(&self, arguments: &[&Path], epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
-        let folder = self.world.path();
-        let tool = if succeeds(Command::new("age").arg("--version")) { "age" } else { "rage" };
-        let mut decrypt = Command::new(tool);
-        decrypt.args(["--decrypt", "--identity", "identity", "--output", "master.txt"]);
-        let decrypted = decrypt.arg("master.age").current_dir(folder).output().unwrap();
-        assert!(decrypted.status.success(), "{}", said(&decrypted));
-        let out = folder.join(to);
-        let output = Command::new(python::interpreter())
-            .arg(reader_folder().join("read_backup.py"))
-            .args(["--backup", "latest", "--store", "store"])
-            // Without a catalog, the machine is gone: what is left of its master secret is the kit.
-            .args(if arguments.is_empty() {
-                ["--kit", "kit.txt"]
-            } else {
-                ["--master", "master.txt"]
-            })
-            .args(arguments)
-            .arg("--epoch-secret")
-            .arg(epoch_secret)
-            .arg("--to")
-            .arg(&out)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        fs::remove_file(folder.join("master.txt")).unwrap();
-        (output, out)
-=======
     /// Runs the reader on the newest backup, with this catalog (without one, it reads the replica in
     /// the store) and epoch secret.
     fn read(&self, catalog: Option<&Path>, epoch_secret: &Path, to: &str) -> (Output, PathBuf) {
         let shares = [epoch_secret.to_owned()];
         reader::read(&self.world, &Reading { catalog, shares: &shares, backup: "latest" }, to)
->>>>>>> suites
     }
 
     /// Reads with the present catalog and epoch secret, which must succeed.

@@ -110,16 +110,11 @@ pub fn install(vault: &Vault, set: &ShareSetRow, secret: &EpochSecret) -> Result
         }
     }
     if held >= usize::from(set.threshold) {
-<<<<<<< HEAD
-        for error in &failures {
+        for error in failures {
             vault.warn(&format!(
                 "a custodian took no share of the new epoch: {error}; it gets one when the secret is \
                  shared anew (custody reconcile)"
             ));
-=======
-        for error in failures {
-            vault.warn(&format!("a share of epoch {} could not be given out: {error}", set.epoch));
->>>>>>> suites
         }
         return Ok(());
     }

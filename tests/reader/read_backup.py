@@ -205,10 +205,6 @@ class Keys:
             shard: shard_key(root, self.vault, self.epoch, shard, wrapped)
             for shard, wrapped in catalog.execute("SELECT shard_id, wrapped_key FROM shard")
         }
-<<<<<<< HEAD
-        self.commons, self.backup_epoch = None, None
-=======
->>>>>>> suites
 
     def _open(self, row, label, name, what):
         shard, wrapped = row
@@ -221,28 +217,11 @@ class Keys:
         return self._open(row, "strongroom wrap vault key v1", kind, f"the vault key `{kind}`")
 
     def identity(self, backup):
-        """The identity of a backup, whose segments are read from now on."""
-        *row, self.backup_epoch, commons = self.catalog.execute(
-            "SELECT shard_id, wrapped_key, epoch, commons_kind FROM backup WHERE backup_id = ?",
-            (backup,),
+        row = self.catalog.execute(
+            "SELECT shard_id, wrapped_key FROM backup WHERE backup_id = ?", (backup,)
         ).fetchone()
-        self.commons = self.vault_key(commons)
         return self._open(row, "strongroom wrap backup v1", backup, f"the key of {backup}").decode()
 
-<<<<<<< HEAD
-    def subject(self, reference):
-        """A subject's key, None if she was forgotten."""
-        if reference == COMMONS:
-            return self.commons
-        found = self.catalog.execute(
-            "SELECT shard_id, wrapped_key, readmitted_epoch FROM subject WHERE reference = ?",
-            (reference,),
-        ).fetchone()
-        if found is None:
-            return None
-        *row, readmitted = found
-        if readmitted is not None and self.backup_epoch < readmitted:
-=======
     def subject(self, reference, backup_epoch):
         """A subject's key, None if what a backup of that epoch holds of her was forgotten."""
         row = self.catalog.execute(
@@ -250,7 +229,6 @@ class Keys:
             (reference,),
         ).fetchone()
         if row is None or (row[2] is not None and row[2] > backup_epoch):
->>>>>>> suites
             return None
         what = f"the key of subject {reference.hex()}"
         return self._open(row[:2], "strongroom wrap subject v1", reference, what)

@@ -35,9 +35,10 @@ pub fn read(world: &World, reading: &Reading<'_>, to: &str) -> (Output, PathBuf)
     assert!(decrypted.status.success(), "{}", said(&decrypted));
     let out = folder_of_world.join(to);
     let mut command = Command::new(python::interpreter());
-    command.arg(folder().join("read_backup.py")).args([
-        "--master",
-        "master.txt",
+    // Without a catalog, the machine is gone: what is left of its master secret is the kit.
+    let is_kit_used = reading.catalog.is_none() && folder_of_world.join("kit.txt").exists();
+    let master = if is_kit_used { ["--kit", "kit.txt"] } else { ["--master", "master.txt"] };
+    command.arg(folder().join("read_backup.py")).args(master).args([
         "--store",
         "store",
         "--backup",

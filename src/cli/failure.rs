@@ -75,8 +75,15 @@ fn hint(error: &OpsError) -> String {
             "set `url` in section [store] of the configuration file to this vault's own store"
         }
         OpsError::StoreWithoutVault { .. } => {
-            "check that the store is mounted, and `url` in section [store] of the configuration \
-             file"
+            "check that the store is mounted, and its `url` in the configuration file; a new store is \
+             taken in by `strongroom store check NAME`"
+        }
+        OpsError::NoStore { .. } => "see the sections [[store]] of the configuration file",
+        OpsError::NoStoreForClass { .. } => {
+            "name the class in a section [[store]] of the configuration file, or leave `classes` out"
+        }
+        OpsError::StoreNotEmpty { .. } => {
+            "give the vault an empty directory or prefix; nothing was written there"
         }
         OpsError::StoreMarkerDamaged { .. } => {
             "put the object back from a copy of the store; nothing was written"
@@ -177,9 +184,7 @@ fn custody_hint(error: &CustodyError) -> &'static str {
             "keep everything as it is and report it; until it is understood, treat the erasure as \
              not done"
         }
-        CustodyError::MasterFile { .. } => {
-            "put the file back from a copy; nothing was overwritten"
-        }
+        CustodyError::MasterFile { .. } => "put the file back from a copy; nothing was overwritten",
     }
 }
 

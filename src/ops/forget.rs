@@ -11,7 +11,7 @@
 //! | `forget.commit` | one transaction: keys gone, survivors and shards re-wrapped, epoch e+1 | finished |
 //! | `forget.truncate` | SQLite's write-ahead file is empty | finished |
 //! | `forget.replace-master` | only where M is replaced: the new file has taken the old one's place | finished |
-//! | `replica.*` | the store has the catalog of epoch e+1 | finished |
+//! | `replica.*` | every store has the catalog of epoch e+1 | finished |
 //! | `forget.destroy` | a custodian's share of e is destroyed (once a custodian); with the one that leaves too few: the point of no return | finished |
 //! | `forget.confirm` | the catalog notes that too few shares of e are left | finished |
 //! | `forget.finish` | the catalog notes that the forgetting is over | nothing is left to do |
@@ -32,9 +32,7 @@ use super::custody::{self, Membership, Waiting};
 use super::vault::{Unlocked, Vault, Writing};
 use super::{ErrorKind, OpsError, replica};
 use crate::audit::{Action, Outcome};
-use crate::catalog::custody::{
-    self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState,
-};
+use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
 use crate::catalog::{backups, shards, subjects, tombstones, vault_keys};
 use crate::durable;
@@ -289,6 +287,10 @@ async fn finish(
     if let Err(error) = replica::sync(vault, &keys, lock).await {
         return Ok(vec![error.to_string()]);
     }
+    let behind = replica::behind(vault)?;
+    if !behind.is_empty() {
+        return Ok(behind);
+    }
     let (epoch, present) = {
         let catalog = vault.catalog();
         let connection = catalog.connection();
@@ -341,10 +343,7 @@ fn concerned(
 
 /// Takes away tombstones, with the keys of their quarters, that no backup needs any more: all
 /// backups that are left were made after the quarter's last erasure. Says whether there were any.
-fn forget_quarters(
-    transaction: &Transaction<'_>,
-    change: &Change<'_>,
-) -> Result<bool, OpsError> {
+fn forget_quarters(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<bool, OpsError> {
     let oldest_left = backups::list(transaction, &backups::BackupFilter::default())?
         .into_iter()
         .filter(|row| !change.backups.contains(&row.backup_id))

@@ -56,7 +56,10 @@ struct Line {
 #[tokio::main]
 async fn main() {
     let mut lines = Vec::new();
-    println!("{:>9}  {:>7}  {:>6}  {:>9}  {:>13}", "people", "backups", "erased", "seconds", "replica bytes");
+    println!(
+        "{:>9}  {:>7}  {:>6}  {:>9}  {:>13}",
+        "people", "backups", "erased", "seconds", "replica bytes"
+    );
     for people in [10_000, 1_000_000] {
         for backups in [1, 90] {
             let mut bench = Bench::new(people, backups).await;
@@ -102,7 +105,9 @@ impl Bench {
             master: at("master.age"),
             maps: at("maps"),
             custodians: vec![CustodianSettings::file("main", at("custodian"))],
-            store: at("store").display().to_string(),
+            stores: vec![strongroom::ops::stores::StoreSettings::main(
+                at("store").display().to_string(),
+            )],
             spill: at("spill"),
         };
         let environment = Environment {
@@ -134,7 +139,8 @@ impl Bench {
         };
         let insert = |transaction: &_| sources::insert(transaction, &source);
         self.vault.catalog().transaction(insert).unwrap();
-        let keys = SubjectKeys::new(self.vault.shared_catalog(), Arc::clone(&unlocked), SOURCE, now);
+        let keys =
+            SubjectKeys::new(self.vault.shared_catalog(), Arc::clone(&unlocked), SOURCE, now);
         for first in (0..self.people).step_by(10_000) {
             let references: Vec<_> =
                 (first..(first + 10_000).min(self.people)).map(reference).collect();
@@ -219,7 +225,7 @@ impl Bench {
     }
 
     fn store(&self) -> PathBuf {
-        PathBuf::from(&self.vault.places().store).join("catalog")
+        PathBuf::from(&self.vault.places().stores[0].url).join("catalog")
     }
 }
 

@@ -121,7 +121,9 @@ impl World {
             master: folder.join("master.age"),
             maps: folder.join("maps"),
             custodians: vec![CustodianSettings::file("main", self.path("custodian"))],
-            store: self.path("store").display().to_string(),
+            stores: vec![strongroom::ops::stores::StoreSettings::main(
+                self.path("store").display().to_string(),
+            )],
             spill: folder.join("spill"),
         }
     }
@@ -146,7 +148,10 @@ impl World {
     }
 
     pub fn custodian(&self) -> OneCustodian {
-        OneCustodian { custodian: FileCustodian::new("main", &self.path("custodian")), vault: self.id }
+        OneCustodian {
+            custodian: FileCustodian::new("main", &self.path("custodian")),
+            vault: self.id,
+        }
     }
 
     /// Recovers the vault to another machine.

@@ -78,8 +78,8 @@ async fn the_machine_and_the_nearest_store_are_lost() {
     backup(&world, "weekly");
     let expected = {
         let session = database.session().await;
-        session.batch("one less", "DELETE FROM orders WHERE user_id = 7").await.unwrap();
-        session.batch("one less", "DELETE FROM users WHERE id = 7").await.unwrap();
+        session.batch("one less", "DELETE FROM public.orders WHERE user_id = 7").await.unwrap();
+        session.batch("one less", "DELETE FROM public.users WHERE id = 7").await.unwrap();
         picture::of(&database).await
     };
     let weekly = backup(&world, "weekly");

@@ -18,12 +18,12 @@ use vault::World;
 
 /// People with orders, and what is nobody's.
 const PEOPLE: &str = "
-    CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL);
-    CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users, what text);
-    CREATE TABLE currencies (code text PRIMARY KEY);
-    INSERT INTO users SELECT n, 'name ' || n FROM generate_series(1, 40) n;
-    INSERT INTO orders SELECT n, 1 + n % 40, md5(n::text) FROM generate_series(1, 4000) n;
-    INSERT INTO currencies VALUES ('EUR'), ('CHF');";
+    CREATE TABLE public.users (id bigint PRIMARY KEY, name text NOT NULL);
+    CREATE TABLE public.orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES public.users, what text);
+    CREATE TABLE public.currencies (code text PRIMARY KEY);
+    INSERT INTO public.users SELECT n, 'name ' || n FROM generate_series(1, 40) n;
+    INSERT INTO public.orders SELECT n, 1 + n % 40, md5(n::text) FROM generate_series(1, 4000) n;
+    INSERT INTO public.currencies VALUES ('EUR'), ('CHF');";
 
 /// A vault with the stores `main` (every class) and `far` (weekly ones), and its database.
 pub async fn two_stores() -> (TestDatabase, World) {

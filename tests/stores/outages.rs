@@ -45,6 +45,10 @@ async fn a_backup_is_complete_without_a_store_that_is_away_and_copied_later() {
     assert_eq!(world.ok(&["store", "reconcile"])["stores"][0]["state"], "complete");
     assert!(objects(&world, "far").iter().all(|one| objects(&world, "main").contains(one)));
     assert_eq!(world.ok(&["verify", "--all"])["intact"], true);
+    // What the stores missed of superseded replicas, and nothing of a backup.
+    let pruned = world.ok(&["prune"]);
+    let names = pruned["objects"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
+    assert!(names.into_iter().all(|name| name.starts_with("catalog/")), "{pruned:#}");
     assert_eq!(world.ok(&["prune"])["objects"], json!([]));
 }
 
@@ -77,7 +81,7 @@ async fn prune_and_expire_say_which_store_they_did_not_reach() {
     let ran = world.ends(12, &["expire", &weekly, "--yes"]);
     let document = ran.document.unwrap();
     assert_eq!(document["not_reached"].as_array().unwrap().len(), 1);
-    assert_eq!(document["objects_removed"], 4);
+    assert!(document["objects_removed"].as_u64().unwrap() >= 4);
     let ran = world.ends(12, &["prune"]);
     assert!(ran.document.unwrap()["not_reached"][0].as_str().unwrap().contains("`far`"));
     put_back(&world, "far");

@@ -16,7 +16,8 @@ Example:
   strongroom verify latest
   strongroom verify --all
 
-Ends with exit code 3 if anything is damaged, and says what of it still restores.")]
+Ends with exit code 3 if anything is damaged, a copy in one of several stores included, and says what \
+of it still restores; with 7 if a backup is only in stores that cannot be reached.")]
 #[group(required = true, multiple = false)]
 pub struct Args {
     /// A backup's id, the beginning of one, or `latest`
@@ -53,7 +54,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         reports.iter().map(describe).collect()
     };
     let report = Report::new(&json!({ "intact": intact, "backups": reports }), text)?;
-    Ok(if intact && copies_intact { report } else { report.with_exit(Exit::Integrity) })
+    let away = |report: &VerifyReport| report.intact || report.copies_are_out_of_reach();
+    let exit = match (intact && copies_intact, copies_intact && reports.iter().all(away)) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Store,
+        (false, false) => Exit::Integrity,
+    };
+    Ok(report.with_exit(exit))
 }
 
 fn describe(report: &VerifyReport) -> String {
@@ -71,6 +78,9 @@ fn describe(report: &VerifyReport) -> String {
     }
     if report.intact {
         return format!("{}  intact: {rows}{forgotten}\n{copies}", report.backup);
+    }
+    if report.copies_are_out_of_reach() {
+        return format!("{}  OUT OF REACH\n{copies}", report.backup);
     }
     let damaged = counted(report.rows_damaged, "row is lost", "rows are lost");
     let mut text = format!("{}  DAMAGED: {damaged}, {rows}{forgotten}\n", report.backup);

@@ -69,6 +69,15 @@ impl VerifyReport {
     }
 }
 
+impl VerifyReport {
+    /// Whether nothing is known to be damaged, and every whole copy is in a store that is away.
+    #[must_use]
+    pub fn copies_are_out_of_reach(&self) -> bool {
+        let any = |state| self.copies.iter().any(|copy| copy.state == state);
+        any(CopyHealth::Unreachable) && !any(CopyHealth::Intact) && !any(CopyHealth::Damaged)
+    }
+}
+
 crate::words! {
     /// How a backup's copy in a store stands.
     CopyHealth, "state of a copy",
@@ -177,6 +186,10 @@ async fn one(
             for copy in report.copies.iter_mut().filter(|copy| copy.state == CopyHealth::Intact) {
                 copy.state = CopyHealth::Damaged;
             }
+            report.problem(error.to_string());
+            return Ok(report);
+        }
+        Err(error @ OpsError::Store(_)) if report.copies_are_out_of_reach() => {
             report.problem(error.to_string());
             return Ok(report);
         }
@@ -305,7 +318,10 @@ async fn objects(
         let outcome = loop {
             let Some(store) = attempts.next_store() else { break Err(attempts.error()) };
             match compare(store, reader.manifest(), &object, progress).await {
-                Ok(()) => break Ok(attempts.succeeded(())),
+                Ok(()) => {
+                    attempts.succeeded(());
+                    break Ok(());
+                }
                 Err(error) => attempts.failed(error)?,
             }
         };

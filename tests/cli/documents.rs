@@ -124,6 +124,10 @@ fn every_field_that_is_printed_is_documented() {
     all.sandbox.set("COPY_URL", &copy.url);
     all.run("restore", "latest --to env:COPY_URL --create", 0);
     all.run("verify", "--all", 0);
+    all.run("store list", "", 0);
+    all.run("store check", "", 0);
+    all.run("store copy", "latest --to main", 0);
+    all.run("store reconcile", "", 0);
     for pack in all.sandbox.objects("packs") {
         let mut bytes = fs::read(&pack).unwrap();
         bytes[100..].fill(0);

@@ -50,7 +50,12 @@ async fn weekly_backups_leave_the_building_and_survive_the_loss_of_either_store(
     fs::rename(&local, world.path().join("gone")).unwrap();
     let (restored, _) = world.restored(&weekly, &[]);
     picture::of(&restored).await.assert_is(&expected);
-    assert_eq!(world.ends(7, &["verify", &daily]).error_code(), "store");
+    let verdict = world.ends(7, &["verify", "--all"]).document.unwrap();
+    assert_eq!(verdict["backups"][0]["intact"], true);
+    assert_eq!(verdict["backups"][1]["copies"][0]["state"], "unreachable");
+    let target = crate::vault::uncreated_database();
+    let ran = world.restore(&daily, &target, &["--create"]);
+    assert!(ran.code == Some(7) && ran.error_message().contains("`local`"), "{}", ran.all());
     fs::rename(world.path().join("gone"), &local).unwrap();
 
     // Somebody overwrites and hides what is in the bucket: the genuine versions are brought back.

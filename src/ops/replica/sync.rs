@@ -49,7 +49,8 @@ pub struct SyncReport {
 }
 
 /// Brings the replica up to date. When this returns, everything that the catalog held at its
-/// beginning is durable in every store that can be reached, and in one at least. Where nothing has changed, nothing is written.
+/// beginning is durable in every store that can be reached, and in one at least. Where nothing has
+/// changed, nothing is written.
 ///
 /// A superseded head of an older epoch stays until [`super::remove_superseded`].
 ///

@@ -13,6 +13,8 @@ use crate::store::{ObjectName, Store, StoreError};
 /// The stores that objects are read from, and which copy of each was good.
 pub struct Copies {
     stores: Vec<NamedStore>,
+    /// A store that is away: what no other has may be there.
+    away: Option<(String, String)>,
     seen: Mutex<Seen>,
 }
 
@@ -27,12 +29,14 @@ impl Copies {
     /// Copies in these stores, the nearest first.
     #[must_use]
     pub fn new(stores: Vec<NamedStore>) -> Self {
-        Self { stores, seen: Mutex::default() }
+        Self { stores, away: None, seen: Mutex::default() }
     }
 
     /// Copies in a vault's stores.
     pub async fn of(vault: &Vault) -> Result<Self, OpsError> {
-        Ok(Self::new(ready(vault).await?))
+        let stores = ready(vault).await?;
+        let away = vault.stores().away().into_iter().next();
+        Ok(Self { away, ..Self::new(stores) })
     }
 
     /// The stores.
@@ -108,7 +112,14 @@ impl<'a> Attempts<'a> {
     /// Why there is no good copy.
     #[must_use]
     pub fn error(self) -> OpsError {
-        self.failure.unwrap_or(OpsError::StoreStopped)
+        match (self.failure, &self.copies.away) {
+            (Some(OpsError::Store(StoreError::NotFound { .. })), Some((name, reason))) => {
+                let location = format!("`{name}`, where `{}` may be", self.name);
+                let source = std::io::Error::other(reason.clone());
+                StoreError::Unreachable { location, source }.into()
+            }
+            (failure, _) => failure.unwrap_or(OpsError::StoreStopped),
+        }
     }
 }
 

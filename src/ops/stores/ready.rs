@@ -22,7 +22,7 @@ pub async fn ready(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
     for one in &stores.0 {
         let standing = one.standing().clone();
         match standing {
-            Standing::Away(_) => continue,
+            Standing::Away(_) => {}
             Standing::Ready => found.push(one.open(vault)?),
             Standing::Unknown => match look(vault, one).await {
                 Ok(store) => {

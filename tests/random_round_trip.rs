@@ -146,7 +146,9 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         master: place("master.age"),
         maps: place("maps"),
         custodians: vec![CustodianSettings::file("main", place("custodian"))],
-        store: place("store").display().to_string(),
+        stores: vec![strongroom::ops::stores::StoreSettings::main(
+            place("store").display().to_string(),
+        )],
         spill: place("spill"),
     };
     let environment = Environment {

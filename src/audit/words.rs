@@ -25,6 +25,8 @@ crate::words!(
     Expire = "expire",
     /// Objects that no backup needs were removed from the store.
     Prune = "prune",
+    /// Stores were looked at, or backups copied from one to another.
+    Store = "store",
     /// The master secret was opened.
     Unlock = "unlock",
     /// The epoch was renewed, with no key forgotten.

@@ -272,7 +272,10 @@ pub fn update_wrapped(
 /// Says whether it was there.
 pub fn delete(transaction: &Transaction<'_>, backup_id: &BackupId) -> Result<bool, CatalogError> {
     transaction
-        .execute("DELETE FROM backup_pack WHERE backup_id = ?1", [backup_id])
+        .execute("DELETE FROM backup_copy WHERE backup_id = ?1", [backup_id])
+        .and_then(|_| {
+            transaction.execute("DELETE FROM backup_pack WHERE backup_id = ?1", [backup_id])
+        })
         .and_then(|_| transaction.execute("DELETE FROM backup WHERE backup_id = ?1", [backup_id]))
         .map(|deleted| deleted == 1)
         .doing("delete a backup's row")

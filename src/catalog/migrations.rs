@@ -5,19 +5,20 @@
 use rusqlite_migration::{M, Migrations};
 
 /// The files, in order. The catalog's version is how many of them were applied.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("../../catalog-schema/0001_keys.sql"),
     include_str!("../../catalog-schema/0002_backups.sql"),
     include_str!("../../catalog-schema/0003_forgetting.sql"),
     include_str!("../../catalog-schema/0004_audit.sql"),
     include_str!("../../catalog-schema/0005_custody.sql"),
     include_str!("../../catalog-schema/0006_replica.sql"),
+    include_str!("../../catalog-schema/0007_stores.sql"),
 ];
 
 /// The version that this program writes.
 pub(super) const VERSION: i64 = {
-    assert!(FILES.len() == 6, "one more file is one more version");
-    6
+    assert!(FILES.len() == 7, "one more file is one more version");
+    7
 };
 
 /// All migrations, with a check of all foreign keys after each.

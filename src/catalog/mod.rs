@@ -24,6 +24,7 @@ pub mod packs;
 pub mod replica;
 pub mod shards;
 pub mod sources;
+pub mod stores;
 pub mod subject_maps;
 pub mod subjects;
 pub mod tombstones;

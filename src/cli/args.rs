@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
     audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man,
-    map, prune, recover, restore, show, source, subject, verify,
+    map, prune, recover, restore, show, source, store, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -96,7 +96,9 @@ pub enum Command {
     Keys(keys::Args),
     /// Look at everything that the vault stands on
     Doctor(doctor::Args),
-    /// Remove what a crash left in the store
+    /// List, check and fill the stores
+    Store(store::Args),
+    /// Remove what a crash left in the stores
     Prune(prune::Args),
     /// Print the recovery kit
     Kit(kit::Args),
@@ -245,6 +247,10 @@ mod tests {
             "strongroom init --store DIR --kit kit.html",
             "strongroom kit print",
             "strongroom kit print --format html --output FILE",
+            "strongroom store list",
+            "strongroom store check offsite",
+            "strongroom store copy latest --to offsite",
+            "strongroom store reconcile --verify",
             "strongroom audit list --since 2026-01-01 --action backup",
             "strongroom audit verify --config FILE",
             "strongroom demo",

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::error::CliError;
+use super::exit::Exit;
 use super::output::{Report, bytes, count, counted, when};
 use super::values::{jobs, source_name};
 use crate::catalog::backups::BackupClass;
@@ -106,6 +107,19 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         0 => String::new(),
         rows => format!("  left out    {} of erased people\n", counted(rows, "row", "rows")),
     };
+    let mut copies = String::new();
+    let mut exit = Exit::Done;
+    for copy in report.copies.iter().filter(|_| report.copies.len() > 1) {
+        copies.push_str(&format!("  store       `{}`: {}\n", copy.store, copy.state));
+        if let Some(reason) = &copy.reason {
+            context.output.warning(&format!(
+                "the copy in store `{}` is behind: {reason}; `strongroom store reconcile` makes it \
+                 once the store can be reached",
+                copy.store
+            ));
+            exit = Exit::Provisional;
+        }
+    }
     let text = format!(
         "Backup {} of {} is complete.
 
@@ -114,7 +128,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
   rows        {}
   people      {}
 {left_out}  stored      {} (rows before sealing: {})
-  time        {seconds:.1} s ({} rows/s)
+{copies}  time        {seconds:.1} s ({} rows/s)
 ",
         report.backup,
         report.source,
@@ -126,7 +140,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         bytes(report.raw_bytes),
         count(rate),
     );
-    Report::new(&report, text)
+    Ok(Report::new(&report, text)?.with_exit(exit))
 }
 
 impl From<Class> for BackupClass {

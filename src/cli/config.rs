@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::keys::custodian_settings::{CustodianSettings, DEFAULT_NAME};
+use crate::ops::stores::StoreSettings;
 
 pub mod custodians;
 mod reader;
+pub mod stores;
 
 use reader::Section;
 
@@ -36,19 +38,12 @@ pub struct Config {
     pub identity_file: Option<PathBuf>,
     /// The folder for what does not fit in memory (sealed); the system's temporary folder if none.
     pub spill: Option<PathBuf>,
-    /// The store of the backups.
-    pub store: StoreConfig,
+    /// The stores of the backups, the nearest first; at least one.
+    pub stores: Vec<StoreSettings>,
     /// Who holds the epoch secret; at least one.
     pub custodians: Vec<CustodianSettings>,
     /// How backups are made.
     pub backup: BackupConfig,
-}
-
-/// Section `[store]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// What [`crate::store::open`] opens; a path is absolute already.
-    pub url: String,
 }
 
 /// Section `[backup]`.
@@ -195,7 +190,7 @@ impl Config {
             passphrase_file: None,
             identity_file: None,
             spill: None,
-            store: StoreConfig { url: store_url },
+            stores: vec![StoreSettings::main(store_url)],
             custodians,
             backup: BackupConfig::default(),
         }
@@ -258,8 +253,6 @@ impl Config {
         };
         let optional_path = |key: &str| Ok(root.text(key)?.map(|path| folder.join(path)));
 
-        let store = root.section("store", &["url"])?;
-        let url = store.required("url", store.text("url")?)?;
         let backup = root.section("backup", &["jobs", "memory_mib"])?;
         let defaults = BackupConfig::default();
         Ok(Self {
@@ -270,7 +263,7 @@ impl Config {
             passphrase_file: optional_path("passphrase_file")?,
             identity_file: optional_path("identity_file")?,
             spill: optional_path("spill")?,
-            store: StoreConfig { url: absolute_place(folder, url) },
+            stores: stores::read(&root, folder)?,
             custodians: custodians::read(&root, folder)?,
             backup: BackupConfig {
                 jobs: backup.number("jobs", 1..=64)?.unwrap_or(defaults.jobs),
@@ -309,10 +302,7 @@ impl Config {
              {passphrase_file}{identity_file}\n\
              # Where a backup may put what does not fit in memory (sealed, and gone with the\n\
              # process). The system's temporary folder if it is not set.\n\
-             {spill}\n\
-             [store]\n\
-             # Where the backups are: a directory, or its file:// URL.\n\
-             url = {url}\n",
+             {spill}\n",
             catalog = relative(&self.catalog),
             master = relative(&self.master),
             maps = relative(&self.maps),
@@ -320,8 +310,8 @@ impl Config {
                 optional("passphrase_file", self.passphrase_file.as_ref(), "passphrase"),
             identity_file = optional("identity_file", self.identity_file.as_ref(), "identity.txt"),
             spill = optional("spill", self.spill.as_ref(), "/var/tmp"),
-            url = quoted(&self.store.url),
         );
+        text.push_str(&stores::to_toml(&self.stores));
         text.push_str(
             "\n# Who holds the epoch secret, the one thing that an erasure destroys. Keep it\n\
              # out of every backup of this machine.\n",
@@ -345,11 +335,6 @@ impl Config {
 /// The folder of an absolute file name.
 fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(file)
-}
-
-/// A store's path made absolute; a URL stays as it is.
-fn absolute_place(folder: &Path, place: String) -> String {
-    if place.contains("://") { place } else { folder.join(place).display().to_string() }
 }
 
 fn quoted(text: &str) -> String {
@@ -384,7 +369,7 @@ mod tests {
     fn the_smallest_file_has_defaults_and_absolute_paths() {
         let config = read(SMALLEST).unwrap();
         assert_eq!(config.catalog, Path::new("/etc/vault/catalog.sqlite"));
-        assert_eq!(config.store.url, "/etc/vault/b");
+        assert_eq!(config.stores[0].url, "/etc/vault/b");
         let custodian = CustodianSettings::file("main", "/etc/vault/c".into());
         assert_eq!(config.custodians, [custodian]);
         assert_eq!((config.spill, config.backup), (None, BackupConfig::default()));
@@ -398,7 +383,7 @@ mod tests {
         config.passphrase_file = Some("/etc/vault/pass".into());
         config.identity_file = Some("/root/id".into());
         config.spill = Some("/spill".into());
-        config.store.url = "file:///mnt".into();
+        config.stores[0].url = "file:///mnt".into();
         config.backup = BackupConfig { jobs: 1, memory_mib: 16 };
         assert_eq!(read(&config.to_toml()).unwrap(), config);
         assert!(config.to_toml().lines().all(|line| line.len() <= 100));

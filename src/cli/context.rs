@@ -185,7 +185,7 @@ pub fn places(config: &Config) -> VaultPlaces {
         master: config.master.clone(),
         maps: config.maps.clone(),
         custodians: config.custodians.clone(),
-        store: config.store.url.clone(),
+        stores: config.stores.clone(),
         spill: config.spill.clone().unwrap_or_else(std::env::temp_dir),
     }
 }

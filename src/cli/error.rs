@@ -7,7 +7,7 @@ use std::error::Error;
 use serde_json::json;
 
 use super::exit::Exit;
-use crate::store::StoreError;
+use crate::store::{ConnectionProblem, StoreError};
 
 /// Why a command did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,20 +105,62 @@ impl From<StoreError> for CliError {
             StoreError::Io { .. } => told(Exit::Store)
                 .hint("check the store's disk or network, then run the command again"),
             StoreError::Unreachable { .. } => told(Exit::Store).hint(
-                "check that it is mounted, and `url` in section [store] of the configuration file",
+                "check that it is mounted, and its `url` in the configuration file",
             ),
             StoreError::Unsupported { .. } => told(Exit::Usage)
                 .hint("name a directory, as in `/mnt/backups`, or `s3://bucket/prefix`"),
-            StoreError::Connection { .. }
-            | StoreError::Credentials { .. }
-            | StoreError::Denied { .. }
-            | StoreError::NoBucket { .. }
-            | StoreError::WrongRegion { .. }
-            | StoreError::ClockSkew { .. }
-            | StoreError::NoObjectLock { .. }
-            | StoreError::Retained { .. } => told(Exit::Store)
-                .hint("`docs/stores.md` tells what a store needs; nothing was lost"),
+            StoreError::Connection { problem, .. } => told(Exit::Store).hint(connection(problem)),
+            StoreError::Credentials { .. } => told(Exit::Store).hint(
+                "check the access key and its secret (AWS_PROFILE, AWS_ACCESS_KEY_ID, `profile` or \
+                 `credentials` in the store's URL)",
+            ),
+            StoreError::Denied { action, .. } => told(Exit::Store)
+                .hint(format!("grant `{action}` to this identity; docs/stores.md lists them all")),
+            StoreError::NoBucket { .. } => told(Exit::Store).hint(
+                "check the bucket's name and the endpoint; strongroom never makes a bucket",
+            ),
+            StoreError::WrongRegion { region: Some(region), .. } => told(Exit::Store)
+                .hint(format!("write `region={region}` into the store's URL")),
+            StoreError::WrongRegion { region: None, .. } => {
+                told(Exit::Store).hint("write the bucket's `region` into the store's URL")
+            }
+            StoreError::ClockSkew { .. } => {
+                told(Exit::Store).hint("set this machine's clock, then run the command again")
+            }
+            StoreError::NoObjectLock { .. } => told(Exit::Store).hint(
+                "use a bucket that was made with Object Lock, or leave `lock` and `legal_hold` out of \
+                 the store's URL",
+            ),
+            StoreError::Retained { .. } => told(Exit::Store).hint(
+                "it falls free by itself, and `strongroom prune` removes it then; a legal hold ends \
+                 when somebody takes it off",
+            ),
         }
+    }
+}
+
+/// What to do about a connection.
+fn connection(problem: &ConnectionProblem) -> &'static str {
+    match problem {
+        ConnectionProblem::UnknownHost { .. } => {
+            "check `endpoint` in the store's URL, and this machine's name service"
+        }
+        ConnectionProblem::Refused { .. } => {
+            "check that the service runs, and host and port of `endpoint` in the store's URL"
+        }
+        ConnectionProblem::Silent { .. } => {
+            "check the network and firewalls; `timeout_seconds` in the store's URL makes it wait longer"
+        }
+        ConnectionProblem::Proxy { .. } => {
+            "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY"
+        }
+        ConnectionProblem::Certificate { .. } => {
+            "name the authority's certificate with `ca` in the store's URL; never switch TLS off for it"
+        }
+        ConnectionProblem::NoTls { .. } => {
+            "write `http://` in `endpoint` if the service has no TLS, or check its port"
+        }
+        ConnectionProblem::TlsWanted { .. } => "write `https://` in `endpoint` of the store's URL",
     }
 }
 

@@ -70,7 +70,7 @@ fn text(report: &ExpireReport) -> String {
         counted(report.objects_removed, "object", "objects"),
         bytes(report.bytes_removed),
     );
-    for sentence in &report.retained {
+    for sentence in report.retained.iter().chain(&report.not_reached) {
         text.push_str(&wrapped("  ", sentence));
     }
     if !report.waiting.is_empty() {

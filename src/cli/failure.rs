@@ -75,8 +75,15 @@ fn hint(error: &OpsError) -> String {
             "set `url` in section [store] of the configuration file to this vault's own store"
         }
         OpsError::StoreWithoutVault { .. } => {
-            "check that the store is mounted, and `url` in section [store] of the configuration \
-             file"
+            "check that the store is mounted, and its `url` in the configuration file; a new store is \
+             taken in by `strongroom store check NAME`"
+        }
+        OpsError::NoStore { .. } => "see the sections [[store]] of the configuration file",
+        OpsError::NoStoreForClass { .. } => {
+            "name the class in a section [[store]] of the configuration file, or leave `classes` out"
+        }
+        OpsError::StoreNotEmpty { .. } => {
+            "give the vault an empty directory or prefix; nothing was written there"
         }
         OpsError::StoreMarkerDamaged { .. } => {
             "put the object back from a copy of the store; nothing was written"

@@ -95,7 +95,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         "catalog": config.catalog.display().to_string(),
         "master": config.master.display().to_string(),
         "custodian": custodian.display().to_string(),
-        "store": config.store.url,
+        "store": config.stores[0].url,
         "kit": kit,
     });
     let kept = match &kit {
@@ -124,7 +124,7 @@ Next: strongroom source add NAME --url env:VARIABLE
         config.catalog.display(),
         config.master.display(),
         custodian.display(),
-        config.store.url,
+        config.stores[0].url,
     );
     Report::new(&document, text)
 }

@@ -36,6 +36,7 @@ pub mod recover;
 pub mod restore;
 pub mod show;
 pub mod source;
+pub mod store;
 pub mod subject;
 pub mod values;
 pub mod verify;
@@ -104,6 +105,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Custody(args) => custody::run(context, args).await,
         Command::Keys(args) => keys::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Store(args) => store::run(context, args).await,
         Command::Prune(args) => prune::run(context, args).await,
         Command::Recover(args) => recover::run(context, args).await,
         Command::Kit(args) => kit::run(context, args).await,

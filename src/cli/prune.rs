@@ -1,7 +1,8 @@
-//! `strongroom prune`: removes what a crash left in the store.
+//! `strongroom prune`: removes what a crash left in the stores.
 
 use super::context::Context;
 use super::error::CliError;
+use super::exit::Exit;
 use super::output::{Report, bytes, counted};
 use crate::ops::prune;
 
@@ -28,7 +29,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let vault = context.vault(&config)?;
     let report = prune::prune(&vault, args.dry_run).await?;
     let objects = counted(report.objects.len() as u64, "object", "objects");
-    let text = match (report.objects.is_empty(), report.removed) {
+    let mut text = match (report.objects.is_empty(), report.removed) {
         (true, _) => "Nothing to remove: every object is needed by a backup.\n".to_owned(),
         (false, true) => format!("Removed {objects}, {}.\n", bytes(report.bytes)),
         (false, false) => {
@@ -37,5 +38,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             format!("Would remove {objects}, {}:\n{names}", bytes(report.bytes))
         }
     };
-    Report::new(&report, text)
+    for sentence in report.retained.iter().chain(&report.not_reached) {
+        text.push_str(&format!("  {sentence}\n"));
+    }
+    let exit = if report.not_reached.is_empty() { Exit::Done } else { Exit::Provisional };
+    Ok(Report::new(&report, text)?.with_exit(exit))
 }

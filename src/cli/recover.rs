@@ -8,6 +8,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::config::Config;
+use super::config::stores::is_name;
 use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
@@ -22,6 +23,7 @@ use crate::keys::kit::{self, Kit};
 use crate::keys::master::Protection;
 use crate::ops::OpsError;
 use crate::ops::recover::{self, Quorum, RecoverReport, RecoverRequest, Recovered};
+use crate::ops::stores::{DEFAULT_NAME, StoreSettings};
 
 /// What `recover` takes.
 #[derive(clap::Args)]
@@ -35,9 +37,9 @@ The kit is the recovery kit's text, typed or scanned (- reads standard input). T
 folders that hold the shares, as many as are needed; --custodians-from names a file with [[custodian]] \
 sections for those of other kinds. docs/disaster.md has the whole procedure.")]
 pub struct Args {
-    /// The store of the lost vault
-    #[arg(long, value_name = "DIR|URL")]
-    pub store: String,
+    /// A store of the lost vault, with the name that it had if there were several; repeatable
+    #[arg(long = "store", id = "store", value_name = "[NAME=]DIR|URL", required = true)]
+    pub stores: Vec<String>,
 
     /// The recovery kit's text, or - for standard input
     #[arg(long, value_name = "FILE")]
@@ -83,12 +85,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         settings.push(CustodianSettings::file(&format!("recovered-{number}"), absolute(folder)?));
     }
     let Kit { vault, master } = read_kit(&args.kit)?;
-    let store = if args.store.contains("://") {
-        args.store.clone()
-    } else {
-        absolute(Path::new(&args.store))?.display().to_string()
-    };
-    let mut config = Config::with(&file, store, settings);
+    let stores = args.stores.iter().map(|text| store(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut config = Config::with(&file, String::new(), settings);
+    config.stores = distinct(stores)?;
     let protection = protection(context, args, &mut config)?;
     let custodians = config
         .custodians
@@ -116,6 +115,33 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         .map_err(|error| CliError::from_error(Exit::Internal, &error))?;
     document["config"] = json!(file.display().to_string());
     Report::new(&document, told(&report, &file))
+}
+
+/// A store as it is named on the command line: `offsite=s3://bucket/prefix`, or without its name.
+fn store(text: &str) -> Result<StoreSettings, CliError> {
+    let (name, place) = match text.split_once('=') {
+        Some((name, place)) if is_name(name) => (name, place),
+        _ => (DEFAULT_NAME, text),
+    };
+    let url = if place.contains("://") {
+        place.to_owned()
+    } else {
+        let absolute = std::path::absolute(Path::new(place));
+        absolute.map_err(|error| CliError::from_error(Exit::Usage, &error))?.display().to_string()
+    };
+    Ok(StoreSettings { name: name.to_owned(), ..StoreSettings::main(url) })
+}
+
+/// Stores with a name each.
+fn distinct(stores: Vec<StoreSettings>) -> Result<Vec<StoreSettings>, CliError> {
+    for (place, one) in stores.iter().enumerate() {
+        if stores[..place].iter().any(|before| before.name == one.name) {
+            let message = format!("two stores are named `{}`", one.name);
+            return Err(CliError::new(Exit::Usage, message)
+                .hint("give each the name that it had, as in --store offsite=s3://bucket/prefix"));
+        }
+    }
+    Ok(stores)
 }
 
 fn read_kit(path: &Path) -> Result<Kit, CliError> {

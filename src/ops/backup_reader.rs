@@ -1,7 +1,6 @@
 //! A backup as it lies in the store: its manifest and index, opened and authenticated.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,8 +11,9 @@ use crate::container::index_block::IndexEntry;
 use crate::container::manifest::{IndexSummary, Manifest, PackSummary};
 use crate::container::{ContainerError, names};
 use crate::crypto::digest;
-use crate::ids::SubjectReference;
+use crate::ids::{SubjectReference, VaultId};
 use crate::ops::OpsError;
+use crate::ops::stores::{Copies, read_exact};
 use crate::ops::vault::Vault;
 use crate::store::{ObjectName, Store};
 
@@ -27,7 +27,7 @@ pub struct LookedUp {
 
 /// An opened backup.
 pub struct BackupReader {
-    store: Arc<dyn Store>,
+    copies: Copies,
     identity: BackupIdentity,
     manifest: Manifest,
     index: Option<OpenIndex>,
@@ -47,19 +47,13 @@ impl BackupReader {
         row: &BackupRow,
         identity: BackupIdentity,
     ) -> Result<Self, OpsError> {
-        let store = Arc::clone(vault.store()?);
-        let object: ObjectName = row.manifest_name.parse()?;
-        let sealed = read_whole(&*store, &object).await?;
-        if digest::sha256(&sealed) != row.manifest_sha256 {
-            return Err(ContainerError::not_authentic(object.as_str()).into());
-        }
-        let manifest =
-            Manifest::open(&sealed, &identity, vault.id(), &row.backup_id, object.as_str())?;
+        let copies = Copies::of(vault).await?;
+        let manifest = open_manifest(&copies, vault.id(), row, &identity).await?;
         let index = match &manifest.index {
-            Some(summary) => Some(open_index(&*store, &manifest, summary, &identity).await?),
+            Some(summary) => Some(open_index(&copies, &manifest, summary, &identity).await?),
             None => None,
         };
-        Ok(Self { store, identity, manifest, index })
+        Ok(Self { copies, identity, manifest, index })
     }
 
     /// The manifest.
@@ -68,17 +62,27 @@ impl BackupReader {
         &self.manifest
     }
 
-    /// The store that holds the backup.
+    /// The stores that hold the backup's objects.
     #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    pub fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// `pg_dump`'s archive of the schema.
     pub async fn schema_archive(&self) -> Result<Vec<u8>, OpsError> {
         let object: ObjectName = names::schema(&self.manifest.backup).parse()?;
-        let sealed = read_whole(&*self.store, &object).await?;
-        Ok(self.identity.open(object.as_str(), &sealed)?)
+        let mut attempts = self.copies.attempts(&object);
+        while let Some(store) = attempts.next_store() {
+            let opened = match read_whole(store, &object).await {
+                Ok(sealed) => self.identity.open(object.as_str(), &sealed).map_err(OpsError::from),
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(archive) => return Ok(attempts.succeeded(archive)),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+        Err(attempts.error())
     }
 
     /// The numbers of the index blocks of one relation, in the order of subjects.
@@ -93,8 +97,22 @@ impl BackupReader {
         let Some(index) = &self.index else { return Err(missing) };
         let place = usize::try_from(number).ok().and_then(|number| index.places.get(number));
         let Some(place) = place else { return Err(missing) };
-        let sealed = self.store.read_range(&index.name, place.offset, place.length).await?;
-        Ok(index.seal.open_block(number, place, &sealed, index.name.as_str())?)
+        let name = &index.name;
+        let mut attempts = self.copies.attempts(name);
+        while let Some(store) = attempts.next_store() {
+            let opened = match read_exact(store, name, place.offset, place.length).await {
+                Ok(sealed) => index
+                    .seal
+                    .open_block(number, place, &sealed, name.as_str())
+                    .map_err(OpsError::from),
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(entries) => return Ok(attempts.succeeded(entries)),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+        Err(attempts.error())
     }
 
     /// The entries of some subjects in one relation, by the directory and the few blocks that may
@@ -133,7 +151,7 @@ impl BackupReader {
         Ok((pack, names::pack(pack.id).parse()?))
     }
 
-    /// Part of a pack.
+    /// Part of a pack, from the copy that was good or else the nearest that can be read.
     pub async fn read_pack(
         &self,
         number: u32,
@@ -141,30 +159,80 @@ impl BackupReader {
         length: u64,
     ) -> Result<Bytes, OpsError> {
         let (_, name) = self.pack(number)?;
-        Ok(self.store.read_range(&name, offset, length).await?)
+        let mut attempts = self.copies.attempts(&name);
+        while let Some(store) = attempts.next_store() {
+            match read_exact(store, &name, offset, length).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+        Err(attempts.error())
     }
 }
 
+/// The manifest: the very object that the catalog recorded, from any store.
+pub async fn open_manifest(
+    copies: &Copies,
+    vault: VaultId,
+    row: &BackupRow,
+    identity: &BackupIdentity,
+) -> Result<Manifest, OpsError> {
+    let object: ObjectName = row.manifest_name.parse()?;
+    let mut attempts = copies.attempts(&object);
+    while let Some(store) = attempts.next_store() {
+        let opened = match read_whole(store, &object).await {
+            Ok(sealed) if digest::sha256(&sealed) != row.manifest_sha256 => {
+                Err(ContainerError::not_authentic(object.as_str()).into())
+            }
+            Ok(sealed) => Manifest::open(&sealed, identity, vault, &row.backup_id, object.as_str())
+                .map_err(OpsError::from),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(manifest) => return Ok(attempts.succeeded(manifest)),
+            Err(error) => attempts.failed(error)?,
+        }
+    }
+    Err(attempts.error())
+}
+
 async fn open_index(
-    store: &dyn Store,
+    copies: &Copies,
     manifest: &Manifest,
     summary: &IndexSummary,
     identity: &BackupIdentity,
 ) -> Result<OpenIndex, OpsError> {
     let name: ObjectName = names::index(&manifest.backup).parse()?;
+    let mut attempts = copies.attempts(&name);
+    while let Some(store) = attempts.next_store() {
+        match open_index_in(store, &name, manifest, summary, identity).await {
+            Ok(index) => return Ok(attempts.succeeded(index)),
+            Err(error) => attempts.failed(error)?,
+        }
+    }
+    Err(attempts.error())
+}
+
+async fn open_index_in(
+    store: &dyn Store,
+    name: &ObjectName,
+    manifest: &Manifest,
+    summary: &IndexSummary,
+    identity: &BackupIdentity,
+) -> Result<OpenIndex, OpsError> {
     let seal = IndexSeal::new(identity.index_key(), manifest.vault, manifest.backup.clone());
-    let header = store.read_range(&name, 0, HEADER_BYTES as u64).await?;
+    let header = read_exact(store, name, 0, HEADER_BYTES as u64).await?;
     seal.check_header(&header, name.as_str())?;
     let length = summary.bytes.checked_sub(summary.directory_offset).ok_or_else(|| {
         ContainerError::malformed(name.as_str(), "the manifest places its directory past its end")
     })?;
-    let sealed = store.read_range(&name, summary.directory_offset, length).await?;
+    let sealed = read_exact(store, name, summary.directory_offset, length).await?;
     let places = seal.open_directory(&sealed, name.as_str())?;
-    Ok(OpenIndex { name, seal, places })
+    Ok(OpenIndex { name: name.clone(), seal, places })
 }
 
 /// A whole object that fits in memory (manifest, schema archive, vault marker).
 pub async fn read_whole(store: &dyn Store, name: &ObjectName) -> Result<Bytes, OpsError> {
     let length = store.size(name).await?;
-    Ok(store.read_range(name, 0, length).await?)
+    read_exact(store, name, 0, length).await
 }

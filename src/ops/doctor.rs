@@ -54,7 +54,7 @@ pub struct Finding {
 pub async fn doctor(vault: &Vault, more: Vec<Finding>) -> Result<DoctorReport, OpsError> {
     vault.note(Action::Doctor, "vault", Outcome::Begun, None)?;
     let mut findings = vec![catalog(vault), audit_log(vault)?, backups_made(vault)?];
-    findings.push(store(vault).await);
+    findings.extend(stores(vault).await);
     findings.push(replica(vault).await);
     findings.extend(custody(vault)?);
     findings.extend(more);
@@ -104,12 +104,25 @@ fn backups_made(vault: &Vault) -> Result<Finding, OpsError> {
     })
 }
 
-async fn store(vault: &Vault) -> Finding {
-    let checked = vault.check_store().await;
-    match (checked, vault.store()) {
-        (Ok(()), Ok(store)) => finding("store", Health::Well, store.location()),
-        (Err(error), _) | (_, Err(error)) => finding("store", Health::Failed, error.to_string()),
+async fn stores(vault: &Vault) -> Vec<Finding> {
+    const WHAT: &str = "store";
+    let ready = match super::stores::check_all(vault).await {
+        Ok(ready) => ready,
+        Err(error) => return vec![finding(WHAT, Health::Failed, error.to_string())],
+    };
+    let several = vault.stores().are_several();
+    let mut findings: Vec<_> = ready
+        .iter()
+        .map(|one| {
+            let location = one.store.location();
+            let text = if several { format!("`{}` is {location}", one.name) } else { location };
+            finding(WHAT, Health::Well, text)
+        })
+        .collect();
+    for (name, reason) in vault.stores().away() {
+        findings.push(finding(WHAT, Health::Failed, format!("`{name}` cannot be used: {reason}")));
     }
+    findings
 }
 
 async fn replica(vault: &Vault) -> Finding {

@@ -86,6 +86,26 @@ pub enum OpsError {
         /// The store.
         location: String,
     },
+    /// The configuration has no store of that name.
+    #[error("no store is named `{name}`; there is {}", join(known))]
+    NoStore {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The configuration sends backups of that class nowhere.
+    #[error("no store takes backups of the class {class}")]
+    NoStoreForClass {
+        /// The class.
+        class: &'static str,
+    },
+    /// A store that is no vault's holds something.
+    #[error("the store {location} holds objects and no vault, so it is not taken")]
+    StoreNotEmpty {
+        /// The store.
+        location: String,
+    },
     /// The custodian has gone on to a later epoch: this catalog is an old copy.
     #[error(
         "this catalog stands at epoch {catalog}, and the custodian at epoch {custodian}: the \
@@ -402,6 +422,7 @@ impl OpsError {
             | Self::Store(StoreError::Unsupported { .. })
             | Self::SourceVariable { .. }
             | Self::AmbiguousBackup { .. }
+            | Self::NoStoreForClass { .. }
             | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
                 KeyError::Damaged { .. }
@@ -440,8 +461,10 @@ impl OpsError {
             | Self::MissingRoles { .. }
             | Self::TargetOlder { .. }
             | Self::NoPlaceholder { .. }
+            | Self::StoreNotEmpty { .. }
             | Self::NotConfirmed => ErrorKind::Refused,
             Self::NoSource { .. }
+            | Self::NoStore { .. }
             | Self::NoBackup { .. }
             | Self::NotInBackup { .. }
             | Self::NoMap { .. }

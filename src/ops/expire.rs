@@ -29,6 +29,8 @@ pub struct ExpireReport {
     pub bytes_removed: u64,
     /// Objects that the store keeps for now, one sentence each. They open for nobody.
     pub retained: Vec<String>,
+    /// Stores that could not be reached, one sentence each: their objects open for nobody too.
+    pub not_reached: Vec<String>,
 }
 
 /// Forgets backups, once `confirm` has seen which.
@@ -75,6 +77,7 @@ pub async fn expire(
             objects_removed: pruned.objects.len() as u64,
             bytes_removed: pruned.bytes,
             retained: pruned.retained,
+            not_reached: pruned.not_reached,
         })
     })
     .await

@@ -11,7 +11,7 @@
 //! | `forget.commit` | one transaction: keys gone, survivors and shards re-wrapped, epoch e+1 | finished |
 //! | `forget.truncate` | SQLite's write-ahead file is empty | finished |
 //! | `forget.replace-master` | only where M is replaced: the new file has taken the old one's place | finished |
-//! | `replica.*` | the store has the catalog of epoch e+1 | finished |
+//! | `replica.*` | every store has the catalog of epoch e+1 | finished |
 //! | `forget.destroy` | a custodian's share of e is destroyed (once a custodian); with the one that leaves too few: the point of no return | finished |
 //! | `forget.confirm` | the catalog notes that too few shares of e are left | finished |
 //! | `forget.finish` | the catalog notes that the forgetting is over | nothing is left to do |
@@ -286,6 +286,10 @@ async fn finish(
     let keys = unlocked.ring().replica_keys();
     if let Err(error) = replica::sync(vault, &keys, lock).await {
         return Ok(vec![format!("the store has no catalog of the new epoch yet: {error}")]);
+    }
+    let behind = replica::behind(vault)?;
+    if !behind.is_empty() {
+        return Ok(behind);
     }
     let (epoch, present) = {
         let catalog = vault.catalog();

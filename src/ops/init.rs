@@ -1,6 +1,6 @@
 //! Init: a new vault.
 //!
-//! Order: master secret, epoch secret, catalog (all keys in one durable step), the store's marker.
+//! Order: master secret, epoch secret, catalog (all keys in one durable step), the stores' markers.
 //! The config is the command line's and comes last: a vault without it was never finished, and holds
 //! nothing yet.
 
@@ -63,16 +63,18 @@ pub async fn init(
         }
         Err(error) => return Err(error.into()),
     }
-    let store = crate::store::create(&places.store)?;
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
-    match store.size(&marker).await {
-        Err(StoreError::NotFound { .. }) => {}
-        Ok(_) => {
-            return Err(OpsError::VaultExists {
-                place: format!("a vault in the store {}", store.location()),
-            });
+    let mut stores = Vec::new();
+    for settings in &places.stores {
+        let store = crate::store::create(&settings.url)?;
+        match store.size(&marker).await {
+            Err(StoreError::NotFound { .. }) => stores.push(store),
+            Ok(_) => {
+                let place = format!("a vault in the store {}", store.location());
+                return Err(OpsError::VaultExists { place });
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     }
 
     let random = &mut random::system();
@@ -107,13 +109,12 @@ pub async fn init(
     };
     drop(create_catalog(&places, &environment, vault, &master, &secret, &custody)?);
 
-    let contents =
-        VaultMarker { what: VaultMarker::WHAT.to_owned(), format_version: FORMAT_VERSION, vault };
-    let contents = serde_json::to_vec_pretty(&contents)
-        .map_err(|_| OpsError::Bug("the vault's marker is no JSON"))?;
-    let mut writer = store.create(&marker).await?;
-    writer.write(Bytes::from(contents)).await?;
-    writer.finish().await?;
+    let contents = Bytes::from(marker_bytes(vault)?);
+    for store in &stores {
+        let mut writer = store.create(&marker).await?;
+        writer.write(contents.clone()).await?;
+        writer.finish().await?;
+    }
 
     let opened = Vault::open(places, environment)?;
     let lock = opened.lock_for_writing("init")?;
@@ -123,6 +124,13 @@ pub async fn init(
     replica::sync(&opened, &keys, &lock).await?;
     drop(lock);
     Ok(Begun { vault: opened, unlocked })
+}
+
+/// The object that says whose store it is.
+pub(super) fn marker_bytes(vault: VaultId) -> Result<Vec<u8>, OpsError> {
+    let contents =
+        VaultMarker { what: VaultMarker::WHAT.to_owned(), format_version: FORMAT_VERSION, vault };
+    serde_json::to_vec_pretty(&contents).map_err(|_| OpsError::Bug("the vault's marker is no JSON"))
 }
 
 fn create_catalog(

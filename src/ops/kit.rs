@@ -22,7 +22,7 @@ pub struct RecoveryKit {
     pub lines: Zeroizing<String>,
     /// When it was made.
     pub printed_at: DateTime<Utc>,
-    /// Where the store is, as the configuration names it.
+    /// Where the stores are, as the configuration names them.
     pub store: String,
     /// The custodians' names.
     pub custodians: Vec<String>,
@@ -63,7 +63,10 @@ fn of(vault: &Vault, master: &MasterSecret) -> RecoveryKit {
         vault: vault.id(),
         lines: kit::write(vault.id(), master),
         printed_at: vault.clock().now(),
-        store: vault.places().store.clone(),
+        store: {
+            let urls: Vec<_> = vault.places().stores.iter().map(|one| one.url.as_str()).collect();
+            urls.join(" and ")
+        },
         custodians: vault.custodians().map(Custodian::title).collect(),
     }
 }

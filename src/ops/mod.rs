@@ -25,6 +25,7 @@ pub mod rotate;
 mod scan;
 mod select;
 pub mod sources;
+pub mod stores;
 pub mod subject_keys;
 pub mod subject_maps;
 pub mod vault;

@@ -1,4 +1,4 @@
-//! Prune: what a crash or a failed command left in the store, found and removed.
+//! Prune: what a crash or a failed command left in the stores, found and removed.
 //!
 //! An object is garbage when the catalog does not need it: packs that no backup refers to, and the
 //! objects of backups that the catalog does not know. So is what a writer left unfinished. The
@@ -6,17 +6,20 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::audited::{DRY_RUN, audited_with};
+use super::stores::{self, NamedStore};
 use super::vault::Vault;
 use super::{OpsError, replica};
 use crate::audit::Action;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::packs;
+use crate::clock::timestamp;
 use crate::container::names;
 use crate::durable;
-use crate::store::{Leftover, ObjectInfo};
+use crate::store::{ObjectInfo, StoreError};
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
@@ -27,8 +30,23 @@ pub struct PruneReport {
     pub bytes: u64,
     /// Objects that the store keeps for now, one sentence each.
     pub retained: Vec<String>,
+    /// Stores that could not be reached, one sentence each. What lies there is for the next time.
+    pub not_reached: Vec<String>,
     /// Whether they were removed.
     pub removed: bool,
+}
+
+impl PruneReport {
+    /// Nothing was removed, for this reason.
+    pub(super) fn nothing(reason: String) -> Self {
+        Self {
+            objects: Vec::new(),
+            bytes: 0,
+            retained: Vec::new(),
+            not_reached: vec![reason],
+            removed: false,
+        }
+    }
 }
 
 /// One object that no backup needs, finished or not.
@@ -53,48 +71,106 @@ pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError
 
 /// What no backup needs, without removing it.
 async fn find_garbage(vault: &Vault) -> Result<PruneReport, OpsError> {
-    let garbage = garbage(vault).await?;
-    let unfinished = vault.store()?.leftovers().await?;
-    Ok(PruneReport::new(garbage, unfinished, false))
+    in_every_store(vault, false).await
 }
 
 /// Removes what no backup needs. Holding the writer's lock is the caller's part.
 pub(super) async fn remove_garbage(vault: &Vault) -> Result<PruneReport, OpsError> {
-    let removed = garbage(vault).await?;
-    let store = vault.store()?;
-    for object in &removed {
-        durable::step_async("prune.delete", store.delete(&object.name)).await?;
-    }
-    let unfinished = durable::step_async("prune.unfinished", store.remove_leftovers()).await?;
-    Ok(PruneReport::new(removed, unfinished, true))
+    in_every_store(vault, true).await
 }
 
-/// The objects that nothing in the catalog needs.
-async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
+async fn in_every_store(vault: &Vault, remove: bool) -> Result<PruneReport, OpsError> {
     let needed = needed(vault)?;
+    let mut report = PruneReport {
+        objects: Vec::new(),
+        bytes: 0,
+        retained: Vec::new(),
+        not_reached: Vec::new(),
+        removed: remove,
+    };
+    let several = vault.stores().are_several();
+    for store in stores::ready(vault).await? {
+        match in_store(vault, &store, &needed, &mut report).await {
+            Err(error @ OpsError::Store(_)) if several => {
+                vault.stores().lost(&store.name, &error.to_string());
+            }
+            outcome => outcome?,
+        }
+    }
+    for (name, reason) in vault.stores().away() {
+        report.not_reached.push(format!("store `{name}` was left out: {reason}"));
+    }
+    report.bytes = report.objects.iter().map(|object| object.bytes).sum();
+    Ok(report)
+}
+
+async fn in_store(
+    vault: &Vault,
+    store: &NamedStore,
+    needed: &BTreeSet<String>,
+    report: &mut PruneReport,
+) -> Result<(), OpsError> {
+    for object in garbage(vault, store, needed).await? {
+        if report.removed {
+            let deleted = store.store.delete(&object.name);
+            match durable::step_async("prune.delete", deleted).await {
+                Ok(()) => {}
+                // Its key is gone, or no catalog knows it: it opens for nobody while it stays.
+                Err(StoreError::Retained { location, name, until, legal_hold }) => {
+                    report.retained.push(retained(&location, &name, until, legal_hold));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        report.objects.push(PrunedObject { name: object.name.to_string(), bytes: object.bytes });
+    }
+    let unfinished = if report.removed {
+        durable::step_async("prune.unfinished", store.store.remove_leftovers()).await?
+    } else {
+        store.store.leftovers().await?
+    };
+    let unfinished = unfinished.into_iter();
+    report.objects.extend(
+        unfinished.map(|leftover| PrunedObject { name: leftover.place, bytes: leftover.bytes }),
+    );
+    Ok(())
+}
+
+fn retained(location: &str, name: &str, until: Option<DateTime<Utc>>, legal_hold: bool) -> String {
+    let until = match (until, legal_hold) {
+        (Some(until), false) => format!("until {}", timestamp(until)),
+        (Some(until), true) => format!("until {}, and under a legal hold", timestamp(until)),
+        (None, _) => "under a legal hold".to_owned(),
+    };
+    format!("{name} in {location}: ciphertext retained by the bucket {until}")
+}
+
+/// The objects in one store that nothing in the catalog needs, hidden versions included.
+async fn garbage(
+    vault: &Vault,
+    store: &NamedStore,
+    needed: &BTreeSet<String>,
+) -> Result<Vec<ObjectInfo>, OpsError> {
     let mut garbage: Vec<ObjectInfo> = Vec::new();
     for prefix in [names::PACKS, names::BACKUPS] {
-        garbage.extend(vault.store()?.list(prefix).await?);
+        let listed = store.store.list(prefix).await?;
+        let shown: BTreeSet<_> = listed.iter().map(|object| object.name.clone()).collect();
+        garbage.extend(listed);
+        // Of a name that is needed, what lies below or above is nobody's garbage to remove here.
+        let hidden = store.store.old_versions(prefix).await?;
+        let mut hidden: Vec<_> = hidden
+            .into_iter()
+            .filter(|version| !shown.contains(&version.name))
+            .map(|version| ObjectInfo { name: version.name, bytes: version.bytes })
+            .collect();
+        hidden.sort_by(|one, other| (&one.name, other.bytes).cmp(&(&other.name, one.bytes)));
+        hidden.dedup_by(|one, other| one.name == other.name);
+        garbage.extend(hidden);
     }
     garbage.retain(|object| !needed.contains(object.name.as_str()));
-    garbage.extend(replica::garbage(vault).await?);
+    garbage.extend(replica::garbage(vault, store).await?);
     Ok(garbage)
-}
-
-impl PruneReport {
-    /// Nothing was removed, for this reason.
-    pub(super) fn nothing(reason: String) -> Self {
-        Self { retained: vec![reason], ..Self::new(Vec::new(), Vec::new(), false) }
-    }
-
-    fn new(objects: Vec<ObjectInfo>, unfinished: Vec<Leftover>, removed: bool) -> Self {
-        let whole = objects.into_iter().map(|object| (object.name.to_string(), object.bytes));
-        let unfinished = unfinished.into_iter().map(|leftover| (leftover.place, leftover.bytes));
-        let objects: Vec<_> =
-            whole.chain(unfinished).map(|(name, bytes)| PrunedObject { name, bytes }).collect();
-        let bytes = objects.iter().map(|object| object.bytes).sum();
-        Self { objects, bytes, retained: Vec::new(), removed }
-    }
 }
 
 /// The names of all objects that the catalog's backups need.

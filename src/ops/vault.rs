@@ -3,16 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::TimeDelta;
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
-use super::backup_reader::read_whole;
-use super::init::FORMAT_VERSION;
+use super::stores::{self, StoreSettings, Stores};
 use super::{OpsError, custody, forget, replica};
 use crate::audit::{self, Action, NewEntry, Outcome, Recorded, Who};
 use crate::catalog::backups::BackupRow;
@@ -21,7 +18,6 @@ use crate::catalog::shards::{self, ShardRow};
 use crate::catalog::{Catalog, WriterLock, vault_keys as catalog_keys};
 use crate::clock::{Clock, timestamp};
 use crate::container::age_file::BackupIdentity;
-use crate::container::names;
 use crate::crypto::kdf::MacKey;
 use crate::ids::{Epoch, VaultId};
 use crate::keys::custodian::Custodian;
@@ -30,7 +26,6 @@ use crate::keys::master::{self, Credentials};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey, kinds};
 use crate::keys::{KeyError, MasterSecret, vault_keys};
-use crate::store::{ObjectName, Store, StoreError};
 
 /// The catalog, used by several threads one at a time.
 pub type SharedCatalog = Arc<Mutex<Catalog>>;
@@ -46,8 +41,8 @@ pub struct VaultPlaces {
     pub maps: PathBuf,
     /// Who can hold shares of the epoch secret. Who does is the catalog's to know.
     pub custodians: Vec<CustodianSettings>,
-    /// The store's URL or folder.
-    pub store: String,
+    /// The stores, the nearest first; at least one.
+    pub stores: Vec<StoreSettings>,
     /// Where rows that do not fit in memory are spilled, sealed.
     pub spill: PathBuf,
 }
@@ -69,9 +64,7 @@ pub struct Vault {
     environment: Environment,
     id: VaultId,
     catalog: SharedCatalog,
-    /// Opened when it is first needed: the audit log is read, and an attempt at a store that is not
-    /// there recorded, without it.
-    store: OnceLock<Arc<dyn Store>>,
+    stores: Stores,
     custodians: Vec<Box<dyn Custodian>>,
     /// There from the moment the master secret was opened: every entry after it signs the log.
     audit_head: RwLock<Option<Arc<MacKey>>>,
@@ -163,12 +156,13 @@ impl Vault {
         let id = crate::catalog::vault::read(catalog.connection())?.vault_id;
         let custodians =
             places.custodians.iter().map(CustodianSettings::open).collect::<Result<_, _>>()?;
+        let stores = Stores::new(&places.stores);
         let vault = Self {
             places,
             environment,
             id,
             catalog: Arc::new(Mutex::new(catalog)),
-            store: OnceLock::new(),
+            stores,
             custodians,
             audit_head: RwLock::new(None),
             unlocked: RwLock::new(None),
@@ -202,13 +196,10 @@ impl Vault {
         Arc::clone(&self.catalog)
     }
 
-    /// The store.
-    pub fn store(&self) -> Result<&Arc<dyn Store>, OpsError> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
-        }
-        let store = crate::store::open(&self.places.store)?;
-        Ok(self.store.get_or_init(|| store))
+    /// The stores.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// A custodian by its name in the configuration.
@@ -348,33 +339,11 @@ impl Vault {
         self.record(action, object, outcome, detail).map(|_| ())
     }
 
-    /// Checks that the store is this vault's.
+    /// Checks that every store that can be reached is this vault's, and that one can be.
     pub async fn check_store(&self) -> Result<(), OpsError> {
-        let name: ObjectName = names::VAULT_MARKER.parse()?;
-        let store = self.store()?;
-        let location = store.location();
-        let bytes = match read_whole(&**store, &name).await {
-            Ok(bytes) => bytes,
-            Err(OpsError::Store(StoreError::NotFound { .. })) => {
-                return Err(OpsError::StoreWithoutVault { location });
-            }
-            Err(error) => return Err(error),
-        };
-        match serde_json::from_slice::<VaultMarker>(&bytes) {
-            Ok(marker) if marker.format_version > FORMAT_VERSION => Err(OpsError::NewerStore {
-                location,
-                found: marker.format_version,
-                known: FORMAT_VERSION,
-            }),
-            Ok(marker) if marker.what == VaultMarker::WHAT && marker.vault == self.id => {
-                // Whoever only reads may do so from a catalog that another machine has overtaken.
-                if self.is_writing() { replica::ensure_newest(self).await } else { Ok(()) }
-            }
-            Ok(marker) if marker.what == VaultMarker::WHAT => {
-                Err(OpsError::OtherVaultsStore { location, found: marker.vault, expected: self.id })
-            }
-            _ => Err(OpsError::StoreMarkerDamaged { location }),
-        }
+        stores::check_all(self).await?;
+        // Whoever only reads may do so from a catalog that another machine has overtaken.
+        if self.is_writing() { replica::ensure_newest(self).await } else { Ok(()) }
     }
 
     /// Releases the keys. Then finishes or undoes a forgetting that a crash interrupted, and

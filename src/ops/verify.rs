@@ -9,13 +9,16 @@ use super::audited::audited;
 use super::backup_reader::BackupReader;
 use super::scan::{self, Scanned};
 use super::select;
+use super::stores::read_exact;
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
 use crate::audit::Action;
 use crate::catalog::backups::BackupRow;
+use crate::catalog::stores as rows;
+use crate::container::manifest::Manifest;
 use crate::container::{ContainerError, names, pack};
 use crate::crypto::digest::RunningDigest;
-use crate::ids::{BackupId, Digest};
+use crate::ids::{BackupId, Digest, PackId};
 use crate::keys::master::Credentials;
 use crate::progress::ProgressSink;
 use crate::store::{ObjectName, Store};
@@ -54,6 +57,49 @@ pub struct VerifyReport {
     pub rows_damaged: u64,
     /// Relations with what of them restores; only those that are damaged.
     pub damaged: Vec<DamagedRelation>,
+    /// The copies, store by store.
+    pub copies: Vec<CopyVerdict>,
+}
+
+impl VerifyReport {
+    /// Whether every copy that should be there was read and found to be right.
+    #[must_use]
+    pub fn copies_are_intact(&self) -> bool {
+        self.copies.iter().all(|copy| copy.state != CopyHealth::Damaged)
+    }
+}
+
+impl VerifyReport {
+    /// Whether nothing is known to be damaged, and every whole copy is in a store that is away.
+    #[must_use]
+    pub fn copies_are_out_of_reach(&self) -> bool {
+        let any = |state| self.copies.iter().any(|copy| copy.state == state);
+        any(CopyHealth::Unreachable) && !any(CopyHealth::Intact) && !any(CopyHealth::Damaged)
+    }
+}
+
+crate::words! {
+    /// How a backup's copy in a store stands.
+    CopyHealth, "state of a copy",
+    /// Every object was read and is right.
+    Intact = "intact",
+    /// Objects are missing or wrong there.
+    Damaged = "damaged",
+    /// It was never whole there, or is known not to be.
+    Behind = "behind",
+    /// The store could not be reached, or not read to the end.
+    Unreachable = "unreachable",
+}
+
+/// One copy of a backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct CopyVerdict {
+    /// The store.
+    pub store: String,
+    /// How it stands.
+    pub state: CopyHealth,
+    /// What is wrong with it, one sentence each (the first twenty).
+    pub problems: Vec<String>,
 }
 
 /// A relation that lost rows to damage.
@@ -79,7 +125,7 @@ pub async fn verify(
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
         let report = one(vault, &unlocked, &row, progress).await?;
-        access.add_detail(verdict(report.intact));
+        access.add_detail(verdict(report.intact && report.copies_are_intact()));
         Ok(report)
     })
     .await
@@ -100,7 +146,9 @@ pub async fn verify_all(
         for row in &rows {
             reports.push(one(vault, &unlocked, row, progress).await?);
         }
-        access.add_detail(verdict(reports.iter().all(|report| report.intact)));
+        access.add_detail(verdict(
+            reports.iter().all(|report| report.intact && report.copies_are_intact()),
+        ));
         Ok(reports)
     })
     .await
@@ -125,6 +173,7 @@ async fn one(
         rows_forgotten: 0,
         rows_damaged: 0,
         damaged: Vec::new(),
+        copies: expected_copies(vault, row)?,
     };
     let opened = match unlocked.backup_identity(row) {
         Ok(identity) => BackupReader::open(vault, row, identity).await,
@@ -134,6 +183,13 @@ async fn one(
         Ok(reader) => Arc::new(reader),
         Err(error) if error.is_damage() => {
             report.rows_damaged = row.row_count;
+            for copy in report.copies.iter_mut().filter(|copy| copy.state == CopyHealth::Intact) {
+                copy.state = CopyHealth::Damaged;
+            }
+            report.problem(error.to_string());
+            return Ok(report);
+        }
+        Err(error @ OpsError::Store(_)) if report.copies_are_out_of_reach() => {
             report.problem(error.to_string());
             return Ok(report);
         }
@@ -141,7 +197,7 @@ async fn one(
     };
     progress.phase(&format!("verifying {}", row.backup_id));
     progress.total(row.row_count, row.bytes_stored);
-    for problem in objects(&reader, progress).await? {
+    for problem in every_copy(&reader, row, &mut report.copies, progress).await? {
         report.problem(problem);
     }
     let keys = Arc::new(SubjectKeys::of_backup(vault, unlocked, row)?);
@@ -227,50 +283,167 @@ pub async fn authenticate_for_salvage<'a>(
     Ok((Verified(reader), problems))
 }
 
-/// The problems of a backup's objects, one sentence each. Segments are not opened here.
+/// The stores that shall hold a backup, as the catalog knows it; whole copies are `intact` until they
+/// are seen not to be.
+fn expected_copies(vault: &Vault, row: &BackupRow) -> Result<Vec<CopyVerdict>, OpsError> {
+    let away = vault.stores().away();
+    let known = rows::copies_of(vault.catalog().connection(), &row.backup_id)?;
+    let verdict = |copy: rows::CopyRow| {
+        let reason = away.iter().find(|(name, _)| *name == copy.store);
+        let is_named = vault.places().stores.iter().any(|one| one.name == copy.store);
+        let (state, problems) = match (copy.state, reason) {
+            (rows::CopyState::Behind, _) => (CopyHealth::Behind, Vec::new()),
+            (rows::CopyState::Complete, Some((_, reason))) => {
+                (CopyHealth::Unreachable, vec![reason.clone()])
+            }
+            (rows::CopyState::Complete, None) if is_named => (CopyHealth::Intact, Vec::new()),
+            (rows::CopyState::Complete, None) => {
+                (CopyHealth::Unreachable, vec!["the configuration has no such store".to_owned()])
+            }
+        };
+        CopyVerdict { store: copy.store, state, problems }
+    };
+    Ok(known.into_iter().map(verdict).collect())
+}
+
+/// The problems of a backup's objects, one sentence each: those of which no copy is right. Segments
+/// are not opened here.
 async fn objects(
     reader: &BackupReader,
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<Vec<String>, OpsError> {
-    let manifest = reader.manifest();
-    let store = reader.store().as_ref();
     let mut problems = Vec::new();
-    let mut note = |outcome: Result<(), OpsError>| match outcome {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_damage() => {
-            problems.push(error.to_string());
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    if let Some(archive) = &manifest.schema_archive {
-        let name = names::schema(&manifest.backup).parse()?;
-        note(compare(store, &name, archive.bytes, archive.sha256, progress).await)?;
-    }
-    if let Some(index) = &manifest.index {
-        let name = names::index(&manifest.backup).parse()?;
-        note(compare(store, &name, index.bytes, index.sha256, progress).await)?;
-    }
-    for summary in &manifest.packs {
-        let name: ObjectName = names::pack(summary.id).parse()?;
-        let header = async {
-            let header = store.read_range(&name, 0, pack::HEADER_BYTES as u64).await?;
-            pack::check_header(&header, manifest.vault, summary.id, name.as_str())?;
-            compare(store, &name, summary.bytes, summary.sha256, progress).await
+    for object in parts_of(reader.manifest())? {
+        let mut attempts = reader.copies().attempts(&object.name);
+        let outcome = loop {
+            let Some(store) = attempts.next_store() else { break Err(attempts.error()) };
+            match compare(store, reader.manifest(), &object, progress).await {
+                Ok(()) => {
+                    attempts.succeeded(());
+                    break Ok(());
+                }
+                Err(error) => attempts.failed(error)?,
+            }
         };
-        note(header.await)?;
+        match outcome {
+            Ok(()) => {}
+            Err(error) if error.is_damage() => problems.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
     }
     Ok(problems)
 }
 
-async fn compare(
-    store: &dyn Store,
-    name: &ObjectName,
+/// Reads every copy of every object. What is wrong with a copy is told there; the problems that this
+/// returns are those of objects of which no copy is right.
+async fn every_copy(
+    reader: &BackupReader,
+    row: &BackupRow,
+    verdicts: &mut [CopyVerdict],
+    progress: &Arc<dyn ProgressSink>,
+) -> Result<Vec<String>, OpsError> {
+    let copies = reader.copies();
+    if copies.stores().len() == 1 {
+        let problems = objects(reader, progress).await?;
+        for verdict in verdicts.iter_mut().filter(|one| one.state == CopyHealth::Intact) {
+            if !problems.is_empty() {
+                verdict.state = CopyHealth::Damaged;
+                verdict.problems.clone_from(&problems);
+            }
+        }
+        return Ok(problems);
+    }
+    let mut parts = parts_of(reader.manifest())?;
+    parts.push(Part {
+        name: row.manifest_name.parse()?,
+        bytes: row.manifest_bytes,
+        sha256: row.manifest_sha256,
+        pack: None,
+    });
+    let mut problems = Vec::new();
+    for part in parts {
+        let (mut good, mut failure): (Option<usize>, Option<OpsError>) = (None, None);
+        for (place, store) in copies.stores().iter().enumerate() {
+            let verdict = verdicts.iter_mut().find(|one| one.store == store.name);
+            let is_whole = verdict.as_ref().is_some_and(|one| one.state != CopyHealth::Behind);
+            // A copy that was never whole counts only where no other is right.
+            if !is_whole && good.is_some() {
+                continue;
+            }
+            let compared = compare(&*store.store, reader.manifest(), &part, progress).await;
+            let Err(error) = compared else {
+                good = good.or(Some(place));
+                continue;
+            };
+            if !error.is_damage() && !matches!(error, OpsError::Store(_)) {
+                return Err(error);
+            }
+            if let Some(verdict) = verdict.filter(|_| is_whole) {
+                verdict.note(&error);
+            }
+            if failure.as_ref().is_none_or(|before| before.is_damage() && !error.is_damage()) {
+                failure = Some(error);
+            }
+        }
+        match (good, failure) {
+            (Some(place), _) => copies.is_good(&part.name, place),
+            (None, Some(error)) if error.is_damage() => problems.push(error.to_string()),
+            (None, Some(error)) => return Err(error),
+            (None, None) => {}
+        }
+    }
+    Ok(problems)
+}
+
+impl CopyVerdict {
+    fn note(&mut self, error: &OpsError) {
+        let damaged = error.is_damage() || self.state == CopyHealth::Damaged;
+        self.state = if damaged { CopyHealth::Damaged } else { CopyHealth::Unreachable };
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(error.to_string());
+        }
+    }
+}
+
+/// An object of a backup, as its manifest has it.
+struct Part {
+    name: ObjectName,
     bytes: u64,
     sha256: Digest,
+    pack: Option<PackId>,
+}
+
+/// All objects of a backup but its manifest.
+fn parts_of(manifest: &Manifest) -> Result<Vec<Part>, OpsError> {
+    let mut parts = Vec::new();
+    let mut add = |name: String, bytes, sha256, pack| {
+        parts.push(Part { name: name.parse()?, bytes, sha256, pack });
+        Ok::<_, OpsError>(())
+    };
+    if let Some(archive) = &manifest.schema_archive {
+        add(names::schema(&manifest.backup), archive.bytes, archive.sha256, None)?;
+    }
+    if let Some(index) = &manifest.index {
+        add(names::index(&manifest.backup), index.bytes, index.sha256, None)?;
+    }
+    for pack in &manifest.packs {
+        add(names::pack(pack.id), pack.bytes, pack.sha256, Some(pack.id))?;
+    }
+    Ok(parts)
+}
+
+async fn compare(
+    store: &dyn Store,
+    manifest: &Manifest,
+    part: &Part,
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<(), OpsError> {
-    if store.size(name).await? != bytes {
+    let Part { name, bytes, sha256, pack } = part;
+    if let Some(id) = pack {
+        let header = read_exact(store, name, 0, pack::HEADER_BYTES as u64).await?;
+        pack::check_header(&header, manifest.vault, *id, name.as_str())?;
+    }
+    if store.size(name).await? != *bytes {
         return Err(ContainerError::malformed(
             name.as_str(),
             "it has another length than when it was written",
@@ -279,14 +452,13 @@ async fn compare(
     }
     let mut digest = RunningDigest::default();
     let mut offset = 0;
-    while offset < bytes {
+    while offset < *bytes {
         let length = READ_BYTES.min(bytes - offset);
-        let piece = store.read_range(name, offset, length).await?;
-        digest.update(&piece);
+        digest.update(&read_exact(store, name, offset, length).await?);
         offset += length;
         progress.advance(0, length);
     }
-    if digest.finish() == sha256 {
+    if digest.finish() == *sha256 {
         Ok(())
     } else {
         Err(ContainerError::not_authentic(name.as_str()).into())

@@ -107,7 +107,9 @@ impl Bench {
             master: at("master.age"),
             maps: at("maps"),
             custodians: vec![CustodianSettings::file("main", at("custodian"))],
-            store: at("store").display().to_string(),
+            stores: vec![strongroom::ops::stores::StoreSettings::main(
+                at("store").display().to_string(),
+            )],
             spill: at("spill"),
         };
         let environment = Environment {
@@ -228,7 +230,7 @@ impl Bench {
     }
 
     fn store(&self) -> PathBuf {
-        PathBuf::from(&self.vault.places().store).join("catalog")
+        PathBuf::from(&self.vault.places().stores[0].url).join("catalog")
     }
 }
 

@@ -152,6 +152,10 @@ fn every_field_that_is_printed_is_documented() {
     let oldest = all.documents.iter().find(|(command, _)| *command == "backup");
     let oldest = oldest.unwrap().1["backup"].as_str().unwrap().to_owned();
     all.run("expire", &format!("{oldest} --yes"), 0);
+    all.run("store list", "", 0);
+    all.run("store check", "", 0);
+    all.run("store copy", "latest --to main", 0);
+    all.run("store reconcile", "", 0);
     for pack in all.sandbox.objects("packs") {
         let mut bytes = fs::read(&pack).unwrap();
         bytes[100..].fill(0);

@@ -122,7 +122,9 @@ impl World {
             master: folder.join("master.age"),
             maps: folder.join("maps"),
             custodians: vec![CustodianSettings::file("main", self.path("custodian"))],
-            store: self.path("store").display().to_string(),
+            stores: vec![strongroom::ops::stores::StoreSettings::main(
+                self.path("store").display().to_string(),
+            )],
             spill: folder.join("spill"),
         }
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subject:<shard>` | the subjects of one shard |
 //! | `shard` | all shards |
-//! | `backup:<id>` | a backup and the list of its packs |
+//! | `backup:<id>` | a backup, the list of its packs, and where it lies |
 //! | `pack:<2 digits>` | packs by the first byte of their identifiers |
 //! | `subject-map:<number>` | a subject map |
 //! | `tombstone:<2 digits>` | tombstones by the first byte of their MACs |
@@ -13,7 +13,7 @@
 //! | `audit-head` | the head of the audit log |
 //! | `vault` | every other table, whole: they are small |
 //!
-//! The triggers of `catalog-schema/0006_replica.sql` follow the same table, and a test compares them
+//! The triggers of `catalog-schema/0006_replica.sql` and of later files follow the same table, and a test compares them
 //! with it. They mark no change of the cell `vault`, so a sync always looks at that one. A new
 //! table is in `vault` by itself; one that grows with people or backups needs a line here and
 //! triggers.
@@ -49,10 +49,11 @@ enum By {
     Numbers(&'static str),
 }
 
-const DIVISIONS: [Division; 13] = [
+const DIVISIONS: [Division; 14] = [
     Division { table: "audit_entry", cell: "audit", by: By::Numbers("seq") },
     Division { table: "audit_head", cell: "audit-head", by: By::Whole },
     Division { table: "backup", cell: "backup", by: By::Text("backup_id") },
+    Division { table: "backup_copy", cell: "backup", by: By::Text("backup_id") },
     Division { table: "backup_pack", cell: "backup", by: By::Text("backup_id") },
     Division { table: "erasure", cell: "erasure", by: By::Numbers("erasure_id") },
     Division { table: "erasure_proof", cell: "erasure", by: By::Numbers("erasure_id") },

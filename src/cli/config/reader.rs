@@ -112,6 +112,11 @@ impl<'t> Section<'t> {
         self.inner(key, table, known)
     }
 
+    /// Whether the key holds a list: `[[store]]` and not `[store]`.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_array())
+    }
+
     /// All sections of that name.
     pub(super) fn sections(
         &self,

@@ -1,8 +1,9 @@
 //! Backup: one snapshot of a source into sealed objects.
 //!
 //! Write order, each step durable before the next (`docs/architecture.md`, "Write order"):
-//! subject keys, packs, schema archive and index, manifest, catalog. A backup exists when the
-//! catalog says so; what a crash leaves behind before that is garbage that `prune` finds.
+//! subject keys, packs, schema archive and index, manifest, catalog; then the copies in the other stores
+//! of its class. A backup exists when the catalog says so; what a crash leaves behind before that is
+//! garbage that `prune` finds.
 
 mod index_stream;
 mod large_objects;
@@ -12,6 +13,7 @@ mod relations;
 mod rows;
 mod segment_sink;
 mod spill;
+mod spread;
 mod write;
 
 use std::sync::Arc;
@@ -22,10 +24,11 @@ use tokio::runtime::Handle;
 
 use self::pack_stream::PackList;
 use self::relations::{Reading, RelationPlan};
+use self::spread::Spread;
 use super::audited::{Access, audited};
 use super::subject_keys::SubjectKeys;
 use super::vault::{Unlocked, Vault};
-use super::{OpsError, replica, sources, subject_maps};
+use super::{OpsError, replica, sources, stores, subject_maps};
 use crate::audit::Action;
 use crate::catalog::backups::{BackupClass, BackupRow};
 use crate::catalog::sources::SourceRow;
@@ -43,7 +46,8 @@ use crate::postgres::{self, ConnectionSettings, Session};
 use crate::progress::ProgressSink;
 use crate::random;
 use crate::schema::DatabaseSchema;
-use crate::store::Written;
+use crate::store::{Store, Written};
+pub use spread::StoreCopy;
 use subject_maps::LoadedMap;
 
 /// What to back up, and how.
@@ -90,6 +94,8 @@ pub struct BackupReport {
     pub raw_bytes: u64,
     /// Bytes stored, everything included.
     pub stored_bytes: u64,
+    /// The stores where it shall lie, and whether it is whole there.
+    pub copies: Vec<StoreCopy>,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// What the operator should know: unlogged tables, foreign tables, and so on.
@@ -110,8 +116,23 @@ pub async fn backup(
         vault.check_store().await?;
         let settings = sources::settings(vault, &unlocked, &source)?;
         let map = subject_maps::load(vault, &source)?;
-        let work =
-            Work { vault, access, unlocked, source: &source, settings, map, request, progress };
+        let (named, usable) = stores::for_class(vault, request.class).await?;
+        let primary = usable.first().ok_or(OpsError::StoreStopped)?;
+        let store = Arc::clone(&primary.store);
+        let spread = Spread { named, usable };
+        let source = &source;
+        let work = Work {
+            vault,
+            access,
+            unlocked,
+            source,
+            store,
+            spread,
+            settings,
+            map,
+            request,
+            progress,
+        };
         work.run().await
     })
     .await?;
@@ -130,6 +151,9 @@ struct Work<'a> {
     access: &'a Access<'a>,
     unlocked: Arc<Unlocked>,
     source: &'a SourceRow,
+    /// The nearest of the stores for this class: the backup is written there.
+    store: Arc<dyn Store>,
+    spread: Spread,
     settings: ConnectionSettings,
     map: LoadedMap,
     request: &'a BackupRequest,
@@ -201,10 +225,11 @@ impl Work<'_> {
                 let keys = self.unlocked.ring().replica_keys();
                 replica::sync(self.vault, &keys, &lock).await?;
                 let row = self.record(&manifest, &identity, written)?;
-                Ok(self.report(&manifest, &row))
+                let copies = self.spread.copy(self.vault, &manifest, &row, self.progress).await?;
+                Ok(self.report(&manifest, &row, copies))
             }
             Err(error) => {
-                write::discard(self.vault.store()?.as_ref(), &backup, &packs.all()).await;
+                write::discard(self.store.as_ref(), &backup, &packs.all()).await;
                 Err(error)
             }
         }
@@ -228,7 +253,7 @@ impl Work<'_> {
         let seal = IndexSeal::new(identity.index_key(), self.vault.id(), backup.clone());
         let name = names::index(backup).parse()?;
         let runtime = Handle::current();
-        let store = Arc::clone(self.vault.store()?);
+        let store = Arc::clone(&self.store);
         let index = index_stream::IndexStream::start(&runtime, store, name, seal).await?;
         let keys = Arc::new(SubjectKeys::new(
             self.vault.shared_catalog(),
@@ -240,7 +265,7 @@ impl Work<'_> {
         let reading = Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
-            store: Arc::clone(self.vault.store()?),
+            store: Arc::clone(&self.store),
             settings: self.settings.clone(),
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
@@ -270,7 +295,7 @@ impl Work<'_> {
         let archive = postgres::tools::dump_schema(&tools, &self.settings, snapshot).await?;
         let name = names::schema(backup);
         let sealed = identity.seal(&name, &archive)?;
-        let store = self.vault.store()?.as_ref();
+        let store = self.store.as_ref();
         let written = write::whole(store, &name, sealed, "backup.schema").await?;
         Ok(manifest::ArchiveSummary {
             bytes: written.bytes,
@@ -287,7 +312,7 @@ impl Work<'_> {
     ) -> Result<Written, OpsError> {
         let name = names::manifest(&manifest.backup);
         let sealed = manifest.seal(identity, &name)?;
-        let store = self.vault.store()?.as_ref();
+        let store = self.store.as_ref();
         write::whole(store, &name, sealed, "backup.manifest").await
     }
 
@@ -334,7 +359,8 @@ impl Work<'_> {
         let packs = write::pack_rows(manifest);
         durable::step("backup.catalog", || {
             self.vault.catalog().transaction(|transaction| {
-                Ok::<_, OpsError>(crate::catalog::backups::insert(transaction, &row, &packs)?)
+                crate::catalog::backups::insert(transaction, &row, &packs)?;
+                self.spread.record(transaction, &row)
             })
         })?;
         Ok(row)
@@ -350,8 +376,8 @@ impl Work<'_> {
         manifest.relations.iter().filter(of_root).map(|relation| relation.subjects).sum()
     }
 
-    fn report(&self, manifest: &Manifest, row: &BackupRow) -> BackupReport {
-        let seconds = seconds_between(manifest.started_at, row.finished_at);
+    fn report(&self, manifest: &Manifest, row: &BackupRow, copies: Vec<StoreCopy>) -> BackupReport {
+        let seconds = seconds_between(manifest.started_at, self.vault.clock().now());
         BackupReport {
             backup: row.backup_id.clone(),
             source: self.source.name.clone(),
@@ -364,6 +390,7 @@ impl Work<'_> {
             rows_of_erased: manifest.rows_of_erased(),
             raw_bytes: manifest.relations.iter().map(|relation| relation.raw_bytes).sum(),
             stored_bytes: row.bytes_stored,
+            copies,
             seconds,
             notices: write::notices(&manifest.schema),
         }

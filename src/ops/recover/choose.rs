@@ -12,6 +12,8 @@ use crate::keys::{EpochSecret, MasterSecret};
 use crate::ops::OpsError;
 use crate::ops::backup_reader::read_whole;
 use crate::ops::replica::{ReplicaError, newest_head, open_head};
+use crate::ops::stores::{Copies, NamedStore};
+use crate::ops::vault::{Environment, VaultPlaces};
 use crate::store::Store;
 
 /// Which head is the newest in the store.
@@ -37,6 +39,81 @@ pub struct Chosen {
     /// The newest head, from which the recovered vault counts on: another one only where an older
     /// epoch was asked for.
     pub newest: Newest,
+}
+
+/// The stores that are there and are the vault's.
+///
+/// # Errors
+/// Why the first one cannot be used, when none can; any that is another vault's.
+pub async fn stores(
+    places: &VaultPlaces,
+    environment: &Environment,
+    vault: VaultId,
+) -> Result<Copies, OpsError> {
+    let (mut found, mut first) = (Vec::new(), None);
+    for settings in &places.stores {
+        let opened = async {
+            let store = crate::store::open(&settings.url)?;
+            super::check::marker(&*store, vault).await?;
+            Ok::<_, OpsError>(store)
+        };
+        match opened.await {
+            Ok(store) => found.push(NamedStore { name: settings.name.clone(), store }),
+            Err(error @ (OpsError::Store(_) | OpsError::StoreWithoutVault { .. })) => {
+                if places.stores.len() > 1 {
+                    let name = &settings.name;
+                    (environment.warn)(&format!("store `{name}` is left out: {error}"));
+                }
+                first = first.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if found.is_empty() {
+        Err(first.unwrap_or(OpsError::StoreStopped))
+    } else {
+        Ok(Copies::new(found))
+    }
+}
+
+/// The newest replica of all stores that opens, with the secret that opens it. A store that lags
+/// behind is passed over, and so is a head that another store has undamaged.
+pub async fn best(
+    copies: &Copies,
+    environment: &Environment,
+    vault: VaultId,
+    epochs: &dyn EpochSecrets,
+    epoch: Option<Epoch>,
+    master: &MasterSecret,
+) -> Result<(Chosen, EpochSecret, Head), OpsError> {
+    let mut heads = Vec::new();
+    let mut failure = None;
+    for store in copies.stores() {
+        match newest_head(&*store.store, 0, true).await {
+            Ok(number) => heads.push((number, store)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    let newest = heads.iter().map(|(number, _)| *number).max();
+    let several = copies.stores().len() > 1;
+    for (_, store) in heads.into_iter().filter(|(number, _)| Some(*number) == newest) {
+        let tried = match self::newest(&*store.store, vault, epochs, epoch).await {
+            Ok(chosen) => {
+                open(&chosen, epochs, master).map(|(secret, head)| (chosen, secret, head))
+            }
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                if several {
+                    (environment.warn)(&format!("store `{}`: {error}", store.name));
+                }
+                failure = Some(error);
+            }
+        }
+    }
+    Err(failure.unwrap_or(OpsError::StoreStopped))
 }
 
 /// The newest replica, or the newest of the epoch that was asked for.

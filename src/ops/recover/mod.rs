@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::OpsError;
 use super::replica::{CellReader, ReplicaError, SyncReport, sync};
+use super::stores::Copies;
 use super::vault::{Environment, Vault, VaultPlaces};
 use crate::audit::{self, Action, NewEntry, Outcome};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
@@ -31,7 +32,6 @@ use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::vault_keys::audit_head_key;
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
 use crate::random;
-use crate::store::Store;
 
 pub use super::custody::Quorum;
 
@@ -73,7 +73,7 @@ pub struct LaterShare {
 
 /// What a recovery needs.
 pub struct RecoverRequest<'a> {
-    /// Where the vault's parts shall be, and where its store is.
+    /// Where the vault's parts shall be, and where its stores are: those that are left of them.
     pub places: VaultPlaces,
     /// The moment, and who gave the command.
     pub environment: Environment,
@@ -145,10 +145,9 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let store = crate::store::open(&places.store)?;
-    check::marker(&*store, vault).await?;
-    let chosen = choose::newest(&*store, vault, epochs, epoch).await?;
-    let (secret, head) = choose::open(&chosen, epochs, &master)?;
+    let copies = choose::stores(&places, &environment, vault).await?;
+    let (chosen, secret, head) =
+        choose::best(&copies, &environment, vault, epochs, epoch, &master).await?;
     let (sequence, known) = (chosen.sequence, Catalog::version());
     if head.schema > known {
         return Err(ReplicaError::NewerCatalog { sequence, found: head.schema, known }.into());
@@ -157,7 +156,7 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
     for file in [&places.catalog, &places.master] {
         durable::create_folder(durable::folder_of(file)).map_err(writing(file))?;
     }
-    let rebuilt = rebuild(&*store, &places, vault, &head).await?;
+    let rebuilt = rebuild(&copies, &places, vault, &head).await?;
     let ring = check::keys(rebuilt.catalog(), &chosen, vault, &master, &secret)?;
     let keys = ring.replica_keys();
     let audit_finding = check::audit_log(rebuilt.catalog(), vault, &master)?;
@@ -184,12 +183,12 @@ fn writing(file: &std::path::Path) -> impl FnOnce(std::io::Error) -> OpsError {
 
 /// Reads every cell into a catalog that has no name yet.
 async fn rebuild(
-    store: &dyn Store,
+    copies: &Copies,
     places: &VaultPlaces,
     vault: VaultId,
     head: &Head,
 ) -> Result<Rebuilt, OpsError> {
-    let reader = CellReader::open(store, vault, head).await?;
+    let reader = CellReader::open(copies, vault, head).await?;
     let mut rebuild = Rebuild::begin(&places.catalog, head.schema)?;
     for place in &head.cells {
         let pieces = reader.cell(place).await?;

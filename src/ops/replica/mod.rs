@@ -5,6 +5,7 @@
 //! reports success. A forgetting calls [`sync`] with the keys of the new epoch before it destroys the
 //! old epoch's secret, and [`remove_superseded`] when it has shown that the old head does not open.
 
+mod bring_up;
 mod error;
 mod newest;
 mod open;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
+pub use bring_up::bring_up;
 pub use error::ReplicaError;
 pub use newest::{ensure_newest, newest_head};
 pub use open::{CellReader, open_head};
@@ -27,6 +29,7 @@ use crate::catalog::replica;
 use crate::container::names;
 use crate::durable;
 use crate::keys::replica_key::ReplicaKeys;
+use crate::ops::stores::NamedStore;
 use crate::store::{ObjectInfo, ObjectName};
 
 /// The names of the objects that make up the newest replica, and of those of a pending one.
@@ -41,16 +44,19 @@ pub fn needed_names(connection: &Connection) -> Result<BTreeSet<String>, OpsErro
     Ok(needed)
 }
 
-/// Objects of replicas that are superseded, and data objects that an interrupted sync left. What has
-/// a greater number than the newest replica that this catalog knows is never among them: it may be
-/// another machine's.
-pub async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
+/// Objects in one store of replicas that are superseded, and data objects that an interrupted sync
+/// left. What has a greater number than the newest replica that this catalog knows is never among
+/// them: it may be another machine's. Nor is anything in a store that lacks the newest replica.
+pub async fn garbage(vault: &Vault, store: &NamedStore) -> Result<Vec<ObjectInfo>, OpsError> {
+    if places::newest_in(vault).await?.iter().all(|newest| newest.name != store.name) {
+        return Ok(Vec::new());
+    }
     let (needed, newest) = {
         let catalog = vault.catalog();
         let connection = catalog.connection();
         (needed_names(connection)?, replica::state(connection)?.sequence)
     };
-    let mut objects = places::list(vault).await?;
+    let mut objects = places::list(&*store.store).await?;
     objects.retain(|object| {
         let name = object.name.as_str();
         let number = names::replica_head_number(name).or(names::replica_data_number(name));
@@ -65,10 +71,47 @@ pub async fn remove_superseded(
     vault: &Vault,
     _lock: &Writing<'_>,
 ) -> Result<(usize, usize), OpsError> {
-    let names: Vec<String> =
-        garbage(vault).await?.into_iter().map(|object| object.name.to_string()).collect();
-    let removed = async { Ok::<_, OpsError>(places::remove(vault, &names).await) };
-    durable::step_async("replica.remove", removed).await
+    let (mut removed, mut left) = (0, 0);
+    for store in places::newest_in(vault).await? {
+        let names: Vec<String> = garbage(vault, &store)
+            .await?
+            .into_iter()
+            .map(|object| object.name.to_string())
+            .collect();
+        let only = std::slice::from_ref(&store);
+        let done = async { Ok::<_, OpsError>(places::remove(only, &names).await) };
+        let (some, others) = durable::step_async("replica.remove", done).await?;
+        removed += some;
+        left += others;
+    }
+    Ok((removed, left))
+}
+
+/// The stores that hold a replica or backups and are known not to hold the newest replica, one
+/// sentence each. Whoever destroys a secret waits for them: should the other stores be lost, they
+/// would hold nothing that opens.
+pub fn behind(vault: &Vault) -> Result<Vec<String>, OpsError> {
+    if !vault.stores().are_several() {
+        return Ok(Vec::new());
+    }
+    let catalog = vault.catalog();
+    let connection = catalog.connection();
+    let newest = replica::state(connection)?.sequence;
+    let known = crate::catalog::stores::replicas(connection)?;
+    let copies = crate::catalog::stores::all_copies(connection)?;
+    let away = vault.stores().away();
+    let mut behind = Vec::new();
+    for settings in &vault.places().stores {
+        let name = &settings.name;
+        let takes_part = known.contains_key(name) || copies.iter().any(|copy| copy.store == *name);
+        if takes_part && known.get(name) != Some(&newest) {
+            let reason = away.iter().find(|(away, _)| away == name);
+            let reason = reason.map_or_else(String::new, |(_, reason)| format!(": {reason}"));
+            behind
+                .push(format!("store `{name}` has not the newest replica of the catalog{reason}"));
+        }
+    }
+    Ok(behind)
 }
 
 /// Like [`remove_superseded`], at the end of what is done already: where the store does not let it,
@@ -93,8 +136,8 @@ pub async fn opens(
 ) -> Result<Option<bool>, OpsError> {
     let Some(sequence) = names::replica_head_number(name.as_str()) else { return Ok(None) };
     let mut tried = None;
-    for store in places::stores(vault)? {
-        if let Ok(bytes) = read_whole(&*store, name).await {
+    for store in places::stores(vault).await? {
+        if let Ok(bytes) = read_whole(&*store.store, name).await {
             let opened = keys.iter().any(|keys| open_head(&bytes, sequence, keys).is_ok());
             tried = Some(tried.unwrap_or(false) || opened);
         }

@@ -1,7 +1,7 @@
 //! Which replica in a store is the newest, and whether this catalog comes from it.
 
-use super::{ReplicaError, places};
-use crate::catalog::replica;
+use super::{ReplicaError, bring_up, places};
+use crate::catalog::replica::{self, State};
 use crate::container::names;
 use crate::crypto::digest;
 use crate::ids::Digest;
@@ -68,30 +68,50 @@ async fn head_digest(store: &dyn Store, sequence: u64) -> Result<Digest, OpsErro
 /// [`ReplicaError::AnotherMachine`] when there is a replica that this catalog does not know.
 pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
     let state = replica::state(vault.catalog().connection())?;
-    let mut is_lost = false;
-    for store in places::stores(vault)? {
-        let newest = newest_head(&*store, state.sequence, false).await?;
-        let known = match (&state.pending, newest) {
-            (_, Some(newest)) if newest == state.sequence => state.sha256,
-            (Some(pending), Some(newest)) if newest == pending.sequence => {
-                Some(digest::sha256(&pending.head))
+    let several = vault.stores().are_several();
+    let (mut holders, mut lacking, mut failure) = (Vec::new(), Vec::new(), None);
+    for store in places::stores(vault).await? {
+        match standing(&*store.store, &state).await {
+            Ok(true) => holders.push(store),
+            Ok(false) => lacking.push(store),
+            Err(error @ OpsError::Store(_)) if several => {
+                vault.stores().lost(&store.name, &error.to_string());
+                failure = Some(error);
             }
-            (_, Some(newest)) if newest > state.sequence => None,
-            // Nothing, or something older than what was durable once.
-            _ => {
-                is_lost |= state.sequence > 0;
-                continue;
-            }
-        };
-        let found = newest.unwrap_or_default();
-        if known != Some(head_digest(&*store, found).await?) {
-            let location = store.location();
-            let known = state.sequence;
-            return Err(ReplicaError::AnotherMachine { location, found, known }.into());
+            Err(error) => return Err(error),
         }
     }
-    if is_lost {
+    if let (true, true, Some(error)) = (holders.is_empty(), lacking.is_empty(), failure) {
+        return Err(error);
+    }
+    bring_up::note(vault, &lacking, 0)?;
+    if state.pending.is_none() {
+        bring_up::note(vault, &holders, state.sequence)?;
+    }
+    if holders.is_empty() && state.sequence > 0 {
         vault.catalog().transaction(replica::mark_all)?;
     }
     Ok(())
+}
+
+/// Whether a store has the newest replica that this catalog knows, or the pending one; `false` where
+/// it has an older one or none.
+async fn standing(store: &dyn Store, state: &State) -> Result<bool, OpsError> {
+    let newest = newest_head(store, state.sequence, false).await?;
+    let known = match (&state.pending, newest) {
+        (_, Some(newest)) if newest == state.sequence => state.sha256,
+        (Some(pending), Some(newest)) if newest == pending.sequence => {
+            Some(digest::sha256(&pending.head))
+        }
+        (_, Some(newest)) if newest > state.sequence => None,
+        // Nothing, or something older than what was durable once.
+        _ => return Ok(false),
+    };
+    let found = newest.unwrap_or_default();
+    if known != Some(head_digest(store, found).await?) {
+        let location = store.location();
+        let known = state.sequence;
+        return Err(ReplicaError::AnotherMachine { location, found, known }.into());
+    }
+    Ok(true)
 }

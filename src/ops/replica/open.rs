@@ -10,6 +10,7 @@ use crate::container::replica::head::{CellPlace, Head, HeadHeader};
 use crate::ids::VaultId;
 use crate::keys::replica_key::ReplicaKeys;
 use crate::ops::OpsError;
+use crate::ops::stores::{Copies, read_exact};
 use crate::store::{ObjectName, Store};
 
 /// Opens the head of that number with the keys of an epoch. It opens with those of its own only.
@@ -19,16 +20,16 @@ pub fn open_head(bytes: &[u8], sequence: u64, keys: &ReplicaKeys) -> Result<Head
     Head::open(bytes, &keys.head_key(&header.salt, sequence), &object)
 }
 
-/// Reads the cells of a head from a store, in the order of the data objects.
+/// Reads the cells of a head from the stores, in the order of the data objects.
 pub struct CellReader<'a> {
-    store: &'a dyn Store,
+    copies: &'a Copies,
     objects: BTreeMap<u64, (ObjectName, DataSeal)>,
 }
 
 impl<'a> CellReader<'a> {
     /// Checks that every data object is there, has its length and begins as it must.
     pub async fn open(
-        store: &'a dyn Store,
+        copies: &'a Copies,
         vault: VaultId,
         head: &Head,
     ) -> Result<CellReader<'a>, OpsError> {
@@ -38,15 +39,17 @@ impl<'a> CellReader<'a> {
             let key = ObjectKey::from_slice(object.key.expose())
                 .ok_or(OpsError::Bug("a key is not 32 bytes"))?;
             let seal = DataSeal::new(key, vault, object.sequence);
-            if store.size(&name).await? != object.bytes {
-                let reason = "it has another length than the head of the replica says";
-                return Err(ContainerError::malformed(name.as_str(), reason).into());
+            let mut attempts = copies.attempts(&name);
+            loop {
+                let Some(store) = attempts.next_store() else { return Err(attempts.error()) };
+                match check(store, &name, object.bytes, &seal).await {
+                    Ok(()) => break attempts.succeeded(()),
+                    Err(error) => attempts.failed(error)?,
+                }
             }
-            let header = store.read_range(&name, 0, HEADER_BYTES as u64).await?;
-            seal.check_header(&header, name.as_str())?;
             objects.insert(object.sequence, (name, seal));
         }
-        Ok(Self { store, objects })
+        Ok(Self { copies, objects })
     }
 
     /// The lines of a cell, piece by piece.
@@ -55,7 +58,31 @@ impl<'a> CellReader<'a> {
             .objects
             .get(&place.object)
             .ok_or(OpsError::Bug("a cell lies in an object that its head does not list"))?;
-        let sealed = self.store.read_range(name, place.offset, place.length).await?;
-        Ok(seal.open_cell(place, &sealed, name.as_str())?)
+        let mut attempts = self.copies.attempts(name);
+        while let Some(store) = attempts.next_store() {
+            let opened = match read_exact(store, name, place.offset, place.length).await {
+                Ok(sealed) => seal.open_cell(place, &sealed, name.as_str()).map_err(OpsError::from),
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(lines) => return Ok(attempts.succeeded(lines)),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+        Err(attempts.error())
     }
+}
+
+async fn check(
+    store: &dyn Store,
+    name: &ObjectName,
+    bytes: u64,
+    seal: &DataSeal,
+) -> Result<(), OpsError> {
+    if store.size(name).await? != bytes {
+        let reason = "it has another length than the head of the replica says";
+        return Err(ContainerError::malformed(name.as_str(), reason).into());
+    }
+    let header = read_exact(store, name, 0, HEADER_BYTES as u64).await?;
+    Ok(seal.check_header(&header, name.as_str())?)
 }

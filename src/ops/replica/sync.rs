@@ -1,4 +1,4 @@
-//! One sync: what has changed in the catalog goes to the store.
+//! One sync: what has changed in the catalog goes to every store that can be reached.
 //!
 //! | step | what is done | after a crash behind it |
 //! |---|---|---|
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::bring_up;
 use super::places::{self, Streams};
 use crate::catalog::replica::{self, CellRow, ObjectRow, Pending, State, cells, rows};
 use crate::catalog::vault_keys::{self, VaultKeyRow};
@@ -28,6 +29,7 @@ use crate::durable;
 use crate::ids::{Digest, ShardId, VaultId};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::ops::OpsError;
+use crate::ops::stores::NamedStore;
 use crate::ops::vault::{Vault, Writing};
 use crate::random;
 
@@ -47,7 +49,8 @@ pub struct SyncReport {
 }
 
 /// Brings the replica up to date. When this returns, everything that the catalog held at its
-/// beginning is durable in every store. Where nothing has changed, nothing is written.
+/// beginning is durable in every store that can be reached, and in one at least. Where nothing has
+/// changed, nothing is written.
 ///
 /// A superseded head of an older epoch stays until [`super::remove_superseded`].
 ///
@@ -67,6 +70,7 @@ pub async fn sync(
     let data = write_data(vault, state.sequence + 1, taken).await?;
     if data.cells.is_empty() && state.sequence > 0 && state.epoch == keys.epoch() {
         vault.catalog().transaction(replica::drop_taken)?;
+        bring_up::all(vault).await?;
         return Ok(report);
     }
     report.cells = data.cells.len();
@@ -100,7 +104,7 @@ async fn write_data(
     let name = names::replica_data(sequence, random::bytes(&mut random::system()));
     let mut cell_writer = CellWriter {
         catalog: vault.places().catalog.clone(),
-        stores: places::stores(vault)?,
+        stores: places::stores(vault).await?,
         runtime: Handle::current(),
         name: name.clone(),
         vault: vault.id(),
@@ -138,7 +142,7 @@ async fn write_data(
 /// Reads changed cells, seals them and hands them to the stores.
 struct CellWriter {
     catalog: std::path::PathBuf,
-    stores: Vec<std::sync::Arc<dyn crate::store::Store>>,
+    stores: Vec<NamedStore>,
     runtime: Handle,
     name: String,
     vault: VaultId,
@@ -174,13 +178,18 @@ impl CellWriter {
                 let streams =
                     Streams::start(&self.runtime, &self.stores, &self.name, "replica.data")?;
                 let begun = begun.insert((streams, writer));
-                begun.0.write_blocking(&header.into()).map_err(|_| OpsError::StoreStopped)?;
+                begun
+                    .0
+                    .write_blocking(&self.runtime, &header.into())
+                    .map_err(|_| OpsError::StoreStopped)?;
                 begun
             }
         };
         let (pieces, place) = writer.cell(cell, &text.pieces)?;
         for piece in pieces {
-            streams.write_blocking(&piece.into()).map_err(|_| OpsError::StoreStopped)?;
+            streams
+                .write_blocking(&self.runtime, &piece.into())
+                .map_err(|_| OpsError::StoreStopped)?;
         }
         let CellPlace { cell, object, frame, offset, length, sha256 } = place;
         self.cells.push(CellRow {
@@ -279,7 +288,7 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<(), OpsError>
     let Some(pending) = state.pending else { return Ok(()) };
     let head = Bytes::from(pending.head);
     let name = names::replica_head(pending.sequence);
-    places::write_head(vault, pending.sequence, &name, &head).await?;
+    let took = places::write_head(vault, pending.sequence, &name, &head).await?;
     let dead = durable::step("replica.settle", || {
         vault.catalog().transaction(|transaction| {
             let dead = replica::settle(transaction, digest::sha256(&head))?;
@@ -289,13 +298,14 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<(), OpsError>
             Ok::<_, OpsError>(dead)
         })
     })?;
+    bring_up::note(vault, &took, pending.sequence)?;
     report.sequence = pending.sequence;
     report.bytes += head.len() as u64;
     let mut superseded: Vec<String> = dead.into_iter().map(|object| object.name).collect();
     if state.sequence > 0 && state.epoch == pending.epoch {
         superseded.push(names::replica_head(state.sequence));
     }
-    let (removed, left) = places::remove(vault, &superseded).await;
+    let (removed, left) = places::remove(&took, &superseded).await;
     report.removed += removed;
     report.left += left;
     Ok(())

@@ -1,0 +1,176 @@
+//! A store that was away, or is new, gets the replica as the others have it: first every data object
+//! of the newest replica, then its head.
+
+use std::sync::Arc;
+
+use crate::catalog::replica::{self, ObjectRow};
+use crate::catalog::stores as rows;
+use crate::container::{ContainerError, names};
+use crate::crypto::digest::{self, RunningDigest};
+use crate::durable;
+use crate::ops::OpsError;
+use crate::ops::backup_reader::read_whole;
+use crate::ops::stores::copy::{self, CopyObject};
+use crate::ops::stores::{Copies, NamedStore, read_exact};
+use crate::ops::vault::Vault;
+use crate::store::{ObjectName, Store};
+
+use super::places;
+
+/// Stretches that no cell lies in are read in pieces of this length.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Brings the replica in a store up to the newest that is known to be durable.
+pub async fn bring_up(vault: &Vault, to: &NamedStore) -> Result<(), OpsError> {
+    let state = replica::state(vault.catalog().connection())?;
+    // A head that is about to be written brings its store up to date by itself.
+    if state.sequence == 0 || state.pending.is_some() || !vault.stores().are_several() {
+        return Ok(());
+    }
+    let all = places::stores(vault).await?;
+    data(vault, to, &all).await?;
+    let name: ObjectName = names::replica_head(state.sequence).parse()?;
+    if !places::exists(&*to.store, name.as_str()).await? {
+        let expected = state.sha256.ok_or(OpsError::Bug("a replica's head has no digest"))?;
+        let head = head(&all, to, &name, expected).await?;
+        let written = places::create(&*to.store, &name, &head);
+        durable::step_async("replica.head", written).await?;
+    }
+    note(vault, std::slice::from_ref(to), state.sequence)
+}
+
+/// Brings every store that can be reached up to the newest replica; one that fails stays behind.
+pub async fn all(vault: &Vault) -> Result<(), OpsError> {
+    if !vault.stores().are_several() {
+        return Ok(());
+    }
+    let newest: Vec<String> =
+        places::newest_in(vault).await?.into_iter().map(|store| store.name).collect();
+    for store in places::stores(vault).await? {
+        if !newest.contains(&store.name)
+            && let Err(error) = bring_up(vault, &store).await
+        {
+            let name = &store.name;
+            vault.warn(&format!("store `{name}` lacks the catalog's newest replica: {error}"));
+        }
+    }
+    Ok(())
+}
+
+/// Notes that stores hold a replica whole.
+pub fn note(vault: &Vault, stores: &[NamedStore], sequence: u64) -> Result<(), OpsError> {
+    if !vault.stores().are_several() {
+        return Ok(());
+    }
+    let known = rows::replicas(vault.catalog().connection())?;
+    if stores.iter().all(|store| known.get(&store.name) == Some(&sequence)) {
+        return Ok(());
+    }
+    vault.catalog().transaction(|transaction| {
+        for store in stores {
+            rows::put_replica(transaction, &store.name, sequence)?;
+        }
+        Ok::<_, OpsError>(())
+    })
+}
+
+async fn head(
+    all: &[NamedStore],
+    to: &NamedStore,
+    name: &ObjectName,
+    expected: crate::ids::Digest,
+) -> Result<bytes::Bytes, OpsError> {
+    let others: Vec<_> = all.iter().filter(|store| store.name != to.name).cloned().collect();
+    let copies = Copies::new(others);
+    let mut attempts = copies.attempts(name);
+    while let Some(store) = attempts.next_store() {
+        match read_whole(store, name).await {
+            Ok(bytes) if digest::sha256(&bytes) == expected => return Ok(bytes),
+            Ok(_) => attempts.failed(ContainerError::not_authentic(name.as_str()).into())?,
+            Err(error) => attempts.failed(error)?,
+        }
+    }
+    Err(attempts.error())
+}
+
+/// Copies the data objects of the newest replica, and of the pending one, that a store lacks.
+pub async fn data(vault: &Vault, to: &NamedStore, all: &[NamedStore]) -> Result<(), OpsError> {
+    let (mut objects, cells) = {
+        let catalog = vault.catalog();
+        (replica::objects(catalog.connection())?, replica::newest_cells(catalog.connection())?)
+    };
+    // One in which no cell lies any more is named by no head to come.
+    objects.retain(|object| cells.iter().any(|cell| cell.sequence == object.sequence));
+    let listed = copy::listed(&*to.store, &[names::REPLICA_DATA]).await?;
+    for row in objects {
+        let name: ObjectName = row.name.parse()?;
+        if listed.get(&name) != Some(&row.bytes) {
+            copy_data(vault, to, all, &row, name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One data object, from a store whose copy has every cell as it was written.
+async fn copy_data(
+    vault: &Vault,
+    to: &NamedStore,
+    all: &[NamedStore],
+    row: &ObjectRow,
+    name: ObjectName,
+) -> Result<(), OpsError> {
+    let others = all.iter().filter(|store| store.name != to.name);
+    let mut failure = OpsError::StoreStopped;
+    for from in others {
+        let sha256 = match authenticated(vault, &*from.store, row, &name).await {
+            Ok(sha256) => sha256,
+            Err(error) => {
+                failure = error;
+                continue;
+            }
+        };
+        let object = CopyObject { name: name.clone(), bytes: row.bytes, sha256 };
+        let copies = Copies::new(vec![NamedStore {
+            name: from.name.clone(),
+            store: Arc::clone(&from.store),
+        }]);
+        match copy::one(&copies, to, &object, false).await {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// SHA-256 of a data object whose live cells are as they were written.
+async fn authenticated(
+    vault: &Vault,
+    store: &dyn Store,
+    row: &ObjectRow,
+    name: &ObjectName,
+) -> Result<crate::ids::Digest, OpsError> {
+    let mut cells = replica::newest_cells(vault.catalog().connection())?;
+    cells.retain(|cell| cell.sequence == row.sequence);
+    cells.sort_by_key(|cell| cell.start);
+    let mut running = RunningDigest::default();
+    let mut at = 0;
+    for cell in cells {
+        while at < cell.start {
+            let length = PIECE_BYTES.min(cell.start - at);
+            running.update(&read_exact(store, name, at, length).await?);
+            at += length;
+        }
+        let sealed = read_exact(store, name, at, cell.bytes).await?;
+        if digest::sha256(&sealed) != cell.sha256 {
+            return Err(ContainerError::not_authentic(name.as_str()).into());
+        }
+        running.update(&sealed);
+        at += cell.bytes;
+    }
+    while at < row.bytes {
+        let length = PIECE_BYTES.min(row.bytes - at);
+        running.update(&read_exact(store, name, at, length).await?);
+        at += length;
+    }
+    Ok(running.finish())
+}

@@ -169,7 +169,7 @@ async fn garbage(
         garbage.extend(hidden);
     }
     garbage.retain(|object| !needed.contains(object.name.as_str()));
-    garbage.extend(replica::garbage(vault, store).await?);
+    garbage.extend(replica::garbage_in(vault, store).await?);
     Ok(garbage)
 }
 

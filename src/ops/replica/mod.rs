@@ -47,7 +47,7 @@ pub fn needed_names(connection: &Connection) -> Result<BTreeSet<String>, OpsErro
 /// Objects in one store of replicas that are superseded, and data objects that an interrupted sync
 /// left. What has a greater number than the newest replica that this catalog knows is never among
 /// them: it may be another machine's. Nor is anything in a store that lacks the newest replica.
-pub async fn garbage(vault: &Vault, store: &NamedStore) -> Result<Vec<ObjectInfo>, OpsError> {
+pub async fn garbage_in(vault: &Vault, store: &NamedStore) -> Result<Vec<ObjectInfo>, OpsError> {
     if places::newest_in(vault).await?.iter().all(|newest| newest.name != store.name) {
         return Ok(Vec::new());
     }
@@ -65,6 +65,17 @@ pub async fn garbage(vault: &Vault, store: &NamedStore) -> Result<Vec<ObjectInfo
     Ok(objects)
 }
 
+/// The same in all stores that can be reached, each name once.
+pub async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
+    let mut objects = Vec::new();
+    for store in places::newest_in(vault).await? {
+        objects.extend(garbage_in(vault, &store).await?);
+    }
+    objects.sort_by(|one, other| one.name.cmp(&other.name));
+    objects.dedup_by(|one, other| one.name == other.name);
+    Ok(objects)
+}
+
 /// Removes everything that is superseded, heads of older epochs too, as far as the stores let it.
 /// Returns how many objects were removed and how many were left.
 pub async fn remove_superseded(
@@ -73,7 +84,7 @@ pub async fn remove_superseded(
 ) -> Result<(usize, usize), OpsError> {
     let (mut removed, mut left) = (0, 0);
     for store in places::newest_in(vault).await? {
-        let names: Vec<String> = garbage(vault, &store)
+        let names: Vec<String> = garbage_in(vault, &store)
             .await?
             .into_iter()
             .map(|object| object.name.to_string())

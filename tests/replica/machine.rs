@@ -19,9 +19,11 @@ use strongroom::keys::master::{self, Credentials, Protection};
 use strongroom::ops::forget::Change;
 use strongroom::ops::recover::{EpochSecrets, Quorum, RecoverRequest, Recovered, recover};
 use strongroom::ops::replica::{self, SyncReport};
+use strongroom::ops::stores::StoreSettings;
 use strongroom::ops::subject_keys::{Resolved, SubjectKeys};
 use strongroom::ops::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
 use strongroom::ops::{OpsError, forget, init};
+use strongroom::store::ObjectInfo;
 
 /// The one source.
 pub const SOURCE: SourceId = SourceId([5; 16]);
@@ -122,9 +124,7 @@ impl World {
             master: folder.join("master.age"),
             maps: folder.join("maps"),
             custodians: vec![CustodianSettings::file("main", self.path("custodian"))],
-            stores: vec![strongroom::ops::stores::StoreSettings::main(
-                self.path("store").display().to_string(),
-            )],
+            stores: vec![StoreSettings::main(self.path("store").display().to_string())],
             spill: folder.join("spill"),
         }
     }
@@ -237,6 +237,11 @@ impl Machine {
         let report = self.sync().await.unwrap();
         assert_eq!(world.objects().len(), 2);
         report
+    }
+
+    /// What of the replica this machine takes for garbage.
+    pub async fn garbage(&self) -> Vec<ObjectInfo> {
+        replica::garbage(&self.vault).await.unwrap()
     }
 
     /// Subjects with keys, as a backup makes them.

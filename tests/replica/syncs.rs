@@ -28,7 +28,7 @@ async fn a_sync_writes_what_has_changed_and_removes_what_is_superseded() {
     assert_eq!((third.sequence, third.cells), (4, 1));
     assert!(third.bytes < second.bytes, "{third:?}");
 
-    let garbage = replica::garbage(&machine.vault).await.unwrap();
+    let garbage = machine.garbage().await;
     assert!(garbage.is_empty(), "{garbage:?}");
     let needed = replica::needed_names(machine.vault.catalog().connection()).unwrap();
     assert_eq!(needed, world.objects().into_keys().collect());
@@ -149,7 +149,7 @@ async fn two_machines_are_told_of_each_other() {
     replica::ensure_newest(&one.vault).await.unwrap();
     // What the second takes for garbage is nothing that the first needs.
     let needed = replica::needed_names(one.vault.catalog().connection()).unwrap();
-    let garbage = replica::garbage(&two.vault).await.unwrap();
+    let garbage = two.garbage().await;
     assert!(garbage.iter().all(|object| !needed.contains(object.name.as_str())), "{garbage:?}");
 }
 

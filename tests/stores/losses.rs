@@ -89,7 +89,7 @@ async fn the_machine_and_the_nearest_store_are_lost() {
     for part in ["catalog.sqlite", "master.age", "strongroom.toml", "maps"] {
         let path = world.path().join(part);
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap()
+            fs::remove_dir_all(path).unwrap();
         } else {
             fs::remove_file(path).unwrap()
         }

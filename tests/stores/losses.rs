@@ -91,7 +91,7 @@ async fn the_machine_and_the_nearest_store_are_lost() {
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
         } else {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }
     }
     let recipient = fs::read_to_string(world.path().join("recipient")).unwrap();

@@ -26,7 +26,7 @@ const PEOPLE: &str = "
     INSERT INTO public.currencies VALUES ('EUR'), ('CHF');";
 
 /// A vault with the stores `main` (every class) and `far` (weekly ones), and its database.
-pub async fn two_stores() -> (TestDatabase, World) {
+pub(crate) async fn two_stores() -> (TestDatabase, World) {
     let database = support::database();
     database.session().await.batch("people", PEOPLE).await.unwrap();
     let world = World::with_source(&database);
@@ -37,7 +37,7 @@ pub async fn two_stores() -> (TestDatabase, World) {
 }
 
 /// Gives a world its second store, and whatever else belongs there.
-pub fn configure(world: &World, more: &str) {
+pub(crate) fn configure(world: &World, more: &str) {
     let file = world.path().join("strongroom.toml");
     let text = fs::read_to_string(&file).unwrap();
     let begin = text.find("[store]").unwrap();
@@ -50,17 +50,17 @@ pub fn configure(world: &World, more: &str) {
 }
 
 /// A store's folder.
-pub fn store(world: &World, name: &str) -> PathBuf {
+pub(crate) fn store(world: &World, name: &str) -> PathBuf {
     world.path().join(if name == "main" { "store" } else { name })
 }
 
 /// Takes a store away, as a failed mount does.
-pub fn take_away(world: &World, name: &str) {
+pub(crate) fn take_away(world: &World, name: &str) {
     fs::rename(store(world, name), world.path().join(format!("{name} is away"))).unwrap();
 }
 
 /// Puts it back.
-pub fn put_back(world: &World, name: &str) {
+pub(crate) fn put_back(world: &World, name: &str) {
     let folder = store(world, name);
     if folder.exists() {
         fs::remove_dir_all(&folder).unwrap();
@@ -69,7 +69,7 @@ pub fn put_back(world: &World, name: &str) {
 }
 
 /// The files of the packs and backups in a store, relative to it, with their bytes.
-pub fn objects(world: &World, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn objects(world: &World, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = store(world, name);
     let mut files = Vec::new();
     for part in ["packs", "backups"] {
@@ -85,7 +85,7 @@ pub fn objects(world: &World, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Makes a backup; its id.
-pub fn backup(world: &World, class: &str) -> String {
+pub(crate) fn backup(world: &World, class: &str) -> String {
     let document = world.ok(&["backup", "main", "--class", class]);
     document["backup"].as_str().unwrap().to_owned()
 }

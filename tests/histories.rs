@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
-use strongroom::audit::{Action, Outcome, Who};
+use strongroom::audit::Who;
 use strongroom::catalog::backups::BackupClass;
 use strongroom::catalog::stores::CopyState;
 use strongroom::clock::SystemClock;
@@ -27,6 +27,7 @@ use strongroom::ids::{BackupId, Epoch};
 use strongroom::keys::custodian_settings::CustodianSettings;
 use strongroom::keys::kit;
 use strongroom::keys::master::{Credentials, Protection};
+use strongroom::ops::OpsError;
 use strongroom::ops::backup::{BackupRequest, backup};
 use strongroom::ops::erase::{EraseRequest, erase};
 use strongroom::ops::expire::expire;
@@ -35,9 +36,8 @@ use strongroom::ops::recover::{Quorum, RecoverRequest, recover};
 use strongroom::ops::stores::{self, StoreSettings};
 use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
 use strongroom::ops::verify::{CopyHealth, verify_all};
-use strongroom::ops::OpsError;
 use strongroom::progress::{NoProgress, ProgressSink};
-use strongroom::store::faulty::{FaultyStore, Faults};
+use strongroom::store::faulty::{Faults, FaultyStore};
 use strongroom::store::{Store, open};
 use vault::World;
 
@@ -182,14 +182,12 @@ impl History {
             }
             7 => {
                 let verify = self.random.random_bool(0.5);
-                let done =
-                    stores::reconcile(&vault, &credentials, None, verify, &progress()).await;
+                let done = stores::reconcile(&vault, &credentials, None, verify, &progress()).await;
                 self.say("reconcile", done);
             }
             8 => {
                 let to = STORES[self.random.random_range(0..2_usize)];
-                let done =
-                    stores::copy_to(&vault, &credentials, "latest", to, &progress()).await;
+                let done = stores::copy_to(&vault, &credentials, "latest", to, &progress()).await;
                 self.say(&format!("copy to {to}"), done);
             }
             _ => {
@@ -214,7 +212,9 @@ impl History {
         assert!(again.objects.is_empty(), "{again:?}");
         for name in STORES {
             let folder = self.world.path().join(name);
-            assert!(open(&folder.display().to_string()).unwrap().leftovers().await.unwrap().is_empty());
+            assert!(
+                open(&folder.display().to_string()).unwrap().leftovers().await.unwrap().is_empty()
+            );
         }
         assert_eq!(files(&self.world.path().join("near")), files(&self.world.path().join("far")));
 
@@ -285,7 +285,7 @@ fn request() -> BackupRequest {
 fn is_erased(vault: &Vault) -> usize {
     let catalog = vault.catalog();
     let count = "SELECT count(*) FROM erasure";
-    catalog.connection().query_row(count, [], |row| row.get::<_, i64>(0)).unwrap() as usize
+    catalog.connection().query_row(count, [], |row| row.get::<_, usize>(0)).unwrap()
 }
 
 fn exists(vault: &Vault, id: &str) -> bool {
@@ -315,7 +315,8 @@ async fn beginning() -> (support::TestDatabase, World) {
     let text = fs::read_to_string(&file).unwrap();
     let begin = text.find("[store]").unwrap();
     let end = begin + text[begin..].find("\n\n").unwrap();
-    let stores = "[[store]]\nname = \"near\"\nurl = \"near\"\n[[store]]\nname = \"far\"\nurl = \"far\"\n";
+    let stores =
+        "[[store]]\nname = \"near\"\nurl = \"near\"\n[[store]]\nname = \"far\"\nurl = \"far\"\n";
     fs::write(&file, format!("{}{stores}{}", &text[..begin], &text[end..])).unwrap();
     world.ok(&["store", "check", "far"]);
     world.ok(&["source", "add", "main", "--url", &database.url]);
@@ -368,6 +369,5 @@ async fn whatever_fails_nothing_complete_is_lost_and_nothing_forgotten_opens() {
         }
     }
     println!("{run} histories, {steps} commands, {faults} faults, {:?}", started.elapsed());
-    let _ = (Action::Store, Outcome::Done);
     assert!(run >= 10 && (faults > run || run < 20), "{run} histories met {faults} faults only");
 }

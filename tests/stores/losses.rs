@@ -88,7 +88,11 @@ async fn the_machine_and_the_nearest_store_are_lost() {
     take_away(&world, "main");
     for part in ["catalog.sqlite", "master.age", "strongroom.toml", "maps"] {
         let path = world.path().join(part);
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
     }
     let recipient = fs::read_to_string(world.path().join("recipient")).unwrap();
     let far = format!("far={}", store(&world, "far").display());
@@ -108,7 +112,10 @@ async fn the_machine_and_the_nearest_store_are_lost() {
     fs::write(&file, text.replacen("[[custodian]]", one_more, 1)).unwrap();
     assert_eq!(world.ok(&["store", "check", "main"])["stores"][0]["taken"], true);
     let done = world.ok(&["store", "reconcile"]);
-    assert_eq!((&done["stores"][1]["state"], &done["stores"][1]["backups"]), (&json!("complete"), &json!(2)));
+    assert_eq!(
+        (&done["stores"][1]["state"], &done["stores"][1]["backups"]),
+        (&json!("complete"), &json!(2))
+    );
     let list = world.ok(&["store", "list"]);
     assert_eq!(list["stores"][1]["has_newest_replica"], true, "{list:#}");
 }

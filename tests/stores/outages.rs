@@ -16,7 +16,10 @@ async fn a_backup_is_complete_without_a_store_that_is_away_and_copied_later() {
     assert_eq!(document["copies"][0]["state"], "complete");
     assert_eq!(document["copies"][1]["state"], "behind");
     assert!(document["copies"][1]["reason"].is_string());
-    assert_eq!(world.ok(&["backup", "main", "--class", "daily"])["copies"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        world.ok(&["backup", "main", "--class", "daily"])["copies"].as_array().unwrap().len(),
+        1
+    );
     let done = world.ends(12, &["store", "reconcile"]).document.unwrap();
     assert_eq!(done["stores"][1]["state"], "behind");
 
@@ -47,7 +50,8 @@ async fn a_backup_is_complete_without_a_store_that_is_away_and_copied_later() {
     assert_eq!(world.ok(&["verify", "--all"])["intact"], true);
     // What the stores missed of superseded replicas, and nothing of a backup.
     let pruned = world.ok(&["prune"]);
-    let names = pruned["objects"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
+    let names =
+        pruned["objects"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
     assert!(names.into_iter().all(|name| name.starts_with("catalog/")), "{pruned:#}");
     assert_eq!(world.ok(&["prune"])["objects"], json!([]));
 }
@@ -60,7 +64,10 @@ async fn an_erasure_is_provisional_until_every_store_has_the_new_epoch() {
     let arguments = crate::vault::erase_arguments(None, "3");
     let document = world.ends(12, &arguments).document.unwrap();
     assert_eq!(document["state"], "provisional");
-    assert!(document.to_string().contains("store `far` has not the newest replica"), "{document:#}");
+    assert!(
+        document.to_string().contains("store `far` has not the newest replica"),
+        "{document:#}"
+    );
     assert_eq!(world.epoch_secrets().len(), 2);
     put_back(&world, "far");
     world.ok(&["verify", "latest"]);

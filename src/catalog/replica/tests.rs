@@ -59,7 +59,8 @@ fn filled() -> (tempfile::TempDir, Catalog) {
              VALUES ('{id}', x'{source}', 'daily', 'full', 'a \"note\" ü', {at},
                  {at}, {at}, 150018, NULL, 'm', 1, zeroblob(32), 1, 1, 1, 1, 2, zeroblob(60));
              INSERT INTO pack VALUES (x'{pack}', 10, zeroblob(32), '{id}');
-             INSERT INTO backup_pack VALUES ('{id}', x'{pack}');",
+             INSERT INTO backup_pack VALUES ('{id}', x'{pack}');
+             INSERT INTO backup_copy VALUES ('{id}', 'main', 'complete', {at});",
             source = SOURCE,
             pack = if id.ends_with('1') { "00".repeat(16) } else { "ff".repeat(16) },
         )
@@ -79,6 +80,7 @@ fn filled() -> (tempfile::TempDir, Catalog) {
              (zeroblob(16), 256, 1, 'leaving', {at});
          INSERT INTO share VALUES (1, zeroblob(16), 'main', 1, 'held', {at}),
              (256, zeroblob(16), 'main', 1, 'asked', {at});
+         INSERT INTO store VALUES ('main', '/mnt', '{{}}', {at});
          INSERT INTO audit_head VALUES (1, 1, zeroblob(32), zeroblob(32));",
         backup("20231114T221320Z-000001"),
         backup("20231114T221320Z-000002"),
@@ -430,7 +432,7 @@ proptest! {
         let connection = catalog.connection();
         connection.execute("UPDATE backup SET note = ?1", [&note]).unwrap();
         connection.execute("UPDATE shard SET capacity = ?1", [capacity]).unwrap();
-        let mut rebuild = Rebuild::begin(&folder.path().join("x"), 6).unwrap();
+        let mut rebuild = Rebuild::begin(&folder.path().join("x"), migrations::VERSION).unwrap();
         let expected = texts(connection);
         for text in expected.values() {
             rebuild.add_cell([&text[..]]).unwrap();

@@ -411,7 +411,7 @@ impl Thief {
             }
         }
         if self.kept == 0 {
-            refused(&empty, &[], 3, "does not authenticate");
+            refused(&empty, &[], 3, "does not open with this kit");
         } else {
             refused(&empty, &[], 8, "one of them does not fit the others");
         }

@@ -285,7 +285,7 @@ fn request() -> BackupRequest {
 fn is_erased(vault: &Vault) -> usize {
     let catalog = vault.catalog();
     let count = "SELECT count(*) FROM erasure";
-    catalog.connection().query_row(count, [], |row| row.get::<_, usize>(0)).unwrap()
+    catalog.connection().query_row("SELECT count(*) FROM erasure", [], |row| row.get::<_, usize>(0)).unwrap()
 }
 
 fn exists(vault: &Vault, id: &str) -> bool {

@@ -283,9 +283,9 @@ fn request() -> BackupRequest {
 }
 
 fn is_erased(vault: &Vault) -> usize {
-    let catalog = vault.catalog();
     let count = "SELECT count(*) FROM erasure";
-    catalog.connection().query_row("SELECT count(*) FROM erasure", [], |row| row.get::<_, usize>(0)).unwrap()
+    let count = vault.catalog().connection().query_row(count, [], |row| row.get::<_, i64>(0));
+    usize::try_from(count.unwrap()).unwrap()
 }
 
 fn exists(vault: &Vault, id: &str) -> bool {

@@ -42,7 +42,7 @@ use strongroom::store::{Store, open};
 use vault::World;
 
 /// How many histories a usual run has at most, and how long it may take.
-const USUAL: (u64, Duration) = (300, Duration::from_secs(60));
+const USUAL: (u64, Duration) = (300, Duration::from_mins(1));
 const STORES: [&str; 2] = ["near", "far"];
 /// People in the database; person n has n + 1 rows.
 const PEOPLE: u64 = 12;
@@ -240,7 +240,7 @@ impl History {
         .unwrap();
         recovered.go_on().await.unwrap();
         drop(recovered);
-        self.machine = "recovered".to_owned();
+        "recovered".clone_into(&mut self.machine);
         let (vault, _) = self.vault(false);
         self.examine(&vault).await;
     }

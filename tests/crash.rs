@@ -39,6 +39,33 @@ async fn the_same_with_two_of_three_custodians() {
     erasure_cut_off(&Erasing::prepared_with(3, 2).await).await;
 }
 
+#[tokio::test]
+async fn a_rotation_that_was_cut_off_loses_nothing() {
+    let erasing = Erasing::prepared().await;
+    let recipient = std::fs::read_to_string(erasing.world.path().join("recipient")).unwrap();
+    let mut outcomes = Outcomes::default();
+    let commands = [
+        ("rotate-master", vec!["keys", "rotate-master", "--recipient", &recipient]),
+        ("rotate", vec!["keys", "rotate"]),
+    ];
+    for (name, rotate) in &commands {
+        let passages = crash::passages(&erasing.world.copy(), rotate);
+        for point in crash::points(&passages) {
+            if !point.passage.starts_with("forget.") {
+                continue;
+            }
+            let world = erasing.world.copy();
+            crash::crash(&world, rotate, &point);
+            // The next command opens the vault with whichever master secret is in force.
+            world.ok(&VERIFY);
+            erasing.check(&world, false, &point, false).await;
+            outcomes.note(&point, name);
+        }
+    }
+    let totals = outcomes.print("rotation", "crashes");
+    assert!(totals["rotate-master"] >= 16 && totals["rotate"] >= 12, "{totals:?}");
+}
+
 async fn erasure_cut_off(erasing: &Erasing) {
     let (passages, committed) = erasing.passages();
     let mut outcomes = Outcomes::default();

@@ -174,7 +174,7 @@ async fn everything_comes_back_and_the_forgotten_do_not() {
         "--dry-run",
     ]);
     assert_eq!(dry["state"], "dry-run");
-    assert_eq!(dry["backups"][0]["tables"]["hr.employees"], 1, "{dry:#}");
+    assert_eq!(dry["subjects"][0]["backups"][0]["tables"]["hr.employees"], 1, "{dry:#}");
     let erased = erase_all(&world);
     let expected = expected(&database, &[RULE, REFERENCES, REFRESH]).await;
     assert_ne!(expected, before);

@@ -57,7 +57,7 @@ fn it_goes_to_standard_output_unless_a_file_is_named() {
     assert_is_of(&kit::read(&output.stdout).unwrap(), &world);
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("/store\n") && text.contains("custodian  the file custodian"));
+    assert!(text.contains("/store\n") && text.contains("\ncustodian  main: the folder "));
 
     let quiet = print(&world, &["--quiet", "--format", "html"]).output().unwrap();
     assert_is_of(&kit::read(&quiet.stdout).unwrap(), &world);

@@ -8,9 +8,9 @@ use super::audited::audited_with;
 use super::init::Begun;
 use super::vault::Vault;
 use crate::audit::Action;
+use crate::catalog::custody;
 use crate::ids::VaultId;
 use crate::keys::MasterSecret;
-use crate::keys::custodian::Custodian;
 use crate::keys::kit;
 use crate::keys::master::Credentials;
 
@@ -24,8 +24,10 @@ pub struct RecoveryKit {
     pub printed_at: DateTime<Utc>,
     /// Where the stores are, as the configuration names them.
     pub store: String,
-    /// The custodians' names.
+    /// The custodians that hold a share, by name and place.
     pub custodians: Vec<String>,
+    /// How many of their shares make the epoch secret.
+    pub threshold: u8,
 }
 
 /// Makes the kit and hands it to `write`, which is on record before any key is released. `form`
@@ -39,7 +41,7 @@ pub async fn print<T>(
     let detail = format!("format={form}");
     audited_with(vault, Action::Kit, "vault", Some(&detail), async |access| {
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        write(&of(vault, &unlocked.master()))
+        write(&of(vault, &unlocked.master())?)
     })
     .await
 }
@@ -53,13 +55,18 @@ pub async fn print_first<T>(
     let detail = format!("format={form}");
     let vault = &begun.vault;
     audited_with(vault, Action::Kit, "vault", Some(&detail), async |_| {
-        write(&of(vault, &begun.unlocked.master()))
+        write(&of(vault, &begun.unlocked.master())?)
     })
     .await
 }
 
-fn of(vault: &Vault, master: &MasterSecret) -> RecoveryKit {
-    RecoveryKit {
+fn of(vault: &Vault, master: &MasterSecret) -> Result<RecoveryKit, OpsError> {
+    let present = custody::present(vault.catalog().connection())?;
+    let named = |share: &custody::ShareRow| match vault.custodian(&share.custodian) {
+        Ok(custodian) => format!("{}: {}", share.custodian, custodian.place()),
+        Err(_) => share.custodian.clone(),
+    };
+    Ok(RecoveryKit {
         vault: vault.id(),
         lines: kit::write(vault.id(), master),
         printed_at: vault.clock().now(),
@@ -67,6 +74,7 @@ fn of(vault: &Vault, master: &MasterSecret) -> RecoveryKit {
             let urls: Vec<_> = vault.places().stores.iter().map(|one| one.url.as_str()).collect();
             urls.join(" and ")
         },
-        custodians: vault.custodians().map(Custodian::title).collect(),
-    }
+        custodians: present.shares.iter().map(named).collect(),
+        threshold: present.threshold,
+    })
 }

@@ -244,6 +244,8 @@ fn replica_head(vector: &Vector) -> Outcome {
     let keys = KeyRing::new(vault, header.epoch, &master, &epoch_secret).replica_keys();
     let head = open_head(&vector.bytes, sequence, &keys).map_err(|error| stored(&error))?;
     same(vector, "plain", &serde_json::to_vec(&head).unwrap());
+    let keys: Vec<_> = head.objects.iter().map(|object| *object.key.expose()).collect();
+    same(vector, "keys", &keys.concat());
     Ok(())
 }
 

@@ -72,11 +72,20 @@ fn sealed(head: &Head, vault: VaultId) -> Vec<u8> {
     head.seal(&header(vault), &head_key(vault), "o").unwrap()
 }
 
-/// A head with this JSON, whatever it says.
+/// A head with two keys and this JSON, whatever it says.
 fn authentic(json: &[u8]) -> Vec<u8> {
+    authentic_list(2, &compressed(json))
+}
+
+fn compressed(json: &[u8]) -> Vec<u8> {
     let mut compressor = zstd::bulk::Compressor::new(3).unwrap();
     compressor.include_checksum(false).unwrap();
-    authentic_body(&compressor.compress(json).unwrap())
+    compressor.compress(json).unwrap()
+}
+
+fn authentic_list(keys: u32, list: &[u8]) -> Vec<u8> {
+    let all = OBJECT_KEY.repeat(usize::try_from(keys).unwrap());
+    authentic_body(&[&keys.to_be_bytes(), &all[..], list].concat())
 }
 
 fn authentic_body(body: &[u8]) -> Vec<u8> {
@@ -89,6 +98,7 @@ fn heads(add: &mut Add<'_>) {
     let right = sealed(&head(), VAULT);
     let json = serde_json::to_vec(&head()).unwrap();
     let vector = Vector::new("replica-head", "opens", "Replica 9.", right.clone())
+        .with("keys", &hex::encode([OBJECT_KEY, OBJECT_KEY].concat()))
         .with("master", &hex::encode(MASTER))
         .with("epoch-secret", &hex::encode(EPOCH_SECRET))
         .with("vault", &VAULT)
@@ -154,17 +164,31 @@ fn heads(add: &mut Add<'_>) {
         with("{", r#"{"more":1,"#),
     );
     other("field_missing", "malformed", "No `schema`.", with(r#""schema":6,"#, ""));
-    other("key_short", "malformed", "A key of 31 bytes.", with(&"47".repeat(32), &"47".repeat(31)));
+    let list = compressed(text.as_bytes());
+    for (name, keys) in [("keys_too_few", 1), ("keys_too_many", 3)] {
+        let comment = "Another number of keys than of data objects.";
+        other(name, "malformed", comment, authentic_list(keys, &list));
+    }
+    let cut = [&3_u32.to_be_bytes(), &OBJECT_KEY[..], &OBJECT_KEY].concat();
+    other(
+        "cut_in_the_keys",
+        "malformed",
+        "Three keys, of which two are there.",
+        authentic_body(&cut),
+    );
+    let many = [&u32::MAX.to_be_bytes(), &OBJECT_KEY[..], &list].concat();
+    other("keys_lie", "malformed", "Claims 128 gigabytes of keys.", authentic_body(&many));
+    other("cut_in_the_count", "malformed", "Three bytes.", authentic_body(&[0; 3]));
     other("not_json", "malformed", "No JSON.", authentic(b"{"));
     other(
         "not_compressed",
         "malformed",
         "JSON that is not compressed.",
-        authentic_body(text.as_bytes()),
+        authentic_list(2, text.as_bytes()),
     );
     // A frame header that claims 2^40 bytes.
     let bomb = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &(1_u64 << 40).to_le_bytes()].concat();
-    other("length_lies", "malformed", "Claims a tebibyte of JSON.", authentic_body(&bomb));
+    other("length_lies", "malformed", "Claims a tebibyte of JSON.", authentic_list(2, &bomb));
 }
 
 fn seal(vault: VaultId, sequence: u64) -> DataSeal {

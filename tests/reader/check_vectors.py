@@ -134,7 +134,8 @@ def replica_head(header, data):
     vault, sequence = of(header, "vault"), int(header["sequence"])
     epoch, _ = reader.check_head_header(data, vault, sequence)
     root = reader.root_key(vault, epoch, of(header, "epoch-secret"), of(header, "master"))
-    head = reader.open_head(data, vault, sequence, root)
+    head, keys = reader.open_head(data, vault, sequence, root)
+    expect(header, "keys", b"".join(keys))
     if "plain" in header:
         assert head == json.loads(of(header, "plain")), "it opened to something else"
 

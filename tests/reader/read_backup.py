@@ -473,7 +473,7 @@ def decompress(payload, raw_bytes, what):
 
 PLAIN_BYTES_MAX = 2**28
 HEAD = {"schema": int, "written_at": str, "previous": (str, type(None)), "objects": list, "cells": list}
-DATA_OBJECT = {"sequence": int, "name": str, "bytes": int, "key": str}
+DATA_OBJECT = {"sequence": int, "name": str, "bytes": int}
 CELL = {"cell": str, "object": int, "frame": int, "offset": int, "length": int, "sha256": str}
 
 
@@ -517,21 +517,27 @@ def open_head(data, vault, sequence, root):
     epoch, salt = check_head_header(data, vault, sequence)
     key = hkdf(salt, root, context("strongroom replica key v1", vault, epoch, sequence))
     bound_to = context("strongroom replica head v1", data[:72])
-    body = open_sealed(key, 0, bound_to, data[72:], what)
+    body = Bytes(open_sealed(key, 0, bound_to, data[72:], what), what)
+    count = struct.unpack(">I", body.take(4))[0]
+    keys = body.take(32 * count)
     try:
-        head = json.loads(decompress_sized(body, what))
+        head = json.loads(decompress_sized(body.data[body.at :], what))
     except ValueError:
         raise malformed(f"{what} cannot be read") from None
     check_head(head, what)
-    return head
+    if len(head["objects"]) != count:
+        raise malformed(f"{what} has another number of keys than of data objects")
+    return head, [keys[32 * number : 32 * (number + 1)] for number in range(count)]
 
 
 def check_head(head, what):
     check_fields(head, HEAD, what)
+    if "previous" not in head:
+        raise malformed(f"{what} lacks `previous`")
     for one in head["objects"]:
         check_fields(one, DATA_OBJECT, what)
         is_named = re.fullmatch(f"catalog/data/{one['sequence']:010d}-[0-9a-f]{{8}}", one["name"])
-        if not is_named or not re.fullmatch("[0-9a-f]{64}", one["key"]):
+        if not is_named:
             raise malformed(f"{what} lists a data object that cannot be")
     objects = {one["sequence"]: one["bytes"] for one in head["objects"]}
     taken = []
@@ -605,16 +611,15 @@ def catalog_from_replica(store, master_text, epoch_texts):
     data = (store / f"catalog/head/{sequence:010d}").read_bytes()
     epoch, _ = check_head_header(data, vault, sequence)
     root = opened_root_key(vault, epoch, master_text, epoch_texts)
-    head = open_head(data, vault, sequence, root)
+    head, keys = open_head(data, vault, sequence, root)
     catalog = sqlite3.connect(":memory:")
-    objects = {one["sequence"]: one for one in head["objects"]}
+    objects = {one["sequence"]: (one, key) for one, key in zip(head["objects"], keys)}
     for cell in head["cells"]:
-        one = objects[cell["object"]]
+        one, key = objects[cell["object"]]
         with (store / one["name"]).open("rb") as file:
             check_data_header(file.read(32), vault, one["sequence"])
             file.seek(cell["offset"])
             sealed = file.read(cell["length"])
-        key = bytes.fromhex(one["key"])
         place = one["sequence"], cell["cell"], cell["frame"], cell["sha256"]
         add_rows(catalog, open_cell(key, vault, *place, sealed))
     # A table without rows is in no cell.

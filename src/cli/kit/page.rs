@@ -112,6 +112,10 @@ fn printed(kit: &RecoveryKit) -> String {
 fn notes(kit: &RecoveryKit) -> Vec<(&'static str, String)> {
     let mut notes = vec![("store", without_passwords(&kit.store))];
     notes.extend(kit.custodians.iter().map(|name| ("custodian", without_passwords(name))));
+    if kit.custodians.len() > 1 {
+        let needed = format!("{} of these {} custodians", kit.threshold, kit.custodians.len());
+        notes.push(("needed", needed));
+    }
     notes
 }
 
@@ -184,6 +188,7 @@ mod tests {
             printed_at: "2026-11-24T02:10:00Z".parse().unwrap(),
             store: "s3://key:hunter2@host/<bucket>".to_owned(),
             custodians: vec!["the file custodian /media/a".to_owned(), "\"b\"".to_owned()],
+            threshold: 1,
         }
     }
 

@@ -5,13 +5,17 @@
 //! header = "SRHEAD" || version (u16, big-endian: 1) || vault id (16)
 //!       || epoch (u64) || sequence (u64) || salt (32)
 //! key    = HKDF(salt, R_e, context("strongroom replica key v1", vault, epoch, sequence))
-//! body   = AES-256-GCM(key, 0, context("strongroom replica head v1", header), zstd(JSON))
+//! body   = AES-256-GCM(key, 0, context("strongroom replica head v1", header), plain)
+//! plain  = number of data objects (u32) || their keys (32 each, in the list's order) || zstd(JSON)
 //! ```
+//!
+//! The keys stand before the list and not in it: nobody overwrites what a compressor or a parser
+//! leaves in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{ObjectKey, check_beginning, compress, decompress};
@@ -27,6 +31,9 @@ pub const HEADER_BYTES: usize = 72;
 const MAGIC: [u8; 6] = *b"SRHEAD";
 /// A cell's name is at most this long, in bytes.
 const CELL_BYTES_MAX: usize = 63;
+/// The length of the number of keys, and of a key.
+const COUNT_BYTES: usize = 4;
+const KEY_BYTES: usize = 32;
 
 /// What a head says before it is opened: enough to find the key, and to name a mix-up as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +48,8 @@ pub struct HeadHeader {
     pub salt: [u8; 32],
 }
 
-/// A replica of the catalog: what its head says.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A replica of the catalog: what its head says. As JSON it has everything but the keys.
+#[derive(Serialize)]
 pub struct Head {
     /// The version of the catalog's schema that the rows have.
     pub schema: i64,
@@ -58,8 +64,7 @@ pub struct Head {
 }
 
 /// One data object.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 pub struct DataObject {
     /// The number of the sync that wrote it.
     pub sequence: u64,
@@ -68,8 +73,28 @@ pub struct DataObject {
     /// Its length in bytes.
     pub bytes: u64,
     /// Its key.
-    #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
+    #[serde(skip)]
     pub key: ObjectKey,
+}
+
+/// A head's list as it is read: everything but the keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    schema: i64,
+    written_at: DateTime<Utc>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    previous: Option<Digest>,
+    objects: Vec<ListedObject>,
+    cells: Vec<CellPlace>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedObject {
+    sequence: u64,
+    name: String,
+    bytes: u64,
 }
 
 /// Where a cell lies.
@@ -146,12 +171,19 @@ impl Head {
         key: &DerivedKey,
         object: &str,
     ) -> Result<Vec<u8>, ContainerError> {
-        // Reserved in full, so that growing leaves no copy of the objects' keys behind.
-        let length = 4096 + self.objects.len() * 1200 + self.cells.len() * 300;
-        let mut json = Zeroizing::new(Vec::with_capacity(length));
-        serde_json::to_writer(&mut *json, self)
+        let json = serde_json::to_vec(self)
             .map_err(|_| ContainerError::malformed(object, "it cannot be written as JSON"))?;
-        let body = Zeroizing::new(compress(&json, object)?);
+        let list = compress(&json, object)?;
+        let count = u32::try_from(self.objects.len())
+            .map_err(|_| ContainerError::malformed(object, "it would have too many objects"))?;
+        // Reserved in full, so that growing leaves no copy of the objects' keys behind.
+        let length = COUNT_BYTES + self.objects.len() * KEY_BYTES + list.len();
+        let mut body = Zeroizing::new(Vec::with_capacity(length));
+        body.extend_from_slice(&count.to_be_bytes());
+        for object in &self.objects {
+            body.extend_from_slice(object.key.expose());
+        }
+        body.extend_from_slice(&list);
         let mut bytes = header.to_bytes();
         let context = context(&bytes);
         bytes.extend_from_slice(&aead::seal(key.expose(), 0, &context, &body));
@@ -170,9 +202,28 @@ impl Head {
 
     /// Reads an opened body.
     pub fn parse(body: &[u8], object: &str) -> Result<Self, ContainerError> {
-        let json = Zeroizing::new(decompress(body, object)?);
-        let head: Self = serde_json::from_slice(&json)
-            .map_err(|_| ContainerError::malformed(object, "its list cannot be read"))?;
+        let malformed = |reason| ContainerError::malformed(object, reason);
+        let split = || {
+            let (count, rest) = body.split_first_chunk::<COUNT_BYTES>()?;
+            let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;
+            rest.split_at_checked(count.checked_mul(KEY_BYTES)?)
+        };
+        let (keys, list) = split().ok_or_else(|| malformed("it ends within its keys"))?;
+        let json = decompress(list, object)?;
+        let list: List =
+            serde_json::from_slice(&json).map_err(|_| malformed("its list cannot be read"))?;
+        if keys.len() != list.objects.len() * KEY_BYTES {
+            return Err(malformed("it has another number of keys than of data objects"));
+        }
+        let objects = list.objects.into_iter().zip(keys.chunks_exact(KEY_BYTES));
+        let objects = objects.map(|(listed, key)| {
+            let ListedObject { sequence, name, bytes } = listed;
+            Some(DataObject { sequence, name, bytes, key: ObjectKey::from_slice(key)? })
+        });
+        let List { schema, written_at, previous, cells, .. } = list;
+        let objects: Option<_> = objects.collect();
+        let objects = objects.ok_or_else(|| malformed("a key is not 32 bytes"))?;
+        let head = Self { schema, written_at, previous, objects, cells };
         match head.broken_rule() {
             None => Ok(head),
             Some(reason) => Err(ContainerError::malformed(object, reason)),
@@ -224,17 +275,6 @@ impl Head {
 
 fn context(header: &[u8]) -> Context {
     Context::new(labels::REPLICA_HEAD).with(header)
-}
-
-fn write_key<S: Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&Zeroizing::new(hex::encode(key.expose())))
-}
-
-fn read_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectKey, D::Error> {
-    let digits = Zeroizing::new(String::deserialize(deserializer)?);
-    let mut bytes = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(&*digits, bytes.as_mut_slice()).map_err(serde::de::Error::custom)?;
-    ObjectKey::from_slice(bytes.as_slice()).ok_or_else(|| serde::de::Error::custom("no key"))
 }
 
 #[cfg(test)]

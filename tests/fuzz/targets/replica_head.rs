@@ -18,9 +18,13 @@ fuzz_target!(|bytes: &[u8]| {
         let listed = |place: u64| head.object(place).is_some();
         assert!(head.cells.iter().all(|cell| cell.length > 0 && listed(cell.object)));
     }
-    // The same, compressed, so that what is inside is tried too.
-    let body = zstd_of(bytes);
-    let _ = Head::parse(&body, "a head");
+    // The same, compressed and behind a key or two, so that what is inside is tried too.
+    for keys in 0..3_u32 {
+        let mut body = keys.to_be_bytes().to_vec();
+        body.resize(4 + 32 * keys as usize, 7);
+        body.extend(zstd_of(bytes));
+        let _ = Head::parse(&body, "a head");
+    }
 });
 
 /// A Zstandard frame of one raw block (RFC 8878, section 3.1.1).

@@ -18,7 +18,7 @@ fn object(sequence: u64) -> DataObject {
         sequence,
         name: names::replica_data(sequence, [1, 2, 3, 4]),
         bytes: 1000,
-        key: ObjectKey::from_slice(&[7; 32]).unwrap(),
+        key: ObjectKey::from_slice(&[u8::try_from(sequence).unwrap(); 32]).unwrap(),
     }
 }
 
@@ -44,7 +44,9 @@ fn a_head_is_read_back() {
     HeadHeader::expect(&bytes, VaultId([1; 16]), 9, "o").unwrap();
     let opened = Head::open(&bytes, &key(), "o").unwrap();
     assert_eq!(opened.cells, head().cells);
-    assert_eq!(opened.object(4).unwrap().key.expose(), &[7; 32]);
+    for number in [4_u8, 9] {
+        assert_eq!(opened.object(number.into()).unwrap().key.expose(), &[number; 32]);
+    }
     assert!(opened.object(5).is_none());
 }
 

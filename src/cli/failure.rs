@@ -143,7 +143,7 @@ fn hint(error: &OpsError) -> String {
              others"
         }
         OpsError::NewerStore { .. } => "use the strongroom that wrote it, or a newer one",
-        OpsError::CutShort | OpsError::Rekeyed => "run the command again",
+        OpsError::CutShort | OpsError::Tuples | OpsError::Rekeyed => "run the command again",
         OpsError::Canary { .. } => {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }

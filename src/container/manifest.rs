@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
 use super::age_file::BackupIdentity;
+use super::columns::Layout;
 use super::segment::Relation;
 use crate::ids::{BackupId, Digest, PackId, SourceId, VaultId};
 use crate::schema::DatabaseSchema;
@@ -92,6 +93,8 @@ pub struct MapText {
 pub enum RowFormat {
     /// PostgreSQL's COPY text format.
     CopyText,
+    /// PostgreSQL's COPY binary format, sealed in columns.
+    CopyBinary,
     /// Lines `oid TAB m TAB properties as JSON`, and `oid TAB offset TAB hexadecimal bytes`.
     LargeObjectPieces,
 }
@@ -104,6 +107,9 @@ pub struct RelationSummary {
     pub relation: Relation,
     /// How its rows are written.
     pub format: RowFormat,
+    /// Of binary rows, the layout of their columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Rows sealed.
     pub rows: u64,
     /// Segments.

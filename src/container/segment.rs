@@ -1,12 +1,13 @@
 //! Segments: what a subject's rows of one relation are bound to, and how they are compressed.
 //!
-//! Rows are lines of PostgreSQL's COPY text format, each with its newline: in byte order, but for the
-//! commons' and those of a subject too large for memory, which are in the server's order. Two subjects
-//! never share a compression frame, and no dictionary is used.
+//! Rows are lines of PostgreSQL's COPY text format, or tuples of its binary format, which are sealed in
+//! columns ([`super::columns`]). They are sorted, but for the commons' and those of a subject too large
+//! for memory, which are in the server's order. Two subjects never share a compression frame.
 
 use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
+use super::columns::{self, Layout};
 use crate::crypto::{Context, labels};
 use crate::ids::{SourceId, SubjectReference, VaultId};
 use crate::schema::QualifiedName;
@@ -47,6 +48,8 @@ pub enum Codec {
     Stored = 0,
     /// One Zstandard frame (RFC 8878) with its content size, without checksum and dictionary.
     Zstandard = 1,
+    /// Binary tuples in columns, by the layout of their relation.
+    Columns = 2,
 }
 
 impl Codec {
@@ -56,12 +59,13 @@ impl Codec {
         match number {
             0 => Some(Self::Stored),
             1 => Some(Self::Zstandard),
+            2 => Some(Self::Columns),
             _ => None,
         }
     }
 }
 
-/// The context of a segment: vault, source, relation, subject and codec.
+/// The context of a segment: vault, source, relation, subject and codec; of one in columns, their layout.
 #[must_use]
 pub fn context(
     vault: VaultId,
@@ -69,6 +73,7 @@ pub fn context(
     relation: &Relation,
     reference: SubjectReference,
     codec: Codec,
+    layout: Option<&Layout>,
 ) -> Context {
     let bound = Context::new(labels::SEGMENT).with(&vault.0).with(&source.0);
     let bound = match relation {
@@ -77,7 +82,11 @@ pub fn context(
         }
         Relation::LargeObjects => bound.with(b"large objects").with(b"").with(b""),
     };
-    bound.with(&reference.0).with(&[codec as u8])
+    let bound = bound.with(&reference.0).with(&[codec as u8]);
+    match (codec, layout) {
+        (Codec::Columns, Some(layout)) => bound.with(&layout.digest().0),
+        _ => bound,
+    }
 }
 
 /// Compresses segments; keeps its working memory between them.
@@ -103,7 +112,35 @@ impl Compressor {
     }
 }
 
-/// The rows of an authenticated payload; `segment` names it in errors.
+/// The rows of an authenticated payload, `rows` and `raw_bytes` of them as the index says; `segment`
+/// names it in errors.
+pub fn rows_of(
+    (codec, layout): (Codec, Option<&Layout>),
+    payload: Vec<u8>,
+    (rows, raw_bytes): (u64, u64),
+    segment: &str,
+) -> Result<Vec<u8>, ContainerError> {
+    let lines = match codec {
+        Codec::Stored | Codec::Zstandard => decompress(codec, payload, raw_bytes, segment)?,
+        Codec::Columns => {
+            let malformed = |reason| ContainerError::malformed(segment, reason);
+            let layout = layout.ok_or_else(|| malformed("its relation has no layout"))?;
+            if raw_bytes > RAW_BYTES_MAX {
+                return Err(malformed("it claims to be longer than a segment can be"));
+            }
+            return columns::decode(layout, &payload, rows, raw_bytes)
+                .map_err(|_| malformed("its columns cannot be read"));
+        }
+    };
+    let found = memchr::memchr_iter(b'\n', &lines).count() as u64;
+    if found == rows && lines.last() == Some(&b'\n') {
+        Ok(lines)
+    } else {
+        Err(ContainerError::malformed(segment, "it holds another number of rows"))
+    }
+}
+
+/// The lines of an authenticated payload of lines.
 pub fn decompress(
     codec: Codec,
     payload: Vec<u8>,
@@ -120,6 +157,7 @@ pub fn decompress(
         Codec::Stored => payload,
         Codec::Zstandard => zstd::bulk::decompress(&payload, raw_bytes)
             .map_err(|_| malformed("it does not decompress"))?,
+        Codec::Columns => return Err(malformed("its rows are no lines")),
     };
     if rows.len() == raw_bytes {
         Ok(rows)
@@ -154,7 +192,7 @@ mod tests {
             Codec::Stored,
         );
         let bytes = |(v, s, r, p, c): &(VaultId, SourceId, Relation, SubjectReference, Codec)| {
-            context(*v, *s, r, *p, *c).as_bytes().to_vec()
+            context(*v, *s, r, *p, *c, None).as_bytes().to_vec()
         };
         let mut others = vec![base.clone(); 6];
         others[0].0 = VaultId([9; 16]);

@@ -283,6 +283,9 @@ pub enum OpsError {
     /// The stream of rows ended within a row.
     #[error("the server's rows ended within a row")]
     CutShort,
+    /// Binary rows are not what the types of their columns say.
+    #[error("the server's rows are not in the binary form that their columns' types have")]
+    Tuples,
     /// A writer saw the store stop; the store's own error is told elsewhere.
     #[error("the store stopped taking bytes")]
     StoreStopped,
@@ -471,7 +474,7 @@ impl OpsError {
             | Self::NoSubject { .. }
             | Self::AlreadyErased { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
-            Self::Postgres(_) | Self::CutShort => ErrorKind::Source,
+            Self::Postgres(_) | Self::CutShort | Self::Tuples => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
             Self::Bug(_) => ErrorKind::Internal,
         }
@@ -545,5 +548,17 @@ fn damage(problems: &[String]) -> String {
     match problems {
         [one] => one.clone(),
         many => format!("{} objects are damaged: {}", many.len(), join(many)),
+    }
+}
+
+impl From<crate::container::columns::Malformed> for OpsError {
+    fn from(_: crate::container::columns::Malformed) -> Self {
+        Self::Tuples
+    }
+}
+
+impl From<crate::postgres::tuples::NotBinary> for OpsError {
+    fn from(_: crate::postgres::tuples::NotBinary) -> Self {
+        Self::Tuples
     }
 }

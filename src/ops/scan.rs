@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::backup_reader::BackupReader;
 use crate::container::ContainerError;
 use crate::container::index_block::IndexEntry;
-use crate::container::segment::{self, Relation};
+use crate::container::manifest::RelationSummary;
+use crate::container::segment;
 use crate::crypto::segment::SegmentSealer;
 use crate::ids::{SourceId, VaultId};
 use crate::ops::OpsError;
@@ -24,9 +25,9 @@ const QUEUE: usize = 3;
 
 /// What comes out of a scan.
 pub enum Scanned {
-    /// Rows: whole lines.
+    /// Rows: whole lines, or whole tuples.
     Rows {
-        /// The lines.
+        /// The lines or tuples.
         lines: Bytes,
         /// How many.
         rows: u64,
@@ -56,7 +57,7 @@ struct Stretch {
 pub fn relation(
     reader: &Arc<BackupReader>,
     number: u32,
-    relation: &Relation,
+    summary: &RelationSummary,
     keys: &Arc<SubjectKeys>,
 ) -> mpsc::Receiver<Result<Scanned, OpsError>> {
     let (stretches, mut stretch_queue) = mpsc::channel(QUEUE);
@@ -73,7 +74,7 @@ pub fn relation(
     let opener = Opener {
         vault: reader.manifest().vault,
         source: reader.manifest().source,
-        relation: relation.clone(),
+        summary: summary.clone(),
         keys: Arc::clone(keys),
         pieces,
         lines: Vec::new(),
@@ -133,7 +134,7 @@ fn split_into_stretches(entries: Vec<IndexEntry>) -> Vec<Vec<IndexEntry>> {
 struct Opener {
     vault: VaultId,
     source: SourceId,
-    relation: Relation,
+    summary: RelationSummary,
     keys: Arc<SubjectKeys>,
     pieces: mpsc::Sender<Result<Scanned, OpsError>>,
     lines: Vec<u8>,
@@ -205,7 +206,7 @@ impl Opener {
         key: &[u8; 32],
         sealed: &[u8],
     ) -> Result<Vec<u8>, ContainerError> {
-        open_segment(self.vault, self.source, &self.relation, entry, key, sealed)
+        open_segment(self.vault, self.source, &self.summary, entry, key, sealed)
     }
 
     fn gather(&mut self, lines: &[u8], rows: u64) -> Result<(), Abandoned> {
@@ -228,30 +229,26 @@ impl Opener {
     }
 }
 
-/// Opens one segment and checks what the index says of it.
+/// Opens one segment of a relation and checks what the index says of it: its lines or tuples.
 pub fn open_segment(
     vault: VaultId,
     source: SourceId,
-    relation: &Relation,
+    summary: &RelationSummary,
     entry: &IndexEntry,
     key: &[u8; 32],
     sealed: &[u8],
 ) -> Result<Vec<u8>, ContainerError> {
+    let (relation, layout) = (&summary.relation, summary.layout.as_ref());
     let name = || {
         format!(
             "the segment of {relation} at {} in pack {} (subject {})",
             entry.offset, entry.pack, entry.reference
         )
     };
-    let context = segment::context(vault, source, relation, entry.reference, entry.codec);
+    let codec = entry.codec;
+    let context = segment::context(vault, source, relation, entry.reference, codec, layout);
     let payload = SegmentSealer::new(key)
         .open(&context, &entry.content_mac, sealed)
         .map_err(|_| ContainerError::not_authentic(&name()))?;
-    let lines = segment::decompress(entry.codec, payload, entry.raw_bytes, &name())?;
-    let rows = memchr::memchr_iter(b'\n', &lines).count() as u64;
-    if rows == entry.rows && lines.last() == Some(&b'\n') {
-        Ok(lines)
-    } else {
-        Err(ContainerError::malformed(&name(), "it holds another number of rows"))
-    }
+    segment::rows_of((codec, layout), payload, (entry.rows, entry.raw_bytes), &name())
 }

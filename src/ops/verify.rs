@@ -216,7 +216,7 @@ async fn relation(
 ) -> Result<(), OpsError> {
     let Some(summary) = reader.manifest().relations.get(number) else { return Ok(()) };
     let number = u32::try_from(number).unwrap_or(u32::MAX);
-    let mut items = scan::relation(reader, number, &summary.relation, keys);
+    let mut items = scan::relation(reader, number, summary, keys);
     let (mut rows, mut forgotten, mut seen_damaged) = (0, 0, 0);
     while let Some(item) = items.recv().await {
         match item {

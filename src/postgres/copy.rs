@@ -1,7 +1,7 @@
-//! Rows out of a table and into one, by COPY in its text format.
+//! Rows out of a table and into one, by COPY in its text or its binary format.
 //!
 //! For a table that belongs to data subjects, the statement asks the server for the owner of each
-//! row in the same pass: the first field of a line is the subject's key, or `\N` for nobody.
+//! row in the same pass: the first field of a row is the subject's key, or NULL for nobody.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -14,39 +14,113 @@ use tokio_postgres::{CopyInSink, CopyOutStream};
 use super::error::PostgresError;
 use super::foreign_keys::{self, BUILT_IN_EQUALITY};
 pub use super::lines::{Lines, composite_key, key_parts, split_owner};
-use super::session::{Link, Session};
+use super::session::{Link, Session, value};
 use crate::schema::{OwnerPath, QualifiedName, Table, TableKind, quote_identifier};
 
-/// The statement that reads all rows of a table, generated columns left out.
+/// In which of COPY's formats rows travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Lines.
+    Text,
+    /// Tuples between a header and a trailer ([`super::tuples`]).
+    Binary,
+}
+
+impl CopyFormat {
+    fn option(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::Binary => " (FORMAT binary)",
+        }
+    }
+}
+
+/// Which rows of a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Part {
+    /// All.
+    All,
+    /// Those on the pages from `from`, up to but not on `to` where it is given.
+    Pages {
+        /// The first page.
+        from: u32,
+        /// The page after the last; none for all that follow.
+        to: Option<u32>,
+    },
+    /// Some rows, from pages all over the table: about this share of them, 0 to 100, and at most `rows`.
+    Sample {
+        /// The share.
+        percent: f64,
+        /// How many rows at the most.
+        rows: u64,
+    },
+}
+
+/// What to read of a table, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct TableRead<'a> {
+    /// The table.
+    pub table: &'a Table,
+    /// The way to the owner whose key comes before each row.
+    pub owner: Option<&'a OwnerPath>,
+    /// The format.
+    pub format: CopyFormat,
+    /// Which rows.
+    pub part: Part,
+}
+
+impl<'a> TableRead<'a> {
+    /// All rows as lines.
+    #[must_use]
+    pub fn lines(table: &'a Table, owner: Option<&'a OwnerPath>) -> Self {
+        Self { table, owner, format: CopyFormat::Text, part: Part::All }
+    }
+}
+
+/// The statement that reads rows of a table, generated columns left out.
 ///
-/// With an owner, each line begins with the owner's key ([`owner_key`]) and a tab; a row of no
-/// columns is then the key alone. Without one, a line is the row. An ordinary table gives its own
-/// rows, not those of its inheritance children, which are tables of their own. A partitioned table
-/// gives the rows of all its partitions, except of foreign ones: those rows live elsewhere (the
-/// foreign server is still asked for them, so it must answer).
+/// With an owner, each row begins with the owner's key ([`owner_key`]). Without one, a row is the
+/// table's own. An ordinary table gives its own rows, not those of its inheritance children, which are
+/// tables of their own. A partitioned table gives the rows of all its partitions, except of foreign
+/// ones: those rows live elsewhere (the foreign server is still asked for them, so it must answer).
 ///
 /// [`Session::copy_table_out`] runs it with the right `equality`.
 #[must_use]
-pub fn copy_out_statement(table: &Table, owner: Option<&OwnerPath>, equality: &Equality) -> String {
+pub fn copy_out_statement(read: &TableRead<'_>, equality: &Equality) -> String {
+    let TableRead { table, owner, format, part } = *read;
     let columns =
         table.copied_columns().map(|column| format!("t0.{}", quote_identifier(&column.name)));
     let selected: Vec<String> = owner.map(owner_key).into_iter().chain(columns).collect();
+    let (sample, limit) = match part {
+        Part::Sample { percent, rows } if percent < 100.0 => {
+            (format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)"), format!(" LIMIT {rows}"))
+        }
+        Part::Sample { rows, .. } => (String::new(), format!(" LIMIT {rows}")),
+        _ => (String::new(), String::new()),
+    };
+    let pages = match part {
+        Part::Pages { from, to } => {
+            let upper = to.map(|to| format!(" AND t0.ctid < '({to},0)'")).unwrap_or_default();
+            format!(" WHERE t0.ctid >= '({from},0)'{upper}")
+        }
+        _ => local_rows_only(table).to_owned(),
+    };
     format!(
-        "COPY (SELECT {} FROM {}{}) TO STDOUT",
+        "COPY (SELECT {} FROM {}{pages}{limit}) TO STDOUT{}",
         selected.join(", "),
-        owner_joins(table, owner, equality),
-        local_rows_only(table)
+        owner_joins_sampled(table, &sample, owner, equality),
+        format.option()
     )
 }
 
 /// The statement that writes rows into a table, in the order of [`copy_out_statement`]'s columns.
 #[must_use]
-pub fn copy_in_statement(table: &Table) -> String {
+pub fn copy_in_statement(table: &Table, format: CopyFormat) -> String {
     let columns: Vec<_> =
         table.copied_columns().map(|column| quote_identifier(&column.name)).collect();
     let list =
         if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-    format!("COPY {}{list} FROM STDIN", table.name.quoted())
+    format!("COPY {}{list} FROM STDIN{}", table.name.quoted(), format.option())
 }
 
 /// The expression that gives the key of a row's owner as text, or NULL if any part of it is NULL.
@@ -70,7 +144,16 @@ pub fn owner_key(owner: &OwnerPath) -> String {
 /// The table as `t0` and the joins on the way to its owner as `t1`, `t2`, … Left joins: a row whose
 /// way ends early is nobody's, and is not lost. Foreign keys lead to unique rows, so none is doubled.
 pub(super) fn owner_joins(table: &Table, owner: Option<&OwnerPath>, equality: &Equality) -> String {
-    let mut from = format!("{} t0", source(table));
+    owner_joins_sampled(table, "", owner, equality)
+}
+
+fn owner_joins_sampled(
+    table: &Table,
+    sample: &str,
+    owner: Option<&OwnerPath>,
+    equality: &Equality,
+) -> String {
+    let mut from = format!("{} t0{sample}", source(table));
     for (index, join) in owner.iter().flat_map(|owner| &owner.joins).enumerate() {
         let conditions: Vec<String> = join
             .columns
@@ -135,6 +218,15 @@ pub(super) fn local_rows_only(table: &Table) -> &'static str {
 }
 
 impl Session {
+    /// How many pages a table has now, TOAST not counted.
+    pub async fn pages(&self, table: &Table) -> Result<u32, PostgresError> {
+        let statement = "SELECT pg_relation_size($1::oid) / current_setting('block_size')::int8";
+        let row = self.query_one(statement, &[&table.oid]).await?;
+        let pages: i64 = value(&row, 0)?;
+        // A table has at most 2^32 pages; none are fewer than the rows seem to need.
+        Ok(u32::try_from(pages.max(0)).unwrap_or(u32::MAX))
+    }
+
     /// The operators by which the joins of a path compare.
     pub async fn equality(&self, owner: Option<&OwnerPath>) -> Result<Equality, PostgresError> {
         let mut operators = Vec::new();
@@ -160,12 +252,11 @@ impl Session {
     /// Starts reading a table; errors name it.
     pub async fn copy_table_out(
         &self,
-        table: &Table,
-        owner: Option<&OwnerPath>,
+        read: &TableRead<'_>,
     ) -> Result<CopyOut, PostgresError> {
-        let doing = format!("reading the rows of {}", table.name);
-        let equality = self.equality(owner).await?;
-        match self.client.copy_out(&copy_out_statement(table, owner, &equality)).await {
+        let doing = format!("reading the rows of {}", read.table.name);
+        let equality = self.equality(read.owner).await?;
+        match self.client.copy_out(&copy_out_statement(read, &equality)).await {
             Ok(stream) => Ok(CopyOut { stream: Box::pin(stream), link: self.link.clone(), doing }),
             Err(error) => Err(self.link.failure(&doing, &error)),
         }
@@ -177,8 +268,12 @@ impl Session {
     }
 
     /// Starts writing a table's rows; errors name it.
-    pub async fn copy_table_in(&self, table: &Table) -> Result<CopyIn, PostgresError> {
-        self.start_copy_in(&copy_in_statement(table), writing(&table.name)).await
+    pub async fn copy_table_in(
+        &self,
+        table: &Table,
+        format: CopyFormat,
+    ) -> Result<CopyIn, PostgresError> {
+        self.start_copy_in(&copy_in_statement(table, format), writing(&table.name)).await
     }
 
     async fn start_copy_in(&self, statement: &str, doing: String) -> Result<CopyIn, PostgresError> {
@@ -289,8 +384,10 @@ mod tests {
     fn a_table_twice_on_the_way_is_told_apart_by_its_alias() {
         assert_eq!(
             copy_out_statement(
-                &table(TableKind::Ordinary, &[("id", false)]),
-                Some(&path(2, &["u"])),
+                &TableRead::lines(
+                    &table(TableKind::Ordinary, &[("id", false)]),
+                    Some(&path(2, &["u"]))
+                ),
                 &Equality::default()
             ),
             "COPY (SELECT t2.\"u\"::text, t0.\"id\" FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0 \
@@ -303,21 +400,41 @@ mod tests {
     fn a_table_without_copied_columns_has_statements_too() {
         let empty = table(TableKind::Ordinary, &[("g", true)]);
         assert_eq!(
-            copy_out_statement(&empty, None, &Equality::default()),
+            copy_out_statement(&TableRead::lines(&empty, None), &Equality::default()),
             "COPY (SELECT  FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0) TO STDOUT"
         );
-        assert_eq!(copy_in_statement(&empty), "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN");
+        assert_eq!(copy_in_statement(&empty, CopyFormat::Text), "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN");
     }
 
     #[test]
     fn a_partitioned_table_is_read_through_its_root_without_foreign_rows() {
-        let statement = copy_out_statement(
-            &table(TableKind::Partitioned, &[("a", false)]),
-            None,
-            &Equality::default(),
-        );
+        let partitioned = table(TableKind::Partitioned, &[("a", false)]);
+        let statement =
+            copy_out_statement(&TableRead::lines(&partitioned, None), &Equality::default());
         assert!(!statement.contains("ONLY"), "{statement}");
         assert!(statement.contains("t0.tableoid <> ALL"), "{statement}");
+    }
+
+    #[test]
+    fn a_part_of_a_table_is_its_pages_or_a_sample() {
+        let table = table(TableKind::Ordinary, &[("id", false)]);
+        let statement = |part| {
+            let read = TableRead { table: &table, owner: None, format: CopyFormat::Binary, part };
+            let statement = copy_out_statement(&read, &Equality::default());
+            statement.rsplit_once("\" t0").unwrap().1.to_owned()
+        };
+        assert_eq!(
+            statement(Part::Pages { from: 0, to: Some(9) }),
+            " WHERE t0.ctid >= '(0,0)' AND t0.ctid < '(9,0)') TO STDOUT (FORMAT binary)"
+        );
+        assert_eq!(
+            statement(Part::Pages { from: 9, to: None }),
+            " WHERE t0.ctid >= '(9,0)') TO STDOUT (FORMAT binary)"
+        );
+        assert_eq!(
+            statement(Part::Sample { percent: 1.5, rows: 7 }),
+            " TABLESAMPLE SYSTEM (1.5) REPEATABLE (0) LIMIT 7) TO STDOUT (FORMAT binary)"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | [`tls`] | encryption of the connection, `sslmode` as libpq means it |
 //! | [`session`] | one connection, set up so that what it reads is complete and unambiguous |
 //! | [`describe`] | the catalogs of a live database as the values of [`crate::schema`] |
-//! | [`copy`], [`lines`] | rows out and in, each with its owner's key |
+//! | [`copy`], [`lines`], [`tuples`] | rows out and in, each with its owner's key |
 //! | [`large_objects`] | large objects out and in, and whose they are |
 //! | [`tools`] | `pg_dump` for the schema and `pg_restore` to make it again |
 //! | [`target`], [`foreign_keys`] | what a restore asks of the database it writes to |
@@ -26,10 +26,12 @@ pub mod target;
 pub mod temporary;
 pub mod tls;
 pub mod tools;
+pub mod tuples;
 pub mod url;
+pub mod values;
 mod url_text;
 
-pub use copy::{CopyIn, CopyOut};
+pub use copy::{CopyFormat, CopyIn, CopyOut, Part, TableRead};
 pub use describe::describe;
 pub use error::PostgresError;
 pub use session::{Session, SnapshotId};

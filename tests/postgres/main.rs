@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use strongroom::postgres::copy::{copy_in_statement, split_owner};
+use strongroom::postgres::copy::{CopyFormat, TableRead, copy_in_statement, split_owner};
 use strongroom::postgres::lines::Lines;
 use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
 use strongroom::postgres::tools::{RestoreOptions, Section, Tools, dump_schema, restore_section};
@@ -32,7 +32,7 @@ fn settings(url: &str) -> ConnectionSettings {
 
 /// All lines of a table, owner first where there is one.
 async fn lines_of(session: &Session, table: &Table, owner: Option<&OwnerPath>) -> Vec<Bytes> {
-    let mut rows = session.copy_table_out(table, owner).await.unwrap();
+    let mut rows = session.copy_table_out(&TableRead::lines(table, owner)).await.unwrap();
     let (mut lines, mut found) = (Lines::new(), Vec::new());
     while let Some(chunk) = rows.next_chunk().await {
         lines.push(chunk.unwrap());
@@ -216,7 +216,7 @@ async fn a_whole_database_makes_the_round_trip() {
     let options = RestoreOptions::default();
     restore_section(&tools, &copy, &archive, Section::PreData, &options).await.unwrap();
     for table in &schema.tables {
-        let mut rows = target_session.copy_table_in(table).await.unwrap();
+        let mut rows = target_session.copy_table_in(table, CopyFormat::Text).await.unwrap();
         let lines = lines_of(&source, table, None).await;
         for line in &lines {
             rows.send(line.clone()).await.unwrap();
@@ -391,7 +391,7 @@ async fn a_role_that_may_only_read_is_enough_and_what_it_cannot_read_is_named() 
     administrator.batch("a right", &grant).await.unwrap();
     let schema = describe(&session).await.unwrap();
     // A policy applies to this table: it must fail, not give fewer rows.
-    let error = session.copy_table_out(named(&schema, "app.accounts"), None).await;
+    let error = session.copy_table_out(&TableRead::lines(named(&schema, "app.accounts"), None)).await;
     let error = match error {
         Err(error) => error,
         Ok(mut rows) => rows.next_chunk().await.unwrap().unwrap_err(),
@@ -411,7 +411,7 @@ async fn triggers_can_be_kept_from_firing() {
     target::disable_triggers_for_session(&session).await.unwrap();
     let schema = describe(&session).await.unwrap();
     let referrals = named(&schema, "app.referrals");
-    let mut rows = session.copy_in(&copy_in_statement(referrals)).await.unwrap();
+    let mut rows = session.copy_in(&copy_in_statement(referrals, CopyFormat::Text)).await.unwrap();
     let (one, two) = (person(1), person(9));
     rows.send(Bytes::from(format!("{one}\t{two}\t\\N\n"))).await.unwrap();
     assert_eq!(rows.finish().await.unwrap(), 1);

@@ -5,12 +5,15 @@
 //! of its class. A backup exists when the catalog says so; what a crash leaves behind before that is
 //! garbage that `prune` finds.
 
+mod forms;
 mod index_stream;
 mod large_objects;
 mod pack_stream;
 mod partitions;
+mod relation_index;
 mod relations;
 mod rows;
+mod sealing;
 mod segment_sink;
 mod spill;
 mod spread;
@@ -23,7 +26,9 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use self::pack_stream::PackList;
+use self::partitions::MemoryBudget;
 use self::relations::{Reading, RelationPlan};
+use self::sealing::ToolPool;
 use self::spread::Spread;
 use super::audited::{Access, audited};
 use super::subject_keys::SubjectKeys;
@@ -189,7 +194,7 @@ impl Work<'_> {
             let rows = async {
                 match self.request.contents {
                     Contents::SchemaOnly => Ok((Vec::new(), None)),
-                    _ => self.write_rows(&backup, &identity, &schema, &snapshot, &packs).await,
+                    _ => self.write_rows(&backup, &identity, (&session, &schema), &snapshot, &packs).await,
                 }
             };
             let (schema_archive, (relations, index)) = tokio::try_join!(archive, rows)?;
@@ -240,11 +245,12 @@ impl Work<'_> {
         &self,
         backup: &BackupId,
         identity: &BackupIdentity,
-        schema: &DatabaseSchema,
+        (session, schema): (&Session, &DatabaseSchema),
         snapshot: &postgres::SnapshotId,
         packs: &PackList,
     ) -> Result<(Vec<RelationSummary>, Option<manifest::IndexSummary>), OpsError> {
-        let plans = RelationPlan::all(schema, &self.map.map)?;
+        let jobs = self.request.jobs.max(1);
+        let plans = RelationPlan::all(session, schema, &self.map.map, jobs).await?;
         self.progress.phase("reading and sealing rows");
         self.progress.total(
             schema.tables.iter().map(|table| table.rows_estimated).sum(),
@@ -261,21 +267,19 @@ impl Work<'_> {
             self.source.source_id,
             self.vault.clock().now(),
         ));
-        let jobs = self.request.jobs.clamp(1, plans.len().max(1));
+        let store = Arc::clone(&self.store);
+        let tools = ToolPool::new(runtime, store, self.vault.id(), packs.clone());
         let reading = Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
-            store: Arc::clone(&self.store),
             settings: self.settings.clone(),
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
             keys,
-            packs: packs.clone(),
+            tools: Arc::new(tools),
             index: index.clone(),
-            limits: rows::GroupingLimits {
-                budget_bytes: self.request.memory_bytes / jobs,
-                spill_folder: self.vault.places().spill.clone(),
-            },
+            budget: MemoryBudget::new(self.request.memory_bytes),
+            spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
         let summaries = relations::read_all(reading, plans, jobs).await?;

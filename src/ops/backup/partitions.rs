@@ -1,15 +1,17 @@
 //! From the server's row order to the order of subjects, in bounded memory.
 //!
-//! Rows are dealt into 256 partitions by the first byte of their subject reference (a keyed hash,
-//! so the partitions are even). What exceeds the memory budget is spilled. At the end the partitions are
-//! read one after the other and sorted, which gives all rows in ascending order of references. A
-//! partition that is larger than the budget is dealt again by its next byte; a subject who owns most
-//! of it is handed on as her rows come, so that one person with millions of rows costs no more than
-//! millions of people.
+//! Every reader of a table deals its rows into 256 partitions by the first byte of their subject
+//! reference (a keyed hash, so the partitions are even). What exceeds the memory budget is spilled. At
+//! the end partitions of all readers are taken together, a few at a time, and sorted, which gives all
+//! rows in ascending order of references. A partition that is much larger than others is dealt again by
+//! its next byte; a subject who owns most of it is handed on as her rows come, so that one person with
+//! millions of rows costs no more than millions of people.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::spill::{Spill, SpilledChunk};
 use crate::ids::SubjectReference;
@@ -18,49 +20,88 @@ use crate::random;
 const PARTITIONS: usize = 256;
 /// reference (16) || row length (4), before every row.
 const HEAD_BYTES: usize = SubjectReference::BYTES + 4;
+/// Partitions are sorted together up to this many bytes, if the budget allows it.
+const TOGETHER_BYTES_MAX: usize = 8 << 20;
+/// Rows are spilled in pieces of about so many bytes at the most.
+const SPILLED_BYTES: usize = 4 << 20;
+/// A reader tells the budget of its rows after so many bytes.
+const TOLD_BYTES: usize = 256 << 10;
+
+/// Memory for rows that wait to be sealed, for all readers together.
+pub struct MemoryBudget {
+    bytes_max: usize,
+    used_bytes: AtomicUsize,
+}
+
+impl MemoryBudget {
+    /// A budget of about `bytes_max`.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_max, used_bytes: AtomicUsize::new(0) })
+    }
+
+    /// Takes bytes; whether that is too many.
+    fn take(&self, bytes: usize) -> bool {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What is sorted at one time by one thread.
+    fn sorted_bytes_max(&self) -> usize {
+        self.bytes_max / 8
+    }
+}
 
 /// What becomes of the rows, in the order of the calls.
 pub trait RowSink {
     /// Why it could not go on.
     type Error: From<io::Error>;
 
-    /// A few subjects' rows, sorted: every row of each of these subjects that was not handed over
+    /// Some subjects' rows, sorted: every row of each of these subjects that was not handed over
     /// by [`RowSink::heavy_row`].
     fn sorted(&mut self, rows: &SortedRows) -> Result<(), Self::Error>;
 
     /// One row of a subject who owns very many. Her rows come together, but before subjects with
     /// lower references of the same partition.
     fn heavy_row(&mut self, reference: SubjectReference, row: &[u8]) -> Result<(), Self::Error>;
-
-    /// Everything with this first byte has been handed over.
-    fn end_of_partition(&mut self) -> Result<(), Self::Error>;
 }
 
-/// Rows dealt by one byte of their references.
+/// One reader's rows, dealt by one byte of their references.
 pub struct Partitions {
     byte: usize,
-    budget_bytes: usize,
+    budget: Arc<MemoryBudget>,
     spill_folder: PathBuf,
     buffers: Vec<Vec<u8>>,
     buffered_bytes: usize,
+    told_bytes: usize,
     spilled: Vec<Vec<SpilledChunk>>,
     spill: Option<Spill>,
 }
 
+impl Drop for Partitions {
+    fn drop(&mut self) {
+        self.budget.give_back(self.told_bytes);
+    }
+}
+
 impl Partitions {
-    /// Empty partitions that keep about `budget_bytes` in memory.
+    /// Empty partitions that spill what exceeds the budget.
     #[must_use]
-    pub fn new(budget_bytes: usize, spill_folder: &Path) -> Self {
-        Self::by_byte(0, budget_bytes, spill_folder)
+    pub fn new(budget: &Arc<MemoryBudget>, spill_folder: &Path) -> Self {
+        Self::by_byte(0, budget, spill_folder)
     }
 
-    fn by_byte(byte: usize, budget_bytes: usize, spill_folder: &Path) -> Self {
+    fn by_byte(byte: usize, budget: &Arc<MemoryBudget>, spill_folder: &Path) -> Self {
         Self {
             byte,
-            budget_bytes,
+            budget: Arc::clone(budget),
             spill_folder: spill_folder.to_owned(),
             buffers: (0..PARTITIONS).map(|_| Vec::new()).collect(),
             buffered_bytes: 0,
+            told_bytes: 0,
             spilled: vec![Vec::new(); PARTITIONS],
             spill: None,
         }
@@ -74,71 +115,18 @@ impl Partitions {
         buffer.extend_from_slice(&length.to_le_bytes());
         buffer.extend_from_slice(row);
         self.buffered_bytes += HEAD_BYTES + row.len();
-        if self.buffered_bytes > self.budget_bytes { self.spill_all() } else { Ok(()) }
-    }
-
-    /// Hands all rows over.
-    pub fn finish<S: RowSink>(mut self, sink: &mut S) -> Result<(), S::Error> {
-        if self.spill.is_some() {
-            self.spill_all()?;
+        let new = self.buffered_bytes - self.told_bytes;
+        if new < TOLD_BYTES.min(self.budget.bytes_max) {
+            return Ok(());
         }
-        for partition in 0..PARTITIONS {
-            self.finish_partition(partition, sink)?;
-            if self.byte == 0 {
-                sink.end_of_partition()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_partition<S: RowSink>(
-        &mut self,
-        partition: usize,
-        sink: &mut S,
-    ) -> Result<(), S::Error> {
-        let buffer = std::mem::take(&mut self.buffers[partition]);
-        let chunks = std::mem::take(&mut self.spilled[partition]);
-        let raw_bytes: usize = chunks.iter().map(|chunk| chunk.raw_bytes).sum();
-        let last_byte = self.byte + 1 == SubjectReference::BYTES;
-        if buffer.len() + raw_bytes <= self.budget_bytes || last_byte {
-            let mut records = buffer;
-            if let Some(spill) = &self.spill {
-                records.reserve_exact(raw_bytes);
-                for chunk in chunks {
-                    records.extend_from_slice(&spill.read(chunk)?);
-                }
-            }
-            if records.is_empty() { Ok(()) } else { sink.sorted(&SortedRows::new(records)) }
+        self.told_bytes = self.buffered_bytes;
+        let is_too_much = self.budget.take(new);
+        // Not in crumbs, when others hold the whole budget.
+        if is_too_much && self.buffered_bytes >= self.budget.bytes_max / 16 {
+            self.spill_all()
         } else {
-            self.deal_again(&chunks, sink)
+            Ok(())
         }
-    }
-
-    /// A partition larger than the budget (so all of it is spilled): the subject who owns most of
-    /// it goes straight on, the rest is dealt by the next byte.
-    fn deal_again<S: RowSink>(
-        &self,
-        chunks: &[SpilledChunk],
-        sink: &mut S,
-    ) -> Result<(), S::Error> {
-        let Some(spill) = &self.spill else { return Ok(()) };
-        let mut majority = Majority::default();
-        for chunk in chunks {
-            let records = spill.read(*chunk)?;
-            Records(&records).for_each(|(reference, row)| majority.weigh(reference, row.len()));
-        }
-        let mut rest = Self::by_byte(self.byte + 1, self.budget_bytes, &self.spill_folder);
-        for chunk in chunks {
-            let records = spill.read(*chunk)?;
-            for (reference, row) in Records(&records) {
-                if Some(reference) == majority.candidate {
-                    sink.heavy_row(reference, &records[row])?;
-                } else {
-                    rest.push(reference, &records[row])?;
-                }
-            }
-        }
-        rest.finish(sink)
     }
 
     fn spill_all(&mut self) -> io::Result<()> {
@@ -147,14 +135,171 @@ impl Partitions {
             none => none.insert(Spill::create(&self.spill_folder, &mut random::system())?),
         };
         for (buffer, chunks) in self.buffers.iter_mut().zip(&mut self.spilled) {
-            if !buffer.is_empty() {
-                chunks.push(spill.write(buffer)?);
-                // The capacity goes too: what a partition held once says nothing of the next time.
-                *buffer = Vec::new();
+            let mut rest = &buffer[..];
+            while !rest.is_empty() {
+                let (piece, after) = split_records(rest, SPILLED_BYTES);
+                chunks.push(spill.write(piece)?);
+                rest = after;
+            }
+            // The capacity goes too: what a partition held once says nothing of the next time.
+            *buffer = Vec::new();
+        }
+        self.budget.give_back(self.told_bytes);
+        self.buffered_bytes = 0;
+        self.told_bytes = 0;
+        Ok(())
+    }
+}
+
+/// All readers' rows of one table, ready to be handed over.
+pub struct Gathered {
+    readers: Vec<Partitions>,
+    dealt: Vec<Mutex<Dealt>>,
+    /// What of the budget these rows hold.
+    held_bytes: AtomicUsize,
+    /// Partitions that are handed over together.
+    units: Vec<Range<usize>>,
+}
+
+/// One partition: of each reader, in their order, what was spilled and what was not.
+#[derive(Default)]
+struct Dealt {
+    parts: Vec<(Vec<SpilledChunk>, Vec<u8>)>,
+}
+
+impl Dealt {
+    fn bytes(&self) -> usize {
+        let chunks = self.parts.iter().flat_map(|(chunks, _)| chunks);
+        chunks.map(|chunk| chunk.raw_bytes).sum::<usize>() + self.bytes_in_memory()
+    }
+
+    fn bytes_in_memory(&self) -> usize {
+        self.parts.iter().map(|(_, buffer)| buffer.len()).sum()
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        if let Some(first) = self.readers.first() {
+            first.budget.give_back(self.held_bytes.load(Ordering::Relaxed));
+        }
+    }
+}
+
+impl Gathered {
+    /// What the readers of one table have read. Their order is that of the table.
+    #[must_use]
+    pub fn new(mut readers: Vec<Partitions>) -> Self {
+        let mut dealt: Vec<Dealt> = (0..PARTITIONS).map(|_| Dealt::default()).collect();
+        let mut held_bytes = 0;
+        for reader in &mut readers {
+            held_bytes += std::mem::take(&mut reader.told_bytes);
+            let buffers = reader.buffers.iter_mut().map(std::mem::take);
+            let chunks = reader.spilled.iter_mut().map(std::mem::take);
+            for ((dealt, chunks), buffer) in dealt.iter_mut().zip(chunks).zip(buffers) {
+                dealt.parts.push((chunks, buffer));
             }
         }
-        self.buffered_bytes = 0;
+        let together = readers.first().map_or(0, |reader| {
+            TOGETHER_BYTES_MAX.min(reader.budget.sorted_bytes_max())
+        });
+        let mut units: Vec<Range<usize>> = Vec::new();
+        let mut unit_bytes = 0;
+        for (partition, dealt) in dealt.iter().enumerate() {
+            unit_bytes += dealt.bytes();
+            match units.last_mut() {
+                Some(unit) if unit_bytes <= together => unit.end = partition + 1,
+                _ => {
+                    units.push(partition..partition + 1);
+                    unit_bytes = dealt.bytes();
+                }
+            }
+        }
+        let dealt = dealt.into_iter().map(Mutex::new).collect();
+        Self { readers, dealt, held_bytes: AtomicUsize::new(held_bytes), units }
+    }
+
+    /// How many units there are.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Hands one unit over. Every row of its subjects is in it; units ascend. Once a unit, from any
+    /// thread.
+    pub fn hand_over<S: RowSink>(&self, unit: usize, sink: &mut S) -> Result<(), S::Error> {
+        let (Some(range), Some(first)) = (self.units.get(unit), self.readers.first()) else {
+            return Ok(());
+        };
+        let unit: Vec<Dealt> = self
+            .dealt
+            .get(range.clone())
+            .into_iter()
+            .flatten()
+            .map(|dealt| std::mem::take(&mut *dealt.lock().unwrap_or_else(PoisonError::into_inner)))
+            .collect();
+        let bytes: usize = unit.iter().map(Dealt::bytes).sum();
+        let in_memory: usize = unit.iter().map(Dealt::bytes_in_memory).sum();
+        let last_byte = first.byte + 1 == SubjectReference::BYTES;
+        let handed_over = if bytes > first.budget.sorted_bytes_max() && !last_byte {
+            unit.into_iter().try_for_each(|dealt| self.deal_again(&dealt, sink))
+        } else {
+            let mut records = Vec::with_capacity(bytes);
+            for dealt in unit {
+                self.each_piece(&dealt, |piece| {
+                    records.extend_from_slice(piece);
+                    Ok::<_, io::Error>(())
+                })?;
+            }
+            if records.is_empty() { Ok(()) } else { sink.sorted(&SortedRows::new(records)) }
+        };
+        // What the budget has not been told of is not given back either.
+        let held = self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            Some(held.saturating_sub(in_memory))
+        });
+        first.budget.give_back(held.map_or(0, |held| held.min(in_memory)));
+        handed_over
+    }
+
+    /// What was dealt, piece by piece in the order in which it came.
+    fn each_piece<E: From<io::Error>>(
+        &self,
+        dealt: &Dealt,
+        mut piece: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (reader, (chunks, buffer)) in self.readers.iter().zip(&dealt.parts) {
+            if let Some(spill) = &reader.spill {
+                for chunk in chunks {
+                    piece(&spill.read(*chunk)?)?;
+                }
+            }
+            piece(buffer)?;
+        }
         Ok(())
+    }
+
+    /// A partition that is too large: the subject who owns most of it goes straight on, the rest is
+    /// dealt by the next byte.
+    fn deal_again<S: RowSink>(&self, dealt: &Dealt, sink: &mut S) -> Result<(), S::Error> {
+        let Some(first) = self.readers.first() else { return Ok(()) };
+        let mut majority = Majority::default();
+        self.each_piece(dealt, |records| {
+            Records(records).for_each(|(reference, row)| majority.weigh(reference, row.len()));
+            Ok::<_, io::Error>(())
+        })?;
+        let mut rest = Partitions::by_byte(first.byte + 1, &first.budget, &first.spill_folder);
+        self.each_piece(dealt, |records| {
+            for (reference, row) in Records(records) {
+                if Some(reference) == majority.candidate {
+                    sink.heavy_row(reference, &records[row])?;
+                } else {
+                    rest.push(reference, &records[row])?;
+                }
+            }
+            Ok::<_, S::Error>(())
+        })?;
+        let rest = Self::new(vec![rest]);
+        (0..rest.units()).try_for_each(|unit| rest.hand_over(unit, sink))
     }
 }
 
@@ -177,6 +322,17 @@ impl Majority {
             self.weight = bytes - self.weight;
         }
     }
+}
+
+/// Splits records where the next one would go beyond `bytes_max`, but after one at least.
+fn split_records(records: &[u8], bytes_max: usize) -> (&[u8], &[u8]) {
+    if records.len() <= bytes_max {
+        return (records, &[]);
+    }
+    let ends = Records(records).into_iter().map(|(_, row)| row.end);
+    let end = ends.take_while(|end| *end <= bytes_max).last();
+    let first_end = || Records(records).into_iter().next().map(|(_, row)| row.end);
+    records.split_at(end.or_else(first_end).unwrap_or(records.len()))
 }
 
 /// Walks over records: the reference, and where the row lies.
@@ -219,14 +375,32 @@ impl Iterator for RecordsIterator<'_> {
 /// whatever order the server sent them.
 pub struct SortedRows {
     records: Vec<u8>,
-    rows: Vec<(SubjectReference, Range<usize>)>,
+    rows: Vec<SortedRow>,
+}
+
+/// A row's place, and what mostly decides on its order.
+struct SortedRow {
+    reference: SubjectReference,
+    /// The first bytes of the row.
+    begins: u64,
+    row: Range<usize>,
 }
 
 impl SortedRows {
     fn new(records: Vec<u8>) -> Self {
-        let mut rows: Vec<_> = Records(&records).into_iter().collect();
-        rows.sort_unstable_by(|(one, one_row), (other, other_row)| {
-            one.cmp(other).then_with(|| records[one_row.clone()].cmp(&records[other_row.clone()]))
+        let place = |(reference, row): (SubjectReference, Range<usize>)| {
+            let mut begins = [0; 8];
+            let bytes = &records[row.clone()];
+            let length = bytes.len().min(8);
+            begins[..length].copy_from_slice(&bytes[..length]);
+            SortedRow { reference, begins: u64::from_be_bytes(begins), row }
+        };
+        let mut rows: Vec<_> = Records(&records).into_iter().map(place).collect();
+        rows.sort_unstable_by(|one, other| {
+            one.reference
+                .cmp(&other.reference)
+                .then_with(|| one.begins.cmp(&other.begins))
+                .then_with(|| records[one.row.clone()].cmp(&records[other.row.clone()]))
         });
         Self { records, rows }
     }
@@ -236,8 +410,8 @@ impl SortedRows {
         &self,
     ) -> impl Iterator<Item = (SubjectReference, impl Iterator<Item = &[u8]>)> {
         self.rows
-            .chunk_by(|(one, _), (other, _)| one == other)
-            .map(|rows| (rows[0].0, rows.iter().map(|(_, row)| &self.records[row.clone()])))
+            .chunk_by(|one, other| one.reference == other.reference)
+            .map(|rows| (rows[0].reference, rows.iter().map(|one| &self.records[one.row.clone()])))
     }
 }
 
@@ -250,7 +424,6 @@ mod tests {
     struct Collected {
         sorted: Vec<(SubjectReference, Vec<Vec<u8>>)>,
         heavy: Vec<(SubjectReference, Vec<u8>)>,
-        ends: usize,
     }
 
     impl RowSink for Collected {
@@ -267,21 +440,24 @@ mod tests {
             self.heavy.push((reference, row.to_vec()));
             Ok(())
         }
-
-        fn end_of_partition(&mut self) -> io::Result<()> {
-            self.ends += 1;
-            Ok(())
-        }
     }
 
-    fn run(budget_bytes: usize, rows: &[(SubjectReference, Vec<u8>)]) -> Collected {
+    fn run(budget_bytes: usize, rows: &[(SubjectReference, Vec<u8>)], readers: usize) -> Collected {
         let folder = tempfile::tempdir().unwrap();
-        let mut partitions = Partitions::new(budget_bytes, folder.path());
-        for (reference, row) in rows {
-            partitions.push(*reference, row).unwrap();
+        let budget = MemoryBudget::new(budget_bytes);
+        let mut partitions: Vec<_> =
+            (0..readers).map(|_| Partitions::new(&budget, folder.path())).collect();
+        let share = rows.len().div_ceil(readers).max(1);
+        for (place, (reference, row)) in rows.iter().enumerate() {
+            partitions[place / share].push(*reference, row).unwrap();
         }
+        let gathered = Gathered::new(partitions);
         let mut collected = Collected::default();
-        partitions.finish(&mut collected).unwrap();
+        for unit in 0..gathered.units() {
+            gathered.hand_over(unit, &mut collected).unwrap();
+        }
+        drop(gathered);
+        assert_eq!(budget.used_bytes.load(Ordering::Relaxed), 0);
         collected
     }
 
@@ -297,13 +473,13 @@ mod tests {
         fn no_row_is_lost_or_doubled_at_any_budget(
             rows in prop::collection::vec((0_u32..2000, prop::collection::vec(any::<u8>(), 0..40)), 0..400),
             budget_bytes in 64_usize..20_000,
+            readers in 1_usize..4,
         ) {
             let rows: Vec<_> = rows
                 .into_iter()
                 .map(|(number, row)| (reference(number.wrapping_mul(0x0051_7cc1)), row))
                 .collect();
-            let collected = run(budget_bytes, &rows);
-            prop_assert_eq!(collected.ends, 256);
+            let collected = run(budget_bytes, &rows, readers);
             prop_assert!(collected.sorted.is_sorted_by_key(|(one, _)| *one));
             let mut expected = rows;
             let mut found = collected.heavy;
@@ -321,7 +497,7 @@ mod tests {
     fn one_person_who_owns_nearly_everything_is_handed_on_as_her_rows_come() {
         let mut rows: Vec<_> = (0..5000).map(|_| (reference(7), vec![b'x'; 30])).collect();
         rows.push((reference(8), b"other".to_vec()));
-        let collected = run(10_000, &rows);
+        let collected = run(80_000, &rows, 2);
         assert_eq!(collected.heavy.len(), 5000);
         assert_eq!(collected.sorted, [(reference(8), vec![b"other".to_vec()])]);
     }

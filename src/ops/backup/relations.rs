@@ -4,31 +4,36 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::forms::{self, OwnerField, RowForm};
 use super::index_stream::IndexStream;
 use super::large_objects;
-use super::pack_stream::{PackList, PackStream};
-use super::rows::{self, GroupingLimits, Owners};
-use super::segment_sink::{Sealed, SegmentSink};
+use super::partitions::{MemoryBudget, Partitions};
+use super::relation_index::RelationIndex;
+use super::rows::{self, Dealer, Owners};
+use super::sealing::{self, ReadPart, ToolPool};
+use super::segment_sink::{Sealed, SegmentSink, SegmentsOf};
 use crate::container::manifest::{RelationSummary, RowFormat};
-use crate::container::segment::{Compressor, Relation};
+use crate::container::segment::Relation;
 use crate::ids::{SourceId, VaultId};
 use crate::ops::OpsError;
 use crate::ops::subject_keys::SubjectKeys;
 use crate::ops::vault::Unlocked;
 use crate::policy::subject_map::{self, LargeObjectRule, SubjectMap};
-use crate::postgres::{ConnectionSettings, Session, SnapshotId};
+use crate::postgres::{ConnectionSettings, CopyFormat, Part, Session, SnapshotId, TableRead};
 use crate::progress::ProgressSink;
-use crate::schema::{Column, DatabaseSchema, OwnerPath, Table};
-use crate::store::Store;
+use crate::schema::{Column, DatabaseSchema, OwnerPath, Table, TableKind};
 
-/// How many chunks of rows may wait for the grouping thread.
-const QUEUE_CHUNKS: usize = 64;
+/// How many chunks of rows may wait for the dealing thread.
+const QUEUE_CHUNKS: usize = 16;
 /// Small messages of the server are gathered into chunks of this size.
 const CHUNK_BYTES: usize = 64 << 10;
+/// A table from this size on is read through several connections.
+const SPLIT_FROM_BYTES: u64 = 32 << 20;
+/// Servers from this version on find the rows of a range of pages without reading the others.
+const RANGES_SINCE_MAJOR: u32 = 14;
 
 /// One relation to be read.
 pub struct RelationPlan {
@@ -36,8 +41,13 @@ pub struct RelationPlan {
     pub number: u32,
     /// The relation.
     pub relation: Relation,
+    /// How its rows are read and sealed.
+    pub form: RowForm,
+    owners: Owners,
     bytes_estimated: u64,
     how: How,
+    /// What is read by itself, in the table's order.
+    parts: Vec<Part>,
 }
 
 /// How a relation is read.
@@ -47,45 +57,108 @@ enum How {
 }
 
 impl RelationPlan {
-    /// Everything that a database holds.
-    pub fn all(schema: &DatabaseSchema, map: &SubjectMap) -> Result<Vec<Self>, OpsError> {
+    /// Everything that a database holds; large tables in `jobs` parts.
+    pub async fn all(
+        session: &Session,
+        schema: &DatabaseSchema,
+        map: &SubjectMap,
+        jobs: usize,
+    ) -> Result<Vec<Self>, OpsError> {
         let mut owners = subject_map::owner_paths(map, schema)?;
         let mut plans = Vec::new();
         for (number, table) in (0..).zip(&schema.tables) {
             let owner = owners.remove(&table.name).flatten();
-            plans.push(Self {
-                number,
-                relation: Relation::Table(table.name.clone()),
-                bytes_estimated: table.bytes_estimated,
-                how: How::Table { table: Box::new(table.clone()), owner },
-            });
+            plans.push(Self::of_table(session, number, table, owner, jobs).await?);
         }
         if schema.large_objects > 0 {
             let (columns, shared) = owner_columns(schema, map)?;
             plans.push(Self {
                 number: u32::try_from(plans.len()).unwrap_or(u32::MAX),
                 relation: Relation::LargeObjects,
+                form: RowForm::Lines,
+                owners: Owners::Reference,
                 bytes_estimated: 0,
                 how: How::LargeObjects(columns, shared),
+                parts: vec![Part::All],
             });
         }
         Ok(plans)
     }
 
-    fn format(&self) -> RowFormat {
-        match self.how {
-            How::Table { .. } => RowFormat::CopyText,
-            How::LargeObjects(..) => RowFormat::LargeObjectPieces,
-        }
+    async fn of_table(
+        session: &Session,
+        number: u32,
+        table: &Table,
+        owner: Option<OwnerPath>,
+        jobs: usize,
+    ) -> Result<Self, OpsError> {
+        let form = match forms::kinds(table) {
+            Some(kinds) => RowForm::Tuples(Arc::new(
+                forms::layout(session, table, owner.as_ref(), &kinds).await?,
+            )),
+            None => RowForm::Lines,
+        };
+        let owners = match (&owner, &form) {
+            (None, _) => Owners::Commons,
+            (Some(owner), RowForm::Lines) => Owners::Class(owner.class.clone(), OwnerField::Before),
+            (Some(owner), RowForm::Tuples(_)) => {
+                Owners::Class(owner.class.clone(), forms::owner_field(table, owner))
+            }
+        };
+        // Rows of nobody are sealed in the table's order, so they are not read in parts.
+        let parts = match &owners {
+            Owners::Class(..) => parts(session, table, jobs).await?,
+            _ => vec![Part::All],
+        };
+        let owner = owner.filter(|_| matches!(owners, Owners::Class(_, OwnerField::Before)));
+        Ok(Self {
+            number,
+            relation: Relation::Table(table.name.clone()),
+            form,
+            owners,
+            bytes_estimated: table.bytes_estimated,
+            how: How::Table { table: Box::new(table.clone()), owner },
+            parts,
+        })
     }
 
-    fn owners(&self) -> Owners {
-        match &self.how {
-            How::Table { owner: Some(owner), .. } => Owners::Class(owner.class.clone()),
-            How::Table { owner: None, .. } => Owners::Commons,
-            How::LargeObjects(..) => Owners::Reference,
+    fn summary(&self, sealed: Sealed) -> RelationSummary {
+        let (format, layout) = match (&self.how, &self.form) {
+            (How::LargeObjects(..), _) => (RowFormat::LargeObjectPieces, None),
+            (_, RowForm::Lines) => (RowFormat::CopyText, None),
+            (_, RowForm::Tuples(layout)) => (RowFormat::CopyBinary, Some((**layout).clone())),
+        };
+        RelationSummary {
+            relation: self.relation.clone(),
+            format,
+            layout,
+            rows: sealed.rows,
+            segments: sealed.segments,
+            subjects: sealed.subjects,
+            raw_bytes: sealed.raw_bytes,
+            sealed_bytes: sealed.stored_bytes,
+            rows_of_erased: sealed.rows_of_erased,
         }
     }
+}
+
+/// The parts in which a table is read: ranges of pages of about the same size.
+async fn parts(session: &Session, table: &Table, jobs: usize) -> Result<Vec<Part>, OpsError> {
+    let is_split = jobs > 1
+        && table.kind == TableKind::Ordinary
+        && table.bytes_estimated >= SPLIT_FROM_BYTES
+        && session.server_major() >= RANGES_SINCE_MAJOR;
+    if !is_split {
+        return Ok(vec![Part::All]);
+    }
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    let share = session.pages(table).await?.div_ceil(jobs).max(1);
+    // The table may have grown since: the last part has no end.
+    let part = |number: u32| {
+        let to = (number + 1 < jobs).then(|| share.saturating_mul(number + 1));
+        Part::Pages { from: share.saturating_mul(number), to }
+    };
+    Ok((0..jobs).map(part).collect())
 }
 
 /// The columns that name large objects, and whether those that none names are everybody's.
@@ -119,8 +192,6 @@ pub struct Reading {
     pub vault: VaultId,
     /// The source.
     pub source: SourceId,
-    /// Where packs go.
-    pub store: Arc<dyn Store>,
     /// How to connect.
     pub settings: ConnectionSettings,
     /// The one snapshot.
@@ -129,17 +200,56 @@ pub struct Reading {
     pub unlocked: Arc<Unlocked>,
     /// The subjects' keys.
     pub keys: Arc<SubjectKeys>,
-    /// The backup's packs.
-    pub packs: PackList,
+    /// Open packs, and what else sealing needs.
+    pub tools: Arc<ToolPool>,
     /// The backup's index.
     pub index: IndexStream,
-    /// Memory and disk for grouping, for one reader.
-    pub limits: GroupingLimits,
+    /// Memory for rows that wait to be sealed.
+    pub budget: Arc<MemoryBudget>,
+    /// Where rows beyond it are spilled, sealed.
+    pub spill_folder: std::path::PathBuf,
     /// Who is told.
     pub progress: Arc<dyn ProgressSink>,
 }
 
-type Queue = Arc<Mutex<VecDeque<RelationPlan>>>;
+impl Reading {
+    /// What the segments of a relation have in common.
+    pub fn segments_of<'a>(&self, plan: &'a RelationPlan) -> SegmentsOf<'a> {
+        SegmentsOf {
+            vault: self.vault,
+            source: self.source,
+            relation: &plan.relation,
+            form: &plan.form,
+        }
+    }
+}
+
+/// A relation that is being read.
+pub struct RelationWork {
+    /// How.
+    pub plan: RelationPlan,
+    /// Where its entries go.
+    pub index: RelationIndex,
+    read: Mutex<Vec<Option<ReadPart>>>,
+}
+
+impl RelationWork {
+    /// Takes what was read of a part; all parts, in the table's order, once the last one came.
+    fn put(&self, place: usize, part: ReadPart) -> Option<Vec<ReadPart>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = read.get_mut(place) {
+            *slot = Some(part);
+        }
+        if read.iter().all(Option::is_some) {
+            Some(std::mem::take(&mut *read).into_iter().flatten().collect())
+        } else {
+            None
+        }
+    }
+}
+
+/// Parts of relations that nobody reads yet.
+type Queue = Arc<Mutex<VecDeque<(Arc<RelationWork>, usize)>>>;
 
 /// Reads all relations; their summaries in the order of their numbers.
 pub async fn read_all(
@@ -149,11 +259,20 @@ pub async fn read_all(
 ) -> Result<Vec<RelationSummary>, OpsError> {
     plans.sort_by_key(|plan| std::cmp::Reverse(plan.bytes_estimated));
     let mut summaries: Vec<Option<RelationSummary>> = plans.iter().map(|_| None).collect();
-    let queue: Queue = Arc::new(Mutex::new(plans.into()));
+    let mut queue = VecDeque::new();
+    for plan in plans {
+        let parts = plan.parts.len();
+        let index = RelationIndex::new(reading.index.clone(), plan.number);
+        let read = Mutex::new((0..parts).map(|_| None).collect());
+        let work = Arc::new(RelationWork { plan, index, read });
+        queue.extend((0..parts).map(|place| (Arc::clone(&work), place)));
+    }
+    let queue: Queue = Arc::new(Mutex::new(queue));
     let mut readers = JoinSet::new();
     for _ in 0..jobs {
         readers.spawn(read_some(reading.clone(), Arc::clone(&queue)));
     }
+    let tools = Arc::clone(&reading.tools);
     drop(reading);
     while let Some(done) = readers.join_next().await {
         // An error here drops the other readers, which closes their connections.
@@ -164,80 +283,69 @@ pub async fn read_all(
             }
         }
     }
+    in_thread(move || tools.close()).await?;
     Ok(summaries.into_iter().flatten().collect())
 }
 
-/// One reader: a connection, a thread that groups and seals, a stream of packs.
+/// One reader: a connection, and a thread that deals or seals.
 async fn read_some(
     reading: Reading,
     queue: Queue,
 ) -> Result<Vec<(u32, RelationSummary)>, OpsError> {
     let session = Session::connect(&reading.settings).await?;
     session.join_snapshot(&reading.snapshot).await?;
-    let packs = reading.packs.clone();
-    let store = Arc::clone(&reading.store);
-    let mut tools = SealingTools {
-        packs: PackStream::new(Handle::current(), store, reading.vault, packs),
-        compressor: Compressor::new()?,
-    };
     let mut done = Vec::new();
     loop {
-        let plan = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(plan) = plan else { break };
-        let plan = Arc::new(plan);
-        let (sealed, returned) = read_one(&session, &reading, &plan, tools).await?;
-        tools = returned;
-        done.push((plan.number, summary(&plan, sealed)));
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some((work, place)) = next else { return Ok(done) };
+        let part = read_part(&session, &reading, &work, place).await?;
+        if let Some(parts) = work.put(place, part) {
+            let (shared, of) = (reading.clone(), Arc::clone(&work));
+            let sealed = in_thread(move || sealing::seal(&shared, &of, parts)).await?;
+            done.push((work.plan.number, work.plan.summary(sealed)));
+        }
     }
-    let closed = tokio::task::spawn_blocking(move || tools.packs.close());
-    closed.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))??;
-    Ok(done)
 }
 
-/// What a reader's thread works with, from one relation to the next.
-struct SealingTools {
-    packs: PackStream,
-    compressor: Compressor,
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpsError> + Send + 'static,
+) -> Result<T, OpsError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?
 }
 
-async fn read_one(
+async fn read_part(
     session: &Session,
     reading: &Reading,
-    plan: &Arc<RelationPlan>,
-    mut tools: SealingTools,
-) -> Result<(Sealed, SealingTools), OpsError> {
+    work: &Arc<RelationWork>,
+    place: usize,
+) -> Result<ReadPart, OpsError> {
     let (sender, chunks) = mpsc::channel(QUEUE_CHUNKS);
-    let (shared, its_plan) = (reading.clone(), Arc::clone(plan));
-    let sealing = tokio::task::spawn_blocking(move || {
-        let sink = SegmentSink::new(
-            (shared.vault, shared.source),
-            (its_plan.number, &its_plan.relation),
-            &shared.keys,
-            &mut tools.packs,
-            &mut tools.compressor,
-            &shared.index,
-        );
-        let sealed = rows::seal_relation(
-            chunks,
-            &its_plan.owners(),
-            shared.source,
-            &shared.unlocked.references,
-            &shared.limits,
-            sink,
-            &|rows, bytes| shared.progress.advance(rows, bytes),
-        );
-        match sealed {
-            Ok(sealed) => Ok((sealed, tools)),
-            // The sealing thread stopped because the store did: the store knows why.
-            Err(OpsError::StoreStopped) => {
-                tools.packs.close()?;
-                Err(OpsError::StoreStopped)
-            }
-            Err(error) => Err(error),
+    let (shared, of) = (reading.clone(), Arc::clone(work));
+    let dealing = tokio::spawn(in_thread(move || {
+        shared.tools.with(|tools| {
+            let plan = &of.plan;
+            let mut partitions = Partitions::new(&shared.budget, &shared.spill_folder);
+            let mut sink = SegmentSink::new(shared.segments_of(plan), &shared.keys, tools);
+            let references = &shared.unlocked.references;
+            let dealer =
+                Dealer::new(&plan.owners, shared.source, references, &mut partitions, &mut sink);
+            let rows_seen = |rows, bytes| shared.progress.advance(rows, bytes);
+            rows::deal(chunks, &plan.form, dealer, &rows_seen)?;
+            let (commons, sealed) = sink.finish()?;
+            Ok(ReadPart { partitions, commons, sealed })
+        })
+    }));
+    let part = work.plan.parts.get(place).copied().unwrap_or(Part::All);
+    let sent = match &work.plan.how {
+        How::Table { table, owner } => {
+            let format = match work.plan.form {
+                RowForm::Lines => CopyFormat::Text,
+                RowForm::Tuples(_) => CopyFormat::Binary,
+            };
+            let read = TableRead { table, owner: owner.as_ref(), format, part };
+            send_table(session, &read, &sender).await
         }
-    });
-    let sent = match &plan.how {
-        How::Table { table, owner } => send_table(session, table, owner.as_ref(), &sender).await,
         How::LargeObjects(columns, shared) => {
             large_objects::send(session, reading, columns, *shared, &sender).await
         }
@@ -246,26 +354,25 @@ async fn read_one(
         let _ = sender.send(rows::END).await;
     }
     drop(sender);
-    let sealed = sealing.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?;
+    let dealt = dealing.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?;
     // If both failed, the reason that came first in the data's way is the one to tell.
     sent?;
-    sealed
+    dealt
 }
 
 async fn send_table(
     session: &Session,
-    table: &Table,
-    owner: Option<&OwnerPath>,
+    read: &TableRead<'_>,
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<(), OpsError> {
-    let mut rows = session.copy_table_out(table, owner).await?;
+    let mut rows = session.copy_table_out(read).await?;
     let mut gathered = Vec::with_capacity(CHUNK_BYTES * 2);
     while let Some(message) = rows.next_chunk().await {
         gathered.extend_from_slice(&message?);
         if gathered.len() >= CHUNK_BYTES {
             let chunk = std::mem::replace(&mut gathered, Vec::with_capacity(CHUNK_BYTES * 2));
             if chunks.send(Bytes::from(chunk)).await.is_err() {
-                // The sealing thread has failed; its error is told.
+                // The dealing thread has failed; its error is told.
                 return Ok(());
             }
         }
@@ -274,17 +381,4 @@ async fn send_table(
         let _ = chunks.send(Bytes::from(gathered)).await;
     }
     Ok(())
-}
-
-fn summary(plan: &RelationPlan, sealed: Sealed) -> RelationSummary {
-    RelationSummary {
-        relation: plan.relation.clone(),
-        format: plan.format(),
-        rows: sealed.rows,
-        segments: sealed.segments,
-        subjects: sealed.subjects,
-        raw_bytes: sealed.raw_bytes,
-        sealed_bytes: sealed.stored_bytes,
-        rows_of_erased: sealed.rows_of_erased,
-    }
 }

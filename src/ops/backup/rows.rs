@@ -1,99 +1,239 @@
-//! One relation's rows, from COPY's bytes to the segment sink. Runs on a thread of its own.
-
-use std::collections::HashMap;
-use std::path::PathBuf;
+//! One reader's rows, from COPY's bytes to partitions. Runs on a thread of its own.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::forms::{Owner, OwnerField, RowForm, TupleReader};
 use super::partitions::Partitions;
-use super::segment_sink::{Sealed, SegmentSink};
+use super::segment_sink::SegmentSink;
 use crate::ids::{SourceId, SubjectReference};
 use crate::keys::vault_keys::ReferenceMaker;
 use crate::ops::OpsError;
 use crate::postgres::lines::{Lines, split_owner};
-
-/// References are remembered for this many subjects: rows of one person often follow each other.
-const REMEMBERED: usize = 1 << 14;
+use crate::postgres::tuples::Tuples;
+use crate::postgres::values;
 
 /// Whose the rows of a relation are.
+#[derive(Clone)]
 pub enum Owners {
-    /// Everybody's: no owner field stands before the rows.
+    /// Everybody's: no owner stands before the rows.
     Commons,
-    /// Each row has its subject's key before it (or `\N`), of this class.
-    Class(String),
+    /// Each row names its subject's key, of this class, or nobody's.
+    Class(String, OwnerField),
     /// Each row has its subject's reference before it (or `\N`), in hexadecimal.
     Reference,
-}
-
-/// Memory and disk for grouping.
-#[derive(Debug, Clone)]
-pub struct GroupingLimits {
-    /// Rows kept in memory, in bytes.
-    pub budget_bytes: usize,
-    /// Where the rest is spilled, sealed.
-    pub spill_folder: PathBuf,
 }
 
 /// What ends a relation's chunks. Without it the rows are not complete, whatever came before.
 pub const END: Bytes = Bytes::new();
 
-/// Groups and seals everything that arrives on `chunks` until [`END`]. `rows_seen` is told of rows
-/// and bytes as they pass.
-pub fn seal_relation(
+/// Deals everything that arrives on `chunks` until [`END`]: rows of nobody to the sink, all others to
+/// the partitions. `rows_seen` is told of rows and bytes as they pass.
+pub fn deal(
     mut chunks: mpsc::Receiver<Bytes>,
-    owners: &Owners,
-    source: SourceId,
-    references: &ReferenceMaker,
-    limits: &GroupingLimits,
-    mut sink: SegmentSink<'_>,
+    form: &RowForm,
+    mut dealer: Dealer<'_, '_>,
     rows_seen: &dyn Fn(u64, u64),
-) -> Result<Sealed, OpsError> {
-    let mut partitions = Partitions::new(limits.budget_bytes, &limits.spill_folder);
-    let mut remembered: HashMap<Vec<u8>, SubjectReference> = HashMap::new();
-    let mut lines = Lines::default();
-    loop {
-        let chunk = chunks.blocking_recv().ok_or(OpsError::CutShort)?;
-        if chunk.is_empty() {
-            break;
-        }
-        let (mut rows, bytes) = (0, chunk.len() as u64);
-        lines.push(chunk);
-        while let Some(line) = lines.next_line() {
-            rows += 1;
-            if matches!(owners, Owners::Commons) {
-                sink.commons_row(&line)?;
-                continue;
-            }
-            match (split_owner(&line), owners) {
-                ((None, row), _) => sink.commons_row(row)?,
-                ((Some(reference), row), Owners::Commons | Owners::Reference) => {
-                    let reference = std::str::from_utf8(&reference).unwrap_or_default().parse();
-                    let reference =
-                        reference.map_err(|_| OpsError::Bug("a row has no owner's reference"))?;
-                    partitions.push(reference, row)?;
+) -> Result<(), OpsError> {
+    match form {
+        RowForm::Lines => {
+            let mut lines = Lines::default();
+            while let Some(chunk) = next_chunk(&mut chunks)? {
+                let (mut rows, bytes) = (0, chunk.len() as u64);
+                lines.push(chunk);
+                while let Some(line) = lines.next_line() {
+                    rows += 1;
+                    dealer.line(&line)?;
                 }
-                ((Some(key), row), Owners::Class(class)) => {
-                    let reference = if let Some(reference) = remembered.get(key.as_ref()) {
-                        *reference
-                    } else {
-                        let reference = references.reference(source, class, &key);
-                        if remembered.len() == REMEMBERED {
-                            remembered.clear();
-                        }
-                        remembered.insert(key.into_owned(), reference);
-                        reference
-                    };
-                    partitions.push(reference, row)?;
+                rows_seen(rows, bytes);
+            }
+            if lines.is_complete() { Ok(()) } else { Err(OpsError::CutShort) }
+        }
+        RowForm::Tuples(layout) => {
+            let owner = match dealer.owners {
+                Owners::Class(_, field) => Some(*field),
+                _ => None,
+            };
+            let mut reader = TupleReader::new(layout, owner);
+            let (mut tuples, mut row) = (Tuples::default(), Vec::new());
+            while let Some(chunk) = next_chunk(&mut chunks)? {
+                let (mut rows, bytes) = (0, chunk.len() as u64);
+                tuples.push(chunk);
+                while let Some(tuple) = tuples.next_tuple()? {
+                    rows += 1;
+                    match reader.read(&tuple, &mut row)? {
+                        Owner::Nobody => dealer.sink.commons_row(&row)?,
+                        Owner::Text(key) => dealer.owned(None, key, &row)?,
+                        Owner::Value(type_oid, key) => dealer.owned(Some(type_oid), key, &row)?,
+                    }
+                }
+                rows_seen(rows, bytes);
+            }
+            if tuples.is_complete() { Ok(()) } else { Err(OpsError::CutShort) }
+        }
+    }
+}
+
+fn next_chunk(chunks: &mut mpsc::Receiver<Bytes>) -> Result<Option<Bytes>, OpsError> {
+    let chunk = chunks.blocking_recv().ok_or(OpsError::CutShort)?;
+    Ok((!chunk.is_empty()).then_some(chunk))
+}
+
+/// Finds out whose a row is and puts it there.
+pub struct Dealer<'a, 's> {
+    owners: &'a Owners,
+    source: SourceId,
+    references: &'a ReferenceMaker,
+    partitions: &'a mut Partitions,
+    sink: &'a mut SegmentSink<'s>,
+    known: KnownReferences,
+    text: Vec<u8>,
+}
+
+impl<'a, 's> Dealer<'a, 's> {
+    /// A dealer of the rows of one reader.
+    pub fn new(
+        owners: &'a Owners,
+        source: SourceId,
+        references: &'a ReferenceMaker,
+        partitions: &'a mut Partitions,
+        sink: &'a mut SegmentSink<'s>,
+    ) -> Self {
+        let known = KnownReferences::default();
+        Self { owners, source, references, partitions, sink, known, text: Vec::new() }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), OpsError> {
+        if matches!(self.owners, Owners::Commons) {
+            return self.sink.commons_row(line);
+        }
+        match (split_owner(line), self.owners) {
+            ((None, row), _) => self.sink.commons_row(row),
+            ((Some(key), row), Owners::Class(..)) => self.owned(None, &key, row),
+            ((Some(reference), row), _) => {
+                let reference = std::str::from_utf8(&reference).unwrap_or_default().parse();
+                let reference =
+                    reference.map_err(|_| OpsError::Bug("a row has no owner's reference"))?;
+                Ok(self.partitions.push(reference, row)?)
+            }
+        }
+    }
+
+    /// Takes a row whose owner's key is a text, or a value of that type.
+    fn owned(&mut self, type_oid: Option<u32>, key: &[u8], row: &[u8]) -> Result<(), OpsError> {
+        let Owners::Class(class, _) = self.owners else {
+            return Err(OpsError::Bug("a row of nobody's table has an owner"));
+        };
+        let reference = match self.known.get(key) {
+            Ok(reference) => reference,
+            Err(place) => {
+                let text = match type_oid {
+                    None => key,
+                    Some(type_oid) => {
+                        self.text.clear();
+                        values::text_of(type_oid, key, &mut self.text)
+                            .map_err(|_| OpsError::Tuples)?;
+                        &self.text
+                    }
+                };
+                let reference = self.references.reference(self.source, class, text);
+                self.known.put(place, key, reference);
+                reference
+            }
+        };
+        Ok(self.partitions.push(reference, row)?)
+    }
+}
+
+/// The references of people who were met lately: a table of fixed size in which each key has one of
+/// two places, so that it stays small however many people there are.
+#[derive(Default)]
+struct KnownReferences(Vec<Known>);
+
+#[derive(Clone)]
+struct Known {
+    /// Zero for an empty place.
+    length: u8,
+    key: [u8; KEY_BYTES_MAX],
+    reference: SubjectReference,
+}
+
+/// Longer keys are not remembered.
+const KEY_BYTES_MAX: usize = 23;
+const PLACES: usize = 1 << 18;
+
+/// Where a key may be put; `None` for one that is not remembered.
+type Place = Option<usize>;
+
+impl KnownReferences {
+    fn get(&mut self, key: &[u8]) -> Result<SubjectReference, Place> {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(None);
+        }
+        if self.0.is_empty() {
+            let empty =
+                Known { length: 0, key: [0; KEY_BYTES_MAX], reference: SubjectReference::COMMONS };
+            self.0.resize(PLACES, empty);
+        }
+        let place = hash(key) & (PLACES - 2);
+        let pair = self.0.get(place..place + 2).unwrap_or_default();
+        let mine = |known: &&Known| known.key.get(..usize::from(known.length)) == Some(key);
+        match pair.iter().find(mine) {
+            Some(known) => Ok(known.reference),
+            // The first place if it is free, else the second, which the next one takes again.
+            None => Err(Some(place + usize::from(pair.first().is_some_and(|one| one.length > 0)))),
+        }
+    }
+
+    fn put(&mut self, place: Place, key: &[u8], reference: SubjectReference) {
+        let known = place.and_then(|place| self.0.get_mut(place));
+        if let (Some(known), Ok(length)) = (known, u8::try_from(key.len()))
+            && let Some(bytes) = known.key.get_mut(..key.len())
+        {
+            bytes.copy_from_slice(key);
+            known.length = length;
+            known.reference = reference;
+        }
+    }
+}
+
+fn hash(key: &[u8]) -> usize {
+    use std::hash::Hasher as _;
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(key);
+    // Which of the table's places: any bits will do.
+    #[allow(clippy::cast_possible_truncation)]
+    let hash = hasher.finish() as usize;
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_key_gives_its_own_reference_and_no_other() {
+        let mut known = KnownReferences::default();
+        let reference = |number: u32| {
+            let mut bytes = [1; 16];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            SubjectReference(bytes)
+        };
+        let (mut found, rounds) = (0_u32, 3);
+        for _ in 0..rounds {
+            for number in 0..100_000_u32 {
+                let key = number.to_string();
+                match known.get(key.as_bytes()) {
+                    Ok(of_key) => {
+                        assert_eq!(of_key, reference(number));
+                        found += 1;
+                    }
+                    Err(place) => known.put(place, key.as_bytes(), reference(number)),
                 }
             }
         }
-        rows_seen(rows, bytes);
+        assert!(found > 150_000, "most are remembered: {found}");
+        assert_eq!(known.get(&[b'x'; KEY_BYTES_MAX + 1]), Err(None));
+        assert_eq!(known.get(b""), Err(None));
     }
-    if !lines.is_complete() {
-        return Err(OpsError::CutShort);
-    }
-    sink.end_of_commons()?;
-    partitions.finish(&mut sink)?;
-    sink.finish()
 }

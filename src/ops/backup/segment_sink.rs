@@ -1,17 +1,17 @@
-//! Rows in the order of subjects into sealed segments and index entries, one relation at a time.
+//! Rows in the order of subjects into sealed segments and index entries: one unit of one relation.
 
 use std::io;
 use std::sync::Arc;
 
-use super::index_stream::IndexStream;
+use super::forms::RowForm;
 use super::pack_stream::PackStream;
 use super::partitions::{RowSink, SortedRows};
-use crate::container::index_block::{BlockBuilder, IndexEntry};
-use crate::container::segment::{self, Compressor, RAW_BYTES_TARGET, Relation};
+use crate::container::columns::{self, Encoder};
+use crate::container::index_block::IndexEntry;
+use crate::container::segment::{self, Codec, Compressor, RAW_BYTES_TARGET, Relation};
 use crate::crypto::segment::SegmentSealer;
 use crate::ids::{SourceId, SubjectReference, VaultId};
 use crate::ops::OpsError;
-use crate::ops::object_stream::Stopped;
 use crate::ops::subject_keys::{Resolved, SubjectKeys};
 
 /// What was sealed of one relation.
@@ -31,19 +31,53 @@ pub struct Sealed {
     pub rows_of_erased: u64,
 }
 
-/// Seals one relation's rows.
+impl std::ops::AddAssign for Sealed {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.segments += other.segments;
+        self.subjects += other.subjects;
+        self.raw_bytes += other.raw_bytes;
+        self.stored_bytes += other.stored_bytes;
+        self.rows_of_erased += other.rows_of_erased;
+    }
+}
+
+/// What a sealing thread works with, from one unit to the next.
+pub struct SealingTools {
+    /// Where segments go.
+    pub packs: PackStream,
+    compressor: Compressor,
+    encoder: Encoder,
+}
+
+impl SealingTools {
+    /// Tools that write to `packs`.
+    pub fn new(packs: PackStream) -> io::Result<Self> {
+        Ok(Self { packs, compressor: Compressor::new()?, encoder: Encoder::new()? })
+    }
+}
+
+/// What all segments of a relation have in common.
+#[derive(Clone, Copy)]
+pub struct SegmentsOf<'a> {
+    /// The vault.
+    pub vault: VaultId,
+    /// The source.
+    pub source: SourceId,
+    /// The relation.
+    pub relation: &'a Relation,
+    /// How its rows are sealed.
+    pub form: &'a RowForm,
+}
+
+/// Seals the rows of one unit.
 pub struct SegmentSink<'a> {
-    vault: VaultId,
-    source: SourceId,
-    relation: &'a Relation,
+    of: SegmentsOf<'a>,
     keys: &'a Arc<SubjectKeys>,
-    packs: &'a mut PackStream,
-    compressor: &'a mut Compressor,
-    index: &'a IndexStream,
-    blocks: BlockBuilder,
-    /// Entries of the partition at hand: a heavy subject's come early, so they are sorted at its end.
+    tools: &'a mut SealingTools,
     entries: Vec<IndexEntry>,
     commons: Pending,
+    hers: Pending,
     heavy: Option<(SubjectReference, Resolved, Pending)>,
     sealed: Sealed,
 }
@@ -52,38 +86,50 @@ pub struct SegmentSink<'a> {
 #[derive(Default)]
 struct Pending {
     rows: Vec<u8>,
-    count: u64,
+    /// Where each row ends.
+    ends: Vec<usize>,
+    /// Their length as lines or tuples.
+    raw_bytes: usize,
 }
 
 impl Pending {
-    fn push(&mut self, row: &[u8]) -> bool {
+    /// Takes a row; whether the segment is full.
+    fn push(&mut self, form: &RowForm, row: &[u8]) -> bool {
         self.rows.extend_from_slice(row);
-        self.count += 1;
-        self.rows.len() >= RAW_BYTES_TARGET
+        self.ends.push(self.rows.len());
+        self.raw_bytes += match form {
+            RowForm::Lines => row.len(),
+            RowForm::Tuples(_) => columns::tuple_bytes(row),
+        };
+        self.raw_bytes >= RAW_BYTES_TARGET
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.ends.clear();
+        self.raw_bytes = 0;
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.rows[begin..*end])
     }
 }
 
 impl<'a> SegmentSink<'a> {
-    /// A sink for the relation at place `number` in the manifest's list.
+    /// A sink for rows of a relation.
     pub fn new(
-        (vault, source): (VaultId, SourceId),
-        (number, relation): (u32, &'a Relation),
+        of: SegmentsOf<'a>,
         keys: &'a Arc<SubjectKeys>,
-        packs: &'a mut PackStream,
-        compressor: &'a mut Compressor,
-        index: &'a IndexStream,
+        tools: &'a mut SealingTools,
     ) -> Self {
         Self {
-            vault,
-            source,
-            relation,
+            of,
             keys,
-            packs,
-            compressor,
-            index,
-            blocks: BlockBuilder::new(number),
+            tools,
             entries: Vec::new(),
             commons: Pending::default(),
+            hers: Pending::default(),
             heavy: None,
             sealed: Sealed::default(),
         }
@@ -91,28 +137,24 @@ impl<'a> SegmentSink<'a> {
 
     /// Takes a row that is nobody's.
     pub fn commons_row(&mut self, row: &[u8]) -> Result<(), OpsError> {
-        if self.commons.push(row) { self.seal_commons() } else { Ok(()) }
+        if self.commons.push(self.of.form, row) { self.seal_commons() } else { Ok(()) }
     }
 
-    /// The commons' rows are complete. They come first in the index: call this before the
-    /// partitions are handed over.
-    pub fn end_of_commons(&mut self) -> Result<(), OpsError> {
+    /// Everything was handed over: the entries, ascending, and what was sealed.
+    pub fn finish(mut self) -> Result<(Vec<IndexEntry>, Sealed), OpsError> {
         self.seal_commons()?;
-        self.write_entries()
-    }
-
-    /// Everything was handed over.
-    pub fn finish(mut self) -> Result<Sealed, OpsError> {
-        if let Some(block) = self.blocks.take() {
-            self.write_block(&block)?;
-        }
-        Ok(self.sealed)
+        self.finish_heavy()?;
+        self.entries.sort_by_key(|entry| (entry.reference, entry.pack, entry.offset));
+        Ok((self.entries, self.sealed))
     }
 
     fn seal_commons(&mut self) -> Result<(), OpsError> {
-        let pending = std::mem::take(&mut self.commons);
+        let mut pending = std::mem::take(&mut self.commons);
         let keys = Arc::clone(self.keys);
-        self.seal(SubjectReference::COMMONS, keys.commons(), &pending)
+        self.seal(SubjectReference::COMMONS, keys.commons(), &pending)?;
+        pending.clear();
+        self.commons = pending;
+        Ok(())
     }
 
     fn seal(
@@ -121,15 +163,27 @@ impl<'a> SegmentSink<'a> {
         key: &[u8; 32],
         pending: &Pending,
     ) -> Result<(), OpsError> {
-        if pending.count == 0 {
+        let rows = pending.ends.len() as u64;
+        if rows == 0 {
             return Ok(());
         }
-        let (codec, payload) = self.compressor.compress(&pending.rows)?;
-        let context = segment::context(self.vault, self.source, self.relation, reference, codec);
+        let SegmentsOf { vault, source, relation, form } = self.of;
+        let (codec, payload, layout) = match form {
+            RowForm::Lines => {
+                let (codec, payload) = self.tools.compressor.compress(&pending.rows)?;
+                (codec, payload, None)
+            }
+            RowForm::Tuples(layout) => {
+                let (payload, _) = self.tools.encoder.encode(layout, pending.rows())?;
+                (Codec::Columns, payload, Some(&**layout))
+            }
+        };
+        let context = segment::context(vault, source, relation, reference, codec, layout);
         let sealer = SegmentSealer::new(key);
         let content_mac = sealer.content_mac(&context, &payload);
         let sealed = sealer.seal(&context, &content_mac, &payload);
-        let placed = self.packs.append(&sealed)?;
+        let placed = self.tools.packs.append(&sealed)?;
+        let raw_bytes = pending.raw_bytes as u64;
         self.entries.push(IndexEntry {
             reference,
             content_mac,
@@ -137,12 +191,12 @@ impl<'a> SegmentSink<'a> {
             pack: placed.pack,
             offset: placed.offset,
             length: sealed.len() as u64,
-            rows: pending.count,
-            raw_bytes: pending.rows.len() as u64,
+            rows,
+            raw_bytes,
         });
-        self.sealed.rows += pending.count;
+        self.sealed.rows += rows;
         self.sealed.segments += 1;
-        self.sealed.raw_bytes += pending.rows.len() as u64;
+        self.sealed.raw_bytes += raw_bytes;
         self.sealed.stored_bytes += sealed.len() as u64;
         Ok(())
     }
@@ -156,7 +210,7 @@ impl<'a> SegmentSink<'a> {
         match resolved {
             Resolved::Key(key) => self.seal(reference, key.expose(), pending),
             Resolved::Erased => {
-                self.sealed.rows_of_erased += pending.count;
+                self.sealed.rows_of_erased += pending.ends.len() as u64;
                 Ok(())
             }
         }
@@ -167,25 +221,6 @@ impl<'a> SegmentSink<'a> {
         self.sealed.subjects += u64::from(matches!(resolved, Resolved::Key(_)));
         self.seal_resolved(reference, &resolved, &pending)
     }
-
-    fn write_entries(&mut self) -> Result<(), OpsError> {
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by_key(|entry| (entry.reference, entry.pack, entry.offset));
-        for entry in entries.drain(..) {
-            if let Some(block) = self.blocks.push(&entry) {
-                self.write_block(&block)?;
-            }
-        }
-        self.entries = entries;
-        Ok(())
-    }
-
-    fn write_block(
-        &self,
-        block: &crate::container::index_block::PlainBlock,
-    ) -> Result<(), OpsError> {
-        self.index.block(block).map_err(|Stopped| OpsError::StoreStopped)
-    }
 }
 
 impl RowSink for SegmentSink<'_> {
@@ -194,17 +229,19 @@ impl RowSink for SegmentSink<'_> {
     fn sorted(&mut self, rows: &SortedRows) -> Result<(), OpsError> {
         let references: Vec<_> = rows.subjects().map(|(reference, _)| reference).collect();
         let resolved = self.keys.resolve(&references)?;
+        let mut pending = std::mem::take(&mut self.hers);
         for ((reference, rows), resolved) in rows.subjects().zip(&resolved) {
-            let mut pending = Pending::default();
             for row in rows {
-                if pending.push(row) {
+                if pending.push(self.of.form, row) {
                     self.seal_resolved(reference, resolved, &pending)?;
-                    pending = Pending::default();
+                    pending.clear();
                 }
             }
             self.seal_resolved(reference, resolved, &pending)?;
+            pending.clear();
             self.sealed.subjects += u64::from(matches!(resolved, Resolved::Key(_)));
         }
+        self.hers = pending;
         Ok(())
     }
 
@@ -216,18 +253,14 @@ impl RowSink for SegmentSink<'_> {
             self.heavy = Some((reference, resolved, Pending::default()));
         }
         if let Some((_, _, pending)) = &mut self.heavy
-            && pending.push(row)
-            && let Some((reference, resolved, pending)) = self.heavy.take()
+            && pending.push(self.of.form, row)
+            && let Some((reference, resolved, mut pending)) = self.heavy.take()
         {
             self.seal_resolved(reference, &resolved, &pending)?;
-            self.heavy = Some((reference, resolved, Pending::default()));
+            pending.clear();
+            self.heavy = Some((reference, resolved, pending));
         }
         Ok(())
-    }
-
-    fn end_of_partition(&mut self) -> Result<(), OpsError> {
-        self.finish_heavy()?;
-        self.write_entries()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Rows that do not fit in memory: to a file without a name, compressed and sealed under a key that
-//! lives in this process only. After a crash the bytes that the disk may keep open with no key.
+//! Rows that do not fit in memory: to a file without a name, sealed under a key that lives in this
+//! process only. After a crash the bytes that the disk may keep open with no key.
 
 use std::fs::File;
 use std::io;
@@ -15,9 +15,6 @@ crate::secret_key!(
     SpillKey
 );
 
-/// The fastest level: spilled rows are read back once.
-const COMPRESSION_LEVEL: i32 = 1;
-
 /// A file of spilled chunks.
 pub struct Spill {
     file: File,
@@ -32,7 +29,7 @@ pub struct SpilledChunk {
     number: u64,
     offset: u64,
     sealed_bytes: usize,
-    /// The chunk's length before compression.
+    /// The chunk's length.
     pub raw_bytes: usize,
 }
 
@@ -45,9 +42,8 @@ impl Spill {
 
     /// Puts a chunk away.
     pub fn write(&mut self, chunk: &[u8]) -> io::Result<SpilledChunk> {
-        let compressed = zstd::bulk::compress(chunk, COMPRESSION_LEVEL)?;
         let number = self.chunks;
-        let sealed = aead::seal(self.key.expose(), number, &context(number), &compressed);
+        let sealed = aead::seal(self.key.expose(), number, &context(number), chunk);
         self.file.write_all_at(&sealed, self.end)?;
         let place = SpilledChunk {
             number,
@@ -64,10 +60,8 @@ impl Spill {
     pub fn read(&self, place: SpilledChunk) -> io::Result<Vec<u8>> {
         let mut sealed = vec![0; place.sealed_bytes];
         self.file.read_exact_at(&mut sealed, place.offset)?;
-        let compressed =
-            aead::open(self.key.expose(), place.number, &context(place.number), &sealed)
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        zstd::bulk::decompress(&compressed, place.raw_bytes)
+        aead::open(self.key.expose(), place.number, &context(place.number), &sealed)
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
     }
 }
 

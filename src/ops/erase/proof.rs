@@ -178,7 +178,7 @@ impl Before {
         let open = async |number: u32, entry: &IndexEntry, key: &[u8; 32]| {
             let summary = reader.manifest().relations.get(number as usize)?;
             let sealed = reader.read_pack(entry.pack, entry.offset, entry.length).await.ok()?;
-            open_segment(vault.id(), source.source_id, &summary.relation, entry, key, &sealed).ok()
+            open_segment(vault.id(), source.source_id, summary, entry, key, &sealed).ok()
         };
         for (number, entry) in &backup.segments {
             proof.segments_tried += 1;

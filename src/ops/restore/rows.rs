@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{RestoreRequest, large_objects};
-use crate::container::manifest::Contents;
+use crate::container::manifest::{Contents, RelationSummary, RowFormat};
 use crate::container::segment::Relation;
 use crate::ops::OpsError;
 use crate::ops::backup_reader::BackupReader;
 use crate::ops::scan::{self, Scanned};
 use crate::ops::subject_keys::SubjectKeys;
-use crate::postgres::Session;
+use crate::postgres::{CopyFormat, Session, tuples};
 use crate::postgres::target::disable_triggers_for_session;
 use crate::progress::ProgressSink;
-use crate::schema::{QualifiedName, Table};
+use crate::schema::Table;
 
 /// One relation, restored.
 #[derive(Debug, Clone)]
@@ -99,10 +100,10 @@ impl Writer {
         match &summary.relation {
             Relation::Table(name) => {
                 let Some(table) = manifest.schema.table(name) else { return Err(bug) };
-                self.table(session, number, name, table, &mut restored).await?;
+                self.table(session, number, summary, table, &mut restored).await?;
             }
             Relation::LargeObjects => {
-                self.large_objects(session, number, &mut restored).await?;
+                self.large_objects(session, number, summary, &mut restored).await?;
             }
         }
         if self.request.salvage {
@@ -124,13 +125,17 @@ impl Writer {
         &self,
         session: &Session,
         number: u32,
-        name: &QualifiedName,
+        summary: &RelationSummary,
         table: &Table,
         restored: &mut RestoredRelation,
     ) -> Result<(), OpsError> {
-        let relation = Relation::Table(name.clone());
-        let mut items = scan::relation(&self.reader, number, &relation, &self.keys);
-        let mut copy = session.copy_table_in(table).await?;
+        let mut items = scan::relation(&self.reader, number, summary, &self.keys);
+        let is_binary = summary.format == RowFormat::CopyBinary;
+        let format = if is_binary { CopyFormat::Binary } else { CopyFormat::Text };
+        let mut copy = session.copy_table_in(table, format).await?;
+        if is_binary {
+            copy.send(Bytes::from_static(tuples::HEADER)).await?;
+        }
         while let Some(item) = items.recv().await {
             if let Some((lines, rows)) = self.take(item, restored)? {
                 let bytes = lines.len() as u64;
@@ -138,11 +143,14 @@ impl Writer {
                 self.progress.advance(rows, bytes);
             }
         }
+        if is_binary {
+            copy.send(Bytes::from_static(tuples::TRAILER)).await?;
+        }
         let written = copy.finish().await?;
         if written == restored.rows {
             Ok(())
         } else {
-            let (table, expected) = (name.clone(), restored.rows);
+            let (table, expected) = (table.name.clone(), restored.rows);
             Err(OpsError::RowCount { table, expected, written })
         }
     }
@@ -151,10 +159,10 @@ impl Writer {
         &self,
         session: &Session,
         number: u32,
+        summary: &RelationSummary,
         restored: &mut RestoredRelation,
     ) -> Result<(), OpsError> {
-        let relation = Relation::LargeObjects;
-        let mut items = scan::relation(&self.reader, number, &relation, &self.keys);
+        let mut items = scan::relation(&self.reader, number, summary, &self.keys);
         let mut writer = large_objects::Writer::begin(session, &self.request).await?;
         while let Some(item) = items.recv().await {
             if let Some((lines, rows)) = self.take(item, restored)? {
@@ -171,7 +179,7 @@ impl Writer {
         &self,
         item: Result<Scanned, OpsError>,
         restored: &mut RestoredRelation,
-    ) -> Result<Option<(bytes::Bytes, u64)>, OpsError> {
+    ) -> Result<Option<(Bytes, u64)>, OpsError> {
         match item {
             Ok(Scanned::Rows { lines, rows }) => {
                 restored.rows += rows;

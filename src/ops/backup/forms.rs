@@ -1,0 +1,182 @@
+//! In which form the rows of a table are read and sealed: as binary tuples in columns where every
+//! column's type is known to mean the same in any database, else as lines of text.
+
+use super::OpsError;
+use crate::container::columns::patterns::{Collector, Patterns};
+use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout};
+use crate::postgres::tuples::Tuples;
+use crate::postgres::{CopyFormat, Part, Session, TableRead};
+use crate::schema::{OwnerPath, Table, TableKind};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+/// Patterns are looked for in about so many rows.
+const SAMPLE_ROWS: u64 = 60_000;
+
+/// How rows are read and sealed.
+#[derive(Clone)]
+pub enum RowForm {
+    /// Lines: COPY's text format, or pieces of large objects.
+    Lines,
+    /// Tuples of COPY's binary format, in columns.
+    Tuples(Arc<Layout>),
+}
+
+/// Where a row says whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerField {
+    /// In a field before the row's own, as text.
+    Before,
+    /// In this one of the row's own fields, as a value of that type.
+    Own {
+        /// The field's place.
+        place: usize,
+        /// The type's object identifier.
+        type_oid: u32,
+    },
+}
+
+/// The kind of a column of that built-in type; `None` where its binary form may differ from database to
+/// database, or is not known here.
+fn kind(type_oid: u32) -> Option<ColumnKind> {
+    // As pg_type.dat assigns them; they never change.
+    Some(match type_oid {
+        16 | 18 => ColumnKind::Integer1,           // boolean, "char"
+        21 => ColumnKind::Integer2,                // smallint
+        23 | 26 | 1082 => ColumnKind::Integer4,    // integer, oid, date
+        20 | 1083 | 1114 | 1184 => ColumnKind::Integer8, // bigint, time, timestamp, timestamptz
+        700 => ColumnKind::Fixed4,                 // real
+        701 => ColumnKind::Fixed8,                 // double precision
+        1186 | 2950 => ColumnKind::Fixed16,        // interval, uuid
+        1700 => ColumnKind::Numeric,
+        19 | 25 | 114 | 1042 | 1043 => ColumnKind::Text, // name, text, json, character, varchar
+        17 | 650 | 829 | 869 | 1266 | 3802 => ColumnKind::Bytes, // bytea, cidr, macaddr, inet, timetz, jsonb
+        _ => return None,
+    })
+}
+
+/// The kinds of a table's columns, if it is read as tuples.
+pub fn kinds(table: &Table) -> Option<Vec<ColumnKind>> {
+    table.copied_columns().map(|column| kind(column.type_oid)).collect()
+}
+
+/// Where the owner's key of a row that is read as a tuple is.
+pub fn owner_field(table: &Table, owner: &OwnerPath) -> OwnerField {
+    if let ([], [key]) = (owner.joins.as_slice(), owner.key_columns.as_slice())
+        && let Some(place) = table.copied_columns().position(|column| column.name == *key)
+        && let Some(column) = table.column(key)
+        && crate::postgres::values::is_known(column.type_oid)
+    {
+        return OwnerField::Own { place, type_oid: column.type_oid };
+    }
+    OwnerField::Before
+}
+
+/// The layout of a table of these kinds: for texts, the patterns that many of its people share, found
+/// in a sample of its rows.
+pub async fn layout(
+    session: &Session,
+    table: &Table,
+    owner: Option<&OwnerPath>,
+    kinds: &[ColumnKind],
+) -> Result<Layout, OpsError> {
+    let mut columns: Vec<ColumnLayout> =
+        kinds.iter().map(|kind| ColumnLayout { kind: *kind, patterns: Patterns::default() }).collect();
+    if let Some(owner) = owner
+        && kinds.contains(&ColumnKind::Text)
+    {
+        let found = patterns(session, table, owner, kinds).await?;
+        for (column, patterns) in columns.iter_mut().zip(found) {
+            column.patterns = patterns;
+        }
+    }
+    Ok(Layout::new(columns))
+}
+
+async fn patterns(
+    session: &Session,
+    table: &Table,
+    owner: &OwnerPath,
+    kinds: &[ColumnKind],
+) -> Result<Vec<Patterns>, OpsError> {
+    let mut collectors: Vec<Collector> = kinds.iter().map(|_| Collector::default()).collect();
+    let percent = match (table.kind, table.rows_estimated) {
+        // An estimate is no count: a few pages more do no harm.
+        #[allow(clippy::cast_precision_loss)]
+        (TableKind::Ordinary, rows) if rows > SAMPLE_ROWS => {
+            100.0 * SAMPLE_ROWS as f64 / rows as f64
+        }
+        _ => 100.0,
+    };
+    let part = Part::Sample { percent, rows: 2 * SAMPLE_ROWS };
+    let read = TableRead { table, owner: Some(owner), format: CopyFormat::Binary, part };
+    let mut rows = session.copy_table_out(&read).await?;
+    let people = RandomState::new();
+    let mut tuples = Tuples::default();
+    while let Some(chunk) = rows.next_chunk().await {
+        tuples.push(chunk?);
+        while let Some(tuple) = tuples.next_tuple()? {
+            let (_, mut fields) = Fields::of(&tuple)?;
+            let Some(key) = fields.take()? else { continue };
+            let person = people.hash_one(key);
+            for (kind, collector) in kinds.iter().zip(&mut collectors) {
+                if let Some(value) = fields.take()?
+                    && *kind == ColumnKind::Text
+                {
+                    collector.look(person, value);
+                }
+            }
+        }
+    }
+    if !tuples.is_complete() {
+        return Err(OpsError::CutShort);
+    }
+    Ok(collectors.into_iter().map(Collector::finish).collect())
+}
+
+/// Turns tuples into rows of cells, and knows whose they are.
+pub struct TupleReader<'a> {
+    layout: &'a Layout,
+    owner: Option<OwnerField>,
+    cells: CellWriter,
+}
+
+/// What a tuple says of its owner.
+pub enum Owner<'a> {
+    /// Nobody's.
+    Nobody,
+    /// The key as text.
+    Text(&'a [u8]),
+    /// The key as a value of that type.
+    Value(u32, &'a [u8]),
+}
+
+impl<'a> TupleReader<'a> {
+    /// A reader of rows of that layout.
+    pub fn new(layout: &'a Layout, owner: Option<OwnerField>) -> Self {
+        Self { layout, owner, cells: CellWriter::default() }
+    }
+
+    /// The owner of a tuple; its cells take the place of what is in `row`.
+    pub fn read<'t>(&mut self, tuple: &'t [u8], row: &mut Vec<u8>) -> Result<Owner<'t>, OpsError> {
+        let (count, mut fields) = Fields::of(tuple)?;
+        let before = usize::from(self.owner == Some(OwnerField::Before));
+        if count != self.layout.columns().len() + before {
+            return Err(OpsError::Tuples);
+        }
+        let owner = match self.owner {
+            None => Owner::Nobody,
+            Some(OwnerField::Before) => fields.take()?.map_or(Owner::Nobody, Owner::Text),
+            Some(OwnerField::Own { place, type_oid }) => {
+                let (_, mut look) = Fields::of(tuple)?;
+                for _ in 0..place {
+                    look.take()?;
+                }
+                look.take()?.map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
+            }
+        };
+        row.clear();
+        self.cells.write(self.layout, fields, row)?;
+        Ok(owner)
+    }
+}

@@ -1,0 +1,135 @@
+//! What the readers of a relation have dealt, sealed by several threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::pack_stream::{PackList, PackStream};
+use super::partitions::{Gathered, Partitions};
+use super::relations::{Reading, RelationWork};
+use super::segment_sink::{Sealed, SealingTools, SegmentSink};
+use crate::container::index_block::IndexEntry;
+use crate::ids::VaultId;
+use crate::ops::OpsError;
+use crate::ops::object_stream::Stopped;
+use crate::store::Store;
+
+/// What was read of one part of a relation.
+pub struct ReadPart {
+    /// The rows of people.
+    pub partitions: Partitions,
+    /// The segments of rows of nobody.
+    pub commons: Vec<IndexEntry>,
+    /// What was sealed of them.
+    pub sealed: Sealed,
+}
+
+/// Tools for as many threads as seal at one time; each takes them for a while.
+pub struct ToolPool {
+    runtime: Handle,
+    store: Arc<dyn Store>,
+    vault: VaultId,
+    packs: PackList,
+    idle: Mutex<Vec<SealingTools>>,
+}
+
+impl ToolPool {
+    /// A pool whose packs go to `store` and are listed in `packs`.
+    #[must_use]
+    pub fn new(runtime: Handle, store: Arc<dyn Store>, vault: VaultId, packs: PackList) -> Self {
+        Self { runtime, store, vault, packs, idle: Mutex::default() }
+    }
+
+    /// Does some work with tools of its own.
+    pub fn with<T>(
+        &self,
+        work: impl FnOnce(&mut SealingTools) -> Result<T, OpsError>,
+    ) -> Result<T, OpsError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut tools = match idle {
+            Some(tools) => tools,
+            None => {
+                let (runtime, store) = (self.runtime.clone(), Arc::clone(&self.store));
+                let packs = self.packs.clone();
+                SealingTools::new(PackStream::new(runtime, store, self.vault, packs))?
+            }
+        };
+        match work(&mut tools) {
+            Ok(done) => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(tools);
+                Ok(done)
+            }
+            // The work stopped because the store did: the store knows why.
+            Err(OpsError::StoreStopped) => {
+                tools.packs.close()?;
+                Err(OpsError::StoreStopped)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes all packs and waits until they are durable. From a thread that may block.
+    pub fn close(&self) -> Result<(), OpsError> {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        idle.into_iter().try_for_each(|mut tools| tools.packs.close())
+    }
+}
+
+/// Seals everything that was read of a relation. From a thread that may block.
+pub fn seal(
+    reading: &Reading,
+    work: &RelationWork,
+    parts: Vec<ReadPart>,
+) -> Result<Sealed, OpsError> {
+    let mut sealed = Sealed::default();
+    let (mut commons, mut partitions) = (Vec::new(), Vec::new());
+    for part in parts {
+        sealed += part.sealed;
+        commons.extend(part.commons);
+        partitions.push(part.partitions);
+    }
+    let stopped = |Stopped| OpsError::StoreStopped;
+    work.index.put(0, commons).map_err(stopped)?;
+    let gathered = Gathered::new(partitions);
+    let next_unit = AtomicUsize::new(0);
+    let seal_some = || -> Result<Sealed, OpsError> {
+        let mut sealed = Sealed::default();
+        loop {
+            let unit = next_unit.fetch_add(1, Ordering::Relaxed);
+            if unit >= gathered.units() {
+                return Ok(sealed);
+            }
+            let of_unit = reading.tools.with(|tools| {
+                let of = reading.segments_of(&work.plan);
+                let mut sink = SegmentSink::new(of, &reading.keys, tools);
+                gathered.hand_over(unit, &mut sink)?;
+                let (entries, of_unit) = sink.finish()?;
+                work.index.put(unit + 1, entries).map_err(stopped)?;
+                Ok(of_unit)
+            });
+            match of_unit {
+                Ok(of_unit) => sealed += of_unit,
+                Err(error) => {
+                    // The others stop too.
+                    next_unit.store(gathered.units(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();
+        let own = seal_some();
+        let others = others.into_iter().map(|other| {
+            other.join().unwrap_or(Err(OpsError::Bug("a thread of work ended abnormally")))
+        });
+        std::iter::once(own).chain(others).collect()
+    });
+    for of_thread in outcomes {
+        sealed += of_thread?;
+    }
+    work.index.finish().map_err(stopped)?;
+    Ok(sealed)
+}

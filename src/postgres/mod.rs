@@ -30,6 +30,7 @@ pub mod tuples;
 pub mod url;
 pub mod values;
 mod url_text;
+pub mod values;
 
 pub use copy::{CopyFormat, CopyIn, CopyOut, Part, TableRead};
 pub use describe::describe;

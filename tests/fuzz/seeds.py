@@ -52,6 +52,17 @@ TEXTS = {
     # The example of its document, and the same as a code holds it.
     "kit": [KIT, " ".join(KIT.upper().split()), KIT.replace("v1", "v2")],
 }
+# Binary values by the oid of their type.
+VALUES = {
+    16: ["01"], 18: ["61"], 20: ["8000000000000000"], 21: ["8000"], 23: ["ffffffff"], 25: ["41"], 17: ["00ff"],
+    26: ["ffffffff"], 650: ["0218010401020300"], 700: ["00000001", "4b7f0000"], 701: ["44b52d02c7e14af6"],
+    774: ["0011223344556677"], 790: ["8000000000000000"], 829: ["001122334455"],
+    869: ["03800010" + 10 * "00" + "ffff01020304", "0220000401020304"],
+    1082: ["7fffffff", "ffda97a7"], 1083: ["000000141dd76000"], 1114: ["fd0f7f4e6b7d8000"], 1184: ["0000000000000001"],
+    1186: ["ffffffffffffffff00000001fffffff2"], 1266: ["000000141dd7600000000e11"], 1560: ["0000000da5a0"],
+    1700: ["0002000040000002000c0d48", "00000000c0000000", "00000000d0000000"],
+    2950: [16 * "11"], 3802: ["017b7d"],
+}
 
 
 def read(path):
@@ -89,6 +100,9 @@ def main(corpus):
     for target, texts in TEXTS.items():
         for number, text in enumerate(texts):
             write(target, f"text-{number}", text.encode())
+    for oid, values in VALUES.items():
+        for number, value in enumerate(values):
+            write("values", f"{oid}-{number}", oid.to_bytes(2, "big") + bytes.fromhex(value))
 
 
 if __name__ == "__main__":

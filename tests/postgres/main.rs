@@ -6,6 +6,7 @@ mod failing;
 mod leaving_nothing_behind;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Values of built-in types in PostgreSQL's binary form, as the text that the server prints for them
-//! under the settings of [`super::session`]: what `COPY` in its text format has, before escaping.
+//! under the settings of [`super::session`]: what `COPY` in its text format has, before escaping. A cast
+//! to `text` gives something else for three of them: `bool` (`true`), `bpchar` (without the spaces at
+//! its end) and `inet` (always with its bits).
 //!
 //! A type is either printed exactly as every supported server prints it, or it is not in [`is_known`].
 //! Sources: the types' `…send` and `…out` functions in PostgreSQL 13 to 18 (`src/backend/utils/adt`).

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use super::index_stream::IndexStream;
 use super::large_objects;
+use super::layer_writer::{LayerKind, LayerWriter};
 use super::pack_stream::{PackList, PackStream};
+use super::previous::Previous;
 use super::rows::{self, GroupingLimits, Owners};
 use super::segment_sink::{Sealed, SegmentSink};
 use crate::container::manifest::{RelationSummary, RowFormat};
@@ -72,7 +74,8 @@ impl RelationPlan {
         Ok(plans)
     }
 
-    fn format(&self) -> RowFormat {
+    /// How its rows are written.
+    pub fn format(&self) -> RowFormat {
         match self.how {
             How::Table { .. } => RowFormat::CopyText,
             How::LargeObjects(..) => RowFormat::LargeObjectPieces,
@@ -131,8 +134,10 @@ pub struct Reading {
     pub keys: Arc<SubjectKeys>,
     /// The backup's packs.
     pub packs: PackList,
-    /// The backup's index.
+    /// The layer of the index that the backup writes.
     pub index: IndexStream,
+    /// The backup before, whose segments are referred to where they are the same.
+    pub previous: Option<Arc<Previous>>,
     /// Memory and disk for grouping, for one reader.
     pub limits: GroupingLimits,
     /// Who is told.
@@ -209,13 +214,15 @@ async fn read_one(
     let (sender, chunks) = mpsc::channel(QUEUE_CHUNKS);
     let (shared, its_plan) = (reading.clone(), Arc::clone(plan));
     let sealing = tokio::task::spawn_blocking(move || {
+        let previous = shared.previous.as_deref();
+        let kind = previous.map_or(LayerKind::Whole, Previous::kind);
         let sink = SegmentSink::new(
             (shared.vault, shared.source),
-            (its_plan.number, &its_plan.relation),
+            &its_plan.relation,
             &shared.keys,
-            &mut tools.packs,
+            (&mut tools.packs, &shared.packs, previous),
             &mut tools.compressor,
-            &shared.index,
+            LayerWriter::new(kind, shared.index.clone(), its_plan.number),
         );
         let sealed = rows::seal_relation(
             chunks,

@@ -3,15 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use super::index_stream::IndexStream;
-use super::pack_stream::PackStream;
+use super::layer_writer::LayerWriter;
+use super::pack_stream::{PackList, PackStream};
 use super::partitions::{RowSink, SortedRows};
-use crate::container::index_block::{BlockBuilder, IndexEntry};
+use super::previous::{Part, Previous, PreviousPartition};
+use crate::container::index_block::IndexEntry;
 use crate::container::segment::{self, Compressor, RAW_BYTES_TARGET, Relation};
 use crate::crypto::segment::SegmentSealer;
 use crate::ids::{SourceId, SubjectReference, VaultId};
 use crate::ops::OpsError;
-use crate::ops::object_stream::Stopped;
 use crate::ops::subject_keys::{Resolved, SubjectKeys};
 
 /// What was sealed of one relation.
@@ -25,7 +25,7 @@ pub struct Sealed {
     pub subjects: u64,
     /// Bytes before compression.
     pub raw_bytes: u64,
-    /// Bytes sealed.
+    /// Bytes sealed, now or by an earlier backup.
     pub stored_bytes: u64,
     /// Rows left out because their subject had been erased.
     pub rows_of_erased: u64,
@@ -39,8 +39,13 @@ pub struct SegmentSink<'a> {
     keys: &'a Arc<SubjectKeys>,
     packs: &'a mut PackStream,
     compressor: &'a mut Compressor,
-    index: &'a IndexStream,
-    blocks: BlockBuilder,
+    layer: LayerWriter,
+    listed: &'a PackList,
+    previous: Option<&'a Previous>,
+    /// What the previous backup has of the partition at hand, once it was looked at.
+    before: Option<Option<PreviousPartition>>,
+    /// The partition at hand; nothing behind the last.
+    part: Option<Part>,
     /// Entries of the partition at hand: a heavy subject's come early, so they are sorted at its end.
     entries: Vec<IndexEntry>,
     commons: Pending,
@@ -64,14 +69,14 @@ impl Pending {
 }
 
 impl<'a> SegmentSink<'a> {
-    /// A sink for the relation at place `number` in the manifest's list.
+    /// A sink for one relation.
     pub fn new(
         (vault, source): (VaultId, SourceId),
-        (number, relation): (u32, &'a Relation),
+        relation: &'a Relation,
         keys: &'a Arc<SubjectKeys>,
-        packs: &'a mut PackStream,
+        (packs, listed, previous): (&'a mut PackStream, &'a PackList, Option<&'a Previous>),
         compressor: &'a mut Compressor,
-        index: &'a IndexStream,
+        layer: LayerWriter,
     ) -> Self {
         Self {
             vault,
@@ -80,8 +85,11 @@ impl<'a> SegmentSink<'a> {
             keys,
             packs,
             compressor,
-            index,
-            blocks: BlockBuilder::new(number),
+            layer,
+            listed,
+            previous,
+            before: None,
+            part: Some(Part::Commons),
             entries: Vec::new(),
             commons: Pending::default(),
             heavy: None,
@@ -98,15 +106,23 @@ impl<'a> SegmentSink<'a> {
     /// partitions are handed over.
     pub fn end_of_commons(&mut self) -> Result<(), OpsError> {
         self.seal_commons()?;
-        self.write_entries()
+        self.write_entries(Some(Part::FirstByte(0)))
     }
 
     /// Everything was handed over.
-    pub fn finish(mut self) -> Result<Sealed, OpsError> {
-        if let Some(block) = self.blocks.take() {
-            self.write_block(&block)?;
-        }
+    pub fn finish(self) -> Result<Sealed, OpsError> {
+        self.layer.finish()?;
         Ok(self.sealed)
+    }
+
+    /// What the previous backup has of the partition at hand.
+    fn before(&mut self) -> Result<Option<&PreviousPartition>, OpsError> {
+        if self.before.is_none() {
+            let there = self.previous.zip(self.part);
+            let found = there.map(|(previous, part)| previous.partition(self.relation, part));
+            self.before = Some(found.transpose()?.flatten());
+        }
+        Ok(self.before.as_ref().and_then(Option::as_ref))
     }
 
     fn seal_commons(&mut self) -> Result<(), OpsError> {
@@ -128,22 +144,28 @@ impl<'a> SegmentSink<'a> {
         let context = segment::context(self.vault, self.source, self.relation, reference, codec);
         let sealer = SegmentSealer::new(key);
         let content_mac = sealer.content_mac(&context, &payload);
-        let sealed = sealer.seal(&context, &content_mac, &payload);
-        let placed = self.packs.append(&sealed)?;
-        self.entries.push(IndexEntry {
-            reference,
-            content_mac,
-            codec,
-            pack: placed.pack,
-            offset: placed.offset,
-            length: sealed.len() as u64,
-            rows: pending.count,
-            raw_bytes: pending.rows.len() as u64,
-        });
+        let there = self.before()?.and_then(|before| before.find(reference, &content_mac, codec));
+        let entry = if let Some(there) = there {
+            there.clone()
+        } else {
+            let sealed = sealer.seal(&context, &content_mac, &payload);
+            let placed = self.packs.append(&sealed)?;
+            IndexEntry {
+                reference,
+                content_mac,
+                codec,
+                pack: placed.pack,
+                offset: placed.offset,
+                length: sealed.len() as u64,
+                rows: pending.count,
+                raw_bytes: pending.rows.len() as u64,
+            }
+        };
         self.sealed.rows += pending.count;
         self.sealed.segments += 1;
         self.sealed.raw_bytes += pending.rows.len() as u64;
-        self.sealed.stored_bytes += sealed.len() as u64;
+        self.sealed.stored_bytes += entry.length;
+        self.entries.push(entry);
         Ok(())
     }
 
@@ -168,23 +190,17 @@ impl<'a> SegmentSink<'a> {
         self.seal_resolved(reference, &resolved, &pending)
     }
 
-    fn write_entries(&mut self) -> Result<(), OpsError> {
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by_key(|entry| (entry.reference, entry.pack, entry.offset));
-        for entry in entries.drain(..) {
-            if let Some(block) = self.blocks.push(&entry) {
-                self.write_block(&block)?;
-            }
-        }
-        self.entries = entries;
+    /// The partition at hand is complete; `next` is the one that follows.
+    fn write_entries(&mut self, next: Option<Part>) -> Result<(), OpsError> {
+        self.before()?;
+        // A subject's segments stay in the order in which they were sealed.
+        self.entries.sort_by_key(|entry| entry.reference);
+        self.listed.count(&self.entries);
+        let before = self.before.take().flatten();
+        self.layer.partition(before.as_ref(), &self.entries)?;
+        self.entries.clear();
+        self.part = next;
         Ok(())
-    }
-
-    fn write_block(
-        &self,
-        block: &crate::container::index_block::PlainBlock,
-    ) -> Result<(), OpsError> {
-        self.index.block(block).map_err(|Stopped| OpsError::StoreStopped)
     }
 }
 
@@ -227,7 +243,11 @@ impl RowSink for SegmentSink<'_> {
 
     fn end_of_partition(&mut self) -> Result<(), OpsError> {
         self.finish_heavy()?;
-        self.write_entries()
+        let next = match self.part {
+            Some(Part::FirstByte(byte)) => byte.checked_add(1),
+            _ => None,
+        };
+        self.write_entries(next.map(Part::FirstByte))
     }
 }
 

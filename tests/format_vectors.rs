@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,10 @@ mod fixed;
 mod vector;
 #[path = "format_vectors/worked.rs"]
 mod worked;
-#[path = "format_vectors/write_index.rs"]
-mod write_index;
 #[path = "format_vectors/write_keys.rs"]
 mod write_keys;
+#[path = "format_vectors/write_layer.rs"]
+mod write_layer;
 #[path = "format_vectors/write_replica.rs"]
 mod write_replica;
 #[path = "format_vectors/write_sealed.rs"]
@@ -86,19 +86,21 @@ fn document() -> String {
 fn write_all() {
     let vectors = [
         write_sealed::all(),
-        write_index::all(),
+        write_layer::all(),
         write_keys::all(),
         write_replica::all(),
         write_shares::all(),
     ]
     .concat();
-    for kind in std::fs::read_dir(folder()).unwrap() {
-        let kind = kind.unwrap().path();
+    // Kinds that nobody writes here any more stay as the version that wrote them left them.
+    let kinds: BTreeSet<&str> = vectors.iter().map(|(_, vector)| vector.text("kind")).collect();
+    for kind in kinds {
+        let kind = folder().join(kind);
         if kind.is_dir() {
             std::fs::remove_dir_all(kind).unwrap();
         }
     }
-    for (name, vector) in vectors {
+    for (name, vector) in &vectors {
         vector.write(&folder().join(vector.text("kind")).join(format!("{name}.txt")));
     }
 }

@@ -278,6 +278,7 @@ fn request() -> BackupRequest {
         contents: Contents::DataOnly,
         jobs: 1,
         memory_bytes: 1 << 20,
+        full: false,
         strict: false,
     }
 }

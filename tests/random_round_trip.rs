@@ -167,6 +167,7 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         contents: Contents::Full,
         jobs,
         memory_bytes,
+        full: false,
         strict: false,
     };
     let progress: Arc<dyn ProgressSink> = Arc::new(NoProgress);

@@ -89,6 +89,8 @@ pub struct BackupRow {
     pub segment_count: u64,
     /// Bytes that this backup added to the store.
     pub bytes_stored: u64,
+    /// Bytes that earlier backups stored and that this one refers to.
+    pub bytes_referenced: u64,
     /// The shard whose key wraps the backup key.
     pub shard_id: ShardId,
     /// The backup key, wrapped under the shard key.
@@ -203,7 +205,8 @@ pub fn by_shard(
     select(connection, "WHERE shard_id = ?1 ORDER BY backup_id", [shard_id])
 }
 
-/// Records a complete backup and the packs that it needs. From here on the backup exists.
+/// Records a complete backup, and the packs and the layers of indexes (by the backups that wrote them)
+/// that it needs. From here on the backup exists.
 ///
 /// # Errors
 /// [`CatalogError::Conflict`] when a pack is known with another length, digest or origin.
@@ -211,12 +214,13 @@ pub fn insert(
     transaction: &Transaction<'_>,
     backup: &BackupRow,
     packs: &[PackRow],
+    layers: &[BackupId],
 ) -> Result<(), CatalogError> {
     transaction
         .execute(
             &format!(
                 "INSERT INTO backup ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+                     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
             ),
             rusqlite::params![
                 backup.backup_id,
@@ -240,10 +244,35 @@ pub fn insert(
                 backup.wrapped_key,
                 backup.epoch,
                 backup.commons_kind,
+                Count(backup.bytes_referenced),
             ],
         )
         .doing("record a backup")?;
+    for layer in layers {
+        transaction
+            .execute(
+                "INSERT INTO backup_layer (backup_id, written_by) VALUES (?1, ?2)",
+                (&backup.backup_id, layer),
+            )
+            .doing("record which layers of an index a backup needs")?;
+    }
     packs.iter().try_for_each(|pack| packs::link(transaction, &backup.backup_id, pack))
+}
+
+/// The backups whose layers of an index a backup needs.
+pub fn layers_of(
+    connection: &Connection,
+    backup_id: &BackupId,
+) -> Result<Vec<BackupId>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<_>> {
+        connection
+            .prepare_cached(
+                "SELECT written_by FROM backup_layer WHERE backup_id = ?1 ORDER BY written_by",
+            )?
+            .query_map([backup_id], |row| row.get(0))?
+            .collect()
+    };
+    query().doing("read which layers of an index a backup needs")
 }
 
 /// Gives backup keys new wrappings; their shards stay.
@@ -276,6 +305,9 @@ pub fn delete(transaction: &Transaction<'_>, backup_id: &BackupId) -> Result<boo
         .and_then(|_| {
             transaction.execute("DELETE FROM backup_pack WHERE backup_id = ?1", [backup_id])
         })
+        .and_then(|_| {
+            transaction.execute("DELETE FROM backup_layer WHERE backup_id = ?1", [backup_id])
+        })
         .and_then(|_| transaction.execute("DELETE FROM backup WHERE backup_id = ?1", [backup_id]))
         .map(|deleted| deleted == 1)
         .doing("delete a backup's row")
@@ -284,7 +316,7 @@ pub fn delete(transaction: &Transaction<'_>, backup_id: &BackupId) -> Result<boo
 const COLUMNS: &str = "backup_id, source_id, class, kind, note, started_at, snapshot_at, \
      finished_at, server_version_num, map_digest, manifest_name, manifest_bytes, manifest_sha256, \
      row_count, subject_count, segment_count, bytes_stored, shard_id, wrapped_key, epoch, \
-     commons_kind";
+     commons_kind, bytes_referenced";
 
 fn select(
     connection: &Connection,
@@ -323,6 +355,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<BackupRow> {
         wrapped_key: row.get(18)?,
         epoch: row.get(19)?,
         commons_kind: row.get(20)?,
+        bytes_referenced: row.get::<_, Count>(21)?.0,
     })
 }
 

@@ -35,6 +35,10 @@ pub struct Args {
     #[command(flatten)]
     pub part: PartArgs,
 
+    /// Store everything anew, instead of referring to what earlier backups hold unchanged
+    #[arg(long)]
+    pub full: bool,
+
     /// Connections that read at the same time [default: as configured]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<u16>,
@@ -84,6 +88,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         contents: args.part.contents(),
         jobs: args.jobs.map_or(config.backup.jobs.into(), usize::from),
         memory_bytes: usize::try_from(config.backup.memory_mib).unwrap_or(usize::MAX) << 20,
+        full: args.full,
         strict: args.strict,
     };
     let progress = context.progress();

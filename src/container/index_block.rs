@@ -1,4 +1,5 @@
-//! Blocks of an index: entries of one relation, ascending by subject reference.
+//! Entries of an index, and the blocks of version 1, which are read and no longer written
+//! ([`super::layer_block`] has those of today): entries of one relation, ascending by subject reference.
 //!
 //! ```text
 //! block = relation (varint) || count (varint) || entry*
@@ -9,12 +10,9 @@
 
 use super::ContainerError;
 use super::segment::Codec;
-use super::varint::{self, Reader};
+use super::varint::Reader;
 use crate::crypto::segment::ContentMac;
 use crate::ids::SubjectReference;
-
-/// A block is sealed when its entries reach this many bytes.
-pub const BLOCK_BYTES_TARGET: usize = 64 << 10;
 
 /// One segment of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +23,8 @@ pub struct IndexEntry {
     pub content_mac: ContentMac,
     /// How the payload was made.
     pub codec: Codec,
-    /// The pack, as its place in the manifest's list.
+    /// The pack: as its place in the manifest's list, or in the layer's own list while the layer is
+    /// read or written.
     pub pack: u32,
     /// Where the sealed segment begins in the pack, in bytes.
     pub offset: u64,
@@ -37,77 +36,7 @@ pub struct IndexEntry {
     pub raw_bytes: u64,
 }
 
-/// Entries of one relation on their way into blocks.
-pub struct BlockBuilder {
-    relation: u32,
-    entries: Vec<u8>,
-    count: u64,
-    first: SubjectReference,
-    last: SubjectReference,
-}
-
-/// A full block, not yet sealed.
-pub struct PlainBlock {
-    /// The relation's place in the manifest's list.
-    pub relation: u32,
-    /// The first entry's subject.
-    pub first: SubjectReference,
-    /// The last entry's subject.
-    pub last: SubjectReference,
-    /// How many entries.
-    pub count: u64,
-    /// The block's bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl BlockBuilder {
-    /// A builder for the relation at that place in the manifest's list.
-    #[must_use]
-    pub fn new(relation: u32) -> Self {
-        let nobody = SubjectReference::COMMONS;
-        Self { relation, entries: Vec::new(), count: 0, first: nobody, last: nobody }
-    }
-
-    /// Adds an entry; entries must come in ascending order of their references. Gives a block when
-    /// one is full.
-    pub fn push(&mut self, entry: &IndexEntry) -> Option<PlainBlock> {
-        debug_assert!(self.count == 0 || self.last <= entry.reference, "entries are ascending");
-        if self.count == 0 {
-            self.first = entry.reference;
-        }
-        self.last = entry.reference;
-        self.count += 1;
-        self.entries.extend_from_slice(&entry.reference.0);
-        self.entries.extend_from_slice(&entry.content_mac);
-        self.entries.push(entry.codec as u8);
-        for number in [entry.pack.into(), entry.offset, entry.length, entry.rows, entry.raw_bytes] {
-            varint::put(&mut self.entries, number);
-        }
-        if self.entries.len() >= BLOCK_BYTES_TARGET { self.take() } else { None }
-    }
-
-    /// The last block, if any entry is left.
-    pub fn take(&mut self) -> Option<PlainBlock> {
-        if self.count == 0 {
-            return None;
-        }
-        let mut bytes = Vec::with_capacity(self.entries.len() + 10);
-        varint::put(&mut bytes, self.relation.into());
-        varint::put(&mut bytes, self.count);
-        bytes.append(&mut self.entries);
-        let block = PlainBlock {
-            relation: self.relation,
-            first: self.first,
-            last: self.last,
-            count: self.count,
-            bytes,
-        };
-        self.count = 0;
-        Some(block)
-    }
-}
-
-/// Reads an opened block: the relation and its entries. `object` names the index in errors.
+/// Reads an opened block of version 1: the relation and its entries. `object` names the index in errors.
 pub fn parse(bytes: &[u8], object: &str) -> Result<(u32, Vec<IndexEntry>), ContainerError> {
     let malformed = || ContainerError::malformed(object, "a block of it cannot be read");
     let mut reader = Reader(bytes);
@@ -143,6 +72,7 @@ fn parse_entry(reader: &mut Reader<'_>) -> Option<IndexEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::varint;
     use proptest::prelude::*;
 
     fn entry(number: u8) -> IndexEntry {
@@ -158,21 +88,31 @@ mod tests {
         }
     }
 
+    fn block(relation: u32, entries: &[IndexEntry]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        varint::put(&mut bytes, relation.into());
+        varint::put(&mut bytes, entries.len() as u64);
+        for entry in entries {
+            bytes.extend_from_slice(&entry.reference.0);
+            bytes.extend_from_slice(&entry.content_mac);
+            bytes.push(entry.codec as u8);
+            let IndexEntry { pack, offset, length, rows, raw_bytes, .. } = *entry;
+            for number in [pack.into(), offset, length, rows, raw_bytes] {
+                varint::put(&mut bytes, number);
+            }
+        }
+        bytes
+    }
+
     #[test]
     fn entries_come_back_and_every_cut_is_refused() {
-        let mut builder = BlockBuilder::new(5);
         let entries: Vec<_> = (1..9).map(entry).collect();
-        assert!(entries.iter().all(|entry| builder.push(entry).is_none()));
-        let block = builder.take().unwrap();
-        assert!(builder.take().is_none());
-        assert_eq!(
-            (block.first, block.last, block.count),
-            (entries[0].reference, entries[7].reference, 8)
-        );
-        assert_eq!(parse(&block.bytes, "i"), Ok((5, entries)));
-        for length in 0..block.bytes.len() {
-            assert!(parse(&block.bytes[..length], "i").is_err());
+        let bytes = block(5, &entries);
+        assert_eq!(parse(&bytes, "i"), Ok((5, entries)));
+        for length in 0..bytes.len() {
+            assert!(parse(&bytes[..length], "i").is_err());
         }
+        assert!(parse(&block(5, &[entry(2), entry(1)]), "i").is_err());
     }
 
     proptest! {

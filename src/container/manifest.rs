@@ -1,17 +1,25 @@
 //! The manifest: what a backup is. JSON inside an age file sealed for the backup's identity.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::ContainerError;
 use super::age_file::BackupIdentity;
 use super::columns::Layout;
+use super::layer_key;
 use super::segment::Relation;
 use crate::ids::{BackupId, Digest, PackId, SourceId, VaultId};
 use crate::schema::DatabaseSchema;
 
-/// The newest manifest version that is known here.
-pub const VERSION: u32 = 1;
+/// The manifest version that is written here, and the newest that is known.
+pub const VERSION: u32 = 2;
+/// The version of a manifest that has one whole index and refers to nothing of other backups.
+const VERSION_1: u32 = 1;
+/// A base, and the changes since.
+const LAYERS_MAX: usize = 2;
 
 /// What a backup is; `docs/format.md` describes every field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +53,10 @@ pub struct Manifest {
     pub map: MapText,
     /// What rows there are; places in this list are the index's relation numbers.
     pub relations: Vec<RelationSummary>,
-    /// The packs; places in this list are the index's pack numbers.
+    /// The packs that hold what the backup needs, whoever wrote them.
     pub packs: Vec<PackSummary>,
-    /// The index; absent from a backup without rows.
-    pub index: Option<IndexSummary>,
+    /// The index's layers, the lowest first; none in a backup without rows.
+    pub layers: Vec<LayerSummary>,
     /// `pg_dump`'s archive of the schema; absent from a data-only backup.
     pub schema_archive: Option<ArchiveSummary>,
 }
@@ -134,18 +142,27 @@ pub struct PackSummary {
     pub bytes: u64,
     /// Its digest.
     pub sha256: Digest,
+    /// How many of its bytes are segments of this backup.
+    pub used: u64,
 }
 
-/// The index object.
+/// One layer of the index, an object that this backup or an earlier one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IndexSummary {
+pub struct LayerSummary {
+    /// The backup that wrote it.
+    pub backup: BackupId,
     /// Its length.
     pub bytes: u64,
     /// Its digest.
     pub sha256: Digest,
     /// Where its directory begins; it ends with the object.
     pub directory_offset: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Its key, wrapped for this backup (see [`super::layer_key`]), in hexadecimal; absent from the
+    /// backup's own layer.
+    pub key: Option<String>,
 }
 
 /// The schema archive.
@@ -188,15 +205,53 @@ impl Manifest {
                 known: VERSION,
             });
         }
-        let manifest: Self =
-            serde_json::from_slice(&json).map_err(|_| malformed("a field of it cannot be read"))?;
+        let unreadable = |_| malformed("a field of it cannot be read");
+        let manifest: Self = if version == VERSION_1 {
+            let fields = serde_json::from_slice(&json).map_err(unreadable)?;
+            let fields = from_version_1(fields)
+                .ok_or_else(|| malformed("it is not a manifest of version 1"))?;
+            serde_json::from_value(fields).map_err(unreadable)?
+        } else {
+            serde_json::from_slice(&json).map_err(unreadable)?
+        };
         if manifest.vault != vault {
             return Err(ContainerError::OtherVault { object: object.to_owned() });
         }
         if manifest.backup != *backup {
             return Err(ContainerError::OtherBackup { object: object.to_owned() });
         }
+        manifest.check_references().map_err(malformed)?;
         Ok(manifest)
+    }
+
+    /// What the lists of layers and packs must be, or a word on what they are.
+    fn check_references(&self) -> Result<(), &'static str> {
+        let is_right = |layer: &LayerSummary| {
+            let key = layer.key.as_ref().map(|key| hex::decode(key).map(|key| key.len()));
+            layer.directory_offset <= layer.bytes
+                && match key {
+                    None => layer.backup == self.backup,
+                    Some(bytes) => bytes == Ok(layer_key::BYTES) && layer.backup != self.backup,
+                }
+        };
+        let writers: BTreeSet<_> = self.layers.iter().map(|layer| &layer.backup).collect();
+        let packs: BTreeSet<_> = self.packs.iter().map(|pack| pack.id).collect();
+        if self.layers.len() > LAYERS_MAX || !self.layers.iter().all(is_right) {
+            return Err("it has layers of an index as there are none");
+        }
+        if writers.len() < self.layers.len() || packs.len() < self.packs.len() {
+            return Err("it lists an object twice");
+        }
+        if self.layers.is_empty() && !self.packs.is_empty() {
+            return Err("it has packs and no index");
+        }
+        Ok(())
+    }
+
+    /// Whether its index is of version 1: one object, which names packs by their places here.
+    #[must_use]
+    pub fn has_index_of_version_1(&self) -> bool {
+        self.version == VERSION_1
     }
 
     /// Rows sealed, all relations together.
@@ -210,6 +265,40 @@ impl Manifest {
     pub fn rows_of_erased(&self) -> u64 {
         self.relations.iter().map(|relation| relation.rows_of_erased).sum()
     }
+}
+
+/// The fields of a manifest of version 1 as those of today: its index is the one layer, and every
+/// pack is its own and wholly used.
+fn from_version_1(mut fields: Value) -> Option<Value> {
+    let manifest = fields.as_object_mut()?;
+    if manifest.contains_key("layers") {
+        return None;
+    }
+    for pack in manifest.get_mut("packs")?.as_array_mut()? {
+        let used = pack.get("bytes")?.clone();
+        let is_new = pack.as_object_mut()?.insert("used".to_owned(), used).is_none();
+        is_new.then_some(())?;
+    }
+    let relations = manifest.get("relations")?.as_array()?.iter();
+    let segments = relations.filter_map(|relation| relation.get("segments")?.as_u64());
+    let entries = segments.fold(0, u64::saturating_add);
+    let index = manifest.remove("index").unwrap_or(Value::Null);
+    let mut layers = Vec::new();
+    if let Value::Object(mut layer) = index {
+        let added = [
+            ("backup", manifest.get("backup")?.clone()),
+            ("entries", Value::from(entries)),
+            ("key", Value::Null),
+        ];
+        for (name, value) in added {
+            layer.insert(name.to_owned(), value).is_none().then_some(())?;
+        }
+        layers.push(Value::Object(layer));
+    } else if !index.is_null() {
+        return None;
+    }
+    manifest.insert("layers".to_owned(), Value::Array(layers));
+    Some(fields)
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,8 @@ pub mod age_file;
 pub mod columns;
 pub mod index;
 pub mod index_block;
+pub mod layer_block;
+pub mod layer_key;
 pub mod manifest;
 pub mod names;
 pub mod pack;

@@ -29,6 +29,12 @@ pub const INDEX_KEY: &str = "strongroom index key v1";
 pub const INDEX_BLOCK: &str = "strongroom index block v1";
 /// Context of an index's directory.
 pub const INDEX_DIRECTORY: &str = "strongroom index directory v1";
+/// Context of one block of a layer of an index.
+pub const LAYER_BLOCK: &str = "strongroom index block v2";
+/// Context of the directory of a layer of an index.
+pub const LAYER_DIRECTORY: &str = "strongroom index directory v2";
+/// Context of the key of another backup's layer, wrapped for a backup that uses it.
+pub const WRAP_INDEX_KEY: &str = "strongroom wrap index key v1";
 /// HKDF: commons key to the key of short texts in the catalog.
 pub const NOTE_KEY: &str = "strongroom note key v1";
 /// Context of a source's URL in the catalog.
@@ -61,6 +67,9 @@ pub const ALL: &[&str] = &[
     INDEX_KEY,
     INDEX_BLOCK,
     INDEX_DIRECTORY,
+    LAYER_BLOCK,
+    LAYER_DIRECTORY,
+    WRAP_INDEX_KEY,
     NOTE_KEY,
     SOURCE_URL,
     ERASURE_REASON,

@@ -34,6 +34,8 @@ pub struct BackupSummary {
     pub subjects: u64,
     /// Bytes that it added to the store.
     pub stored_bytes: u64,
+    /// Bytes that earlier backups stored and that it refers to.
+    pub referenced_bytes: u64,
 }
 
 /// What one backup holds.
@@ -115,6 +117,7 @@ fn summary(vault: &Vault, row: &BackupRow) -> Result<BackupSummary, OpsError> {
         rows: row.row_count,
         subjects: row.subject_count,
         stored_bytes: row.bytes_stored,
+        referenced_bytes: row.bytes_referenced,
     })
 }
 

@@ -46,12 +46,7 @@ impl ObjectStream {
         Self { pieces, writer, step }
     }
 
-    /// Appends bytes; waits while the store is behind.
-    pub async fn write(&self, piece: Bytes) -> Result<(), Stopped> {
-        self.pieces.send(piece).await.map_err(|_| Stopped)
-    }
-
-    /// Like [`ObjectStream::write`], from a thread that may block.
+    /// Appends bytes; waits while the store is behind. From a thread that may block.
     pub fn write_blocking(&self, piece: Bytes) -> Result<(), Stopped> {
         self.pieces.blocking_send(piece).map_err(|_| Stopped)
     }

@@ -179,7 +179,8 @@ fn needed(vault: &Vault) -> Result<BTreeSet<String>, OpsError> {
     let mut needed = BTreeSet::new();
     for row in backups::list(catalog.connection(), &BackupFilter::default())? {
         needed.insert(row.manifest_name);
-        needed.insert(names::index(&row.backup_id));
+        let layers = backups::layers_of(catalog.connection(), &row.backup_id)?;
+        needed.extend(layers.iter().map(names::index));
         needed.insert(names::schema(&row.backup_id));
         let packs = packs::of_backup(catalog.connection(), &row.backup_id)?;
         needed.extend(packs.into_iter().map(|pack| names::pack(pack.pack_id)));

@@ -1,5 +1,5 @@
 //! From sealed segments back to rows: the packs are read in long stretches, opened on a thread of
-//! their own, and rows come out in the order of subjects.
+//! their own, and rows come out about in the order of subjects: within a batch, in that of the packs.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use crate::ops::subject_keys::{Standing, SubjectKeys};
 
 /// Neighbouring segments are read together up to this many bytes.
 const STRETCH_BYTES: u64 = 4 << 20;
+/// Up to this many bytes between two segments are read along and let go.
+const GAP_BYTES_MAX: u64 = 64 << 10;
 /// Rows are handed on in pieces of about this many bytes.
 const PIECE_BYTES: usize = 256 << 10;
 /// How many stretches, and how many pieces, may wait.
@@ -46,7 +48,7 @@ pub enum Scanned {
     },
 }
 
-/// Index entries that are neighbours in one pack, and their bytes.
+/// Index entries that are neighbours in one pack, and the bytes from the first to the last.
 struct Stretch {
     entries: Vec<IndexEntry>,
     bytes: Result<Bytes, OpsError>,
@@ -84,20 +86,19 @@ pub fn relation(
     piece_queue
 }
 
-/// Reads the index block by block and the packs stretch by stretch.
+/// Reads the index batch by batch and the packs stretch by stretch.
 async fn fetch(
     reader: &BackupReader,
     relation: u32,
     stretches: &mpsc::Sender<Stretch>,
 ) -> Result<(), OpsError> {
-    let blocks: Vec<u64> = reader.blocks(relation).collect();
-    for number in blocks {
-        let entries = reader.block(number).await?;
-        for neighbours in split_into_stretches(entries) {
+    let mut batches = reader.entries(relation);
+    while let Some(batch) = batches.next_batch().await? {
+        for neighbours in split_into_stretches(batch) {
             let (Some(first), Some(last)) = (neighbours.first(), neighbours.last()) else {
                 continue;
             };
-            // Neighbours follow one another, so only the last end can be too far.
+            // Of neighbours the last ends last, so only its end can be too far.
             let end = last.offset.checked_add(last.length);
             let bytes = match end.and_then(|end| end.checked_sub(first.offset)) {
                 Some(length) => reader.read_pack(first.pack, first.offset, length).await,
@@ -113,13 +114,18 @@ async fn fetch(
     Ok(())
 }
 
-fn split_into_stretches(entries: Vec<IndexEntry>) -> Vec<Vec<IndexEntry>> {
+/// Segments of a batch that lie near each other in a pack, whatever lies between them: the segments of
+/// one backup are spread over the packs of several.
+fn split_into_stretches(mut entries: Vec<IndexEntry>) -> Vec<Vec<IndexEntry>> {
+    entries.sort_by_key(|entry| (entry.pack, entry.offset));
     let mut stretches: Vec<Vec<IndexEntry>> = Vec::new();
     for entry in entries {
         let fits = stretches.last().is_some_and(|stretch| {
             let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { return false };
+            let gap = last.offset.checked_add(last.length);
+            let gap = gap.and_then(|end| entry.offset.checked_sub(end));
             last.pack == entry.pack
-                && last.offset.checked_add(last.length) == Some(entry.offset)
+                && gap.is_some_and(|gap| gap <= GAP_BYTES_MAX)
                 && entry.offset - first.offset < STRETCH_BYTES
         });
         match stretches.last_mut() {
@@ -167,13 +173,14 @@ impl Opener {
             Ok(standings) => standings,
             Err(error) => return self.send(Err(error)),
         };
-        let mut rest = &bytes[..];
+        let begin = stretch.entries.first().map_or(0, |entry| entry.offset);
         for (entry, standing) in stretch.entries.iter().zip(standings) {
             let rows = entry.rows;
-            // A length that does not fit was refused when the stretch was read.
+            // What does not fit was refused when the stretch was read.
+            let from = usize::try_from(entry.offset - begin).unwrap_or(usize::MAX);
+            let rest = bytes.get(from..).unwrap_or_default();
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX).min(rest.len());
-            let (sealed, after) = rest.split_at(length);
-            rest = after;
+            let sealed = &rest[..length];
             let her_key;
             let key = match standing {
                 Standing::Key(key) => {

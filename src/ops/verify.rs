@@ -196,7 +196,7 @@ async fn one(
         Err(error) => return Err(error),
     };
     progress.phase(&format!("verifying {}", row.backup_id));
-    progress.total(row.row_count, row.bytes_stored);
+    progress.total(row.row_count, row.bytes_stored + row.bytes_referenced);
     for problem in every_copy(&reader, row, &mut report.copies, progress).await? {
         report.problem(problem);
     }
@@ -423,8 +423,8 @@ fn parts_of(manifest: &Manifest) -> Result<Vec<Part>, OpsError> {
     if let Some(archive) = &manifest.schema_archive {
         add(names::schema(&manifest.backup), archive.bytes, archive.sha256, None)?;
     }
-    if let Some(index) = &manifest.index {
-        add(names::index(&manifest.backup), index.bytes, index.sha256, None)?;
+    for layer in &manifest.layers {
+        add(names::index(&layer.backup), layer.bytes, layer.sha256, None)?;
     }
     for pack in &manifest.packs {
         add(names::pack(pack.id), pack.bytes, pack.sha256, Some(pack.id))?;

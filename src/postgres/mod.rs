@@ -8,6 +8,7 @@
 //! | [`session`] | one connection, set up so that what it reads is complete and unambiguous |
 //! | [`describe`] | the catalogs of a live database as the values of [`crate::schema`] |
 //! | [`copy`], [`lines`], [`tuples`] | rows out and in, each with its owner's key |
+//! | [`values`] | binary values of built-in types as the text that the server prints |
 //! | [`large_objects`] | large objects out and in, and whose they are |
 //! | [`tools`] | `pg_dump` for the schema and `pg_restore` to make it again |
 //! | [`target`], [`foreign_keys`] | what a restore asks of the database it writes to |
@@ -28,7 +29,6 @@ pub mod tls;
 pub mod tools;
 pub mod tuples;
 pub mod url;
-pub mod values;
 mod url_text;
 pub mod values;
 

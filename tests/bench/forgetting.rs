@@ -179,13 +179,14 @@ impl Bench {
                 subject_count: self.people,
                 segment_count: self.people * 3,
                 bytes_stored: 1 + number,
+                bytes_referenced: 0,
                 shard_id: ShardId::BACKUPS,
                 wrapped_key,
                 epoch: unlocked.ring().epoch(),
                 commons_kind: unlocked.commons_kind.clone(),
             };
             let insert = catalog();
-            insert.transaction(|transaction| backups::insert(transaction, &row, &[])).unwrap();
+            insert.transaction(|transaction| backups::insert(transaction, &row, &[], &[])).unwrap();
         }
         // The first replica is the whole catalog: what comes after it is what is measured.
         let lock = self.vault.lock_for_writing("bench").unwrap();

@@ -1,13 +1,14 @@
 //! What the crate answers to a vector.
 
 use strongroom::container::age_file::BackupIdentity;
-use strongroom::container::index::{BlockPlace, IndexSeal, parse_listing};
+use strongroom::container::index::{BlockPlace, IndexSeal, parse_layer_listing, parse_listing};
+use strongroom::container::layer_key::LayerUse;
 use strongroom::container::manifest::Manifest;
 use strongroom::container::replica::ObjectKey;
 use strongroom::container::replica::data::DataSeal;
 use strongroom::container::replica::head::{CellPlace, HeadHeader};
 use strongroom::container::segment::{Codec, Relation, context, decompress};
-use strongroom::container::{ContainerError, index_block, pack};
+use strongroom::container::{ContainerError, index_block, layer_block, pack};
 use strongroom::crypto::SecretText;
 use strongroom::crypto::segment::SegmentSealer;
 use strongroom::ids::{Epoch, ShardId};
@@ -31,11 +32,21 @@ pub fn outcome(vector: &Vector) -> String {
         "index-header" => index_header(vector),
         "index-directory" => index_directory(vector),
         "index-listing" => parse_listing(&vector.bytes, "o").map(drop).map_err(|e| stored(&e)),
-        "index-block" => index_block(vector),
+        "layer-header" => layer_header(vector),
+        "layer-directory" => layer_directory(vector),
+        "layer-listing" => {
+            parse_layer_listing(&vector.bytes, "o").map(drop).map_err(|error| stored(&error))
+        }
+        "layer-block" => block(vector, &layer_seal(vector)),
+        "layer-entries" => {
+            layer_block::parse(&vector.bytes, "o").map(drop).map_err(|error| stored(&error))
+        }
+        "layer-key" => layer_key(vector),
+        "index-block" => block(vector, &index_seal(vector)),
         "index-entries" => {
             index_block::parse(&vector.bytes, "o").map(drop).map_err(|error| stored(&error))
         }
-        "manifest" => manifest(vector),
+        "manifest" | "manifest-2" => manifest(vector),
         "age-file" => age_file(vector),
         "wrapped-key" => wrapped_key(vector),
         "epoch-secret" | "epoch-share" => epoch_share(vector),
@@ -112,7 +123,30 @@ fn pack_header(vector: &Vector) -> Outcome {
 
 fn index_seal(vector: &Vector) -> IndexSeal {
     let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
+    IndexSeal::of_version_1(identity.index_key(), vector.value("vault"), vector.value("backup"))
+}
+
+fn layer_seal(vector: &Vector) -> IndexSeal {
+    let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
     IndexSeal::new(identity.index_key(), vector.value("vault"), vector.value("backup"))
+}
+
+fn layer_header(vector: &Vector) -> Outcome {
+    layer_seal(vector).check_header(&vector.bytes, "o").map_err(|error| stored(&error))
+}
+
+fn layer_directory(vector: &Vector) -> Outcome {
+    let opened = layer_seal(vector).open_directory(&vector.bytes, "o");
+    opened.map(drop).map_err(|error| stored(&error))
+}
+
+fn layer_key(vector: &Vector) -> Outcome {
+    let identity = BackupIdentity::from_text(vector.text("identity").as_bytes()).unwrap();
+    let (user, layer) = (vector.value("backup"), vector.value("layer"));
+    let place = LayerUse { vault: vector.value("vault"), user: &user, layer: &layer };
+    let key = place.unwrap(&identity.index_key(), &vector.bytes, "o");
+    same(vector, "secret", key.map_err(|error| stored(&error))?.expose());
+    Ok(())
 }
 
 fn index_header(vector: &Vector) -> Outcome {
@@ -124,7 +158,7 @@ fn index_directory(vector: &Vector) -> Outcome {
     opened.map(drop).map_err(|error| stored(&error))
 }
 
-fn index_block(vector: &Vector) -> Outcome {
+fn block(vector: &Vector, seal: &IndexSeal) -> Outcome {
     let place = BlockPlace {
         relation: vector.value("relation"),
         first: vector.value("first"),
@@ -133,7 +167,7 @@ fn index_block(vector: &Vector) -> Outcome {
         offset: 0,
         length: vector.bytes.len() as u64,
     };
-    let opened = index_seal(vector).open_block(vector.value("number"), &place, &vector.bytes, "o");
+    let opened = seal.open_block(vector.value("number"), &place, &vector.bytes, "o");
     opened.map(drop).map_err(|error| stored(&error))
 }
 

@@ -21,6 +21,10 @@ pub const TOMBSTONE_KEY: [u8; 32] = [0x45; 32];
 pub const IDENTITY: &str =
     "AGE-SECRET-KEY-1GERYV3JXGERYV3JXGERYV3JXGERYV3JXGERYV3JXGERYV3JXGERQFRPYGF";
 
+/// Another backup's.
+pub const OTHER_IDENTITY: &str =
+    "AGE-SECRET-KEY-1GAR5W368GAR5W368GAR5W368GAR5W368GAR5W368GAR5W368GARSV3C77T";
+
 const fn counting<const N: usize>(first: u8) -> [u8; N] {
     let mut bytes = [0; N];
     let mut index = 0;
@@ -49,6 +53,10 @@ pub fn other_backup() -> BackupId {
 
 pub fn identity() -> BackupIdentity {
     BackupIdentity::from_text(IDENTITY.as_bytes()).unwrap()
+}
+
+pub fn other_identity() -> BackupIdentity {
+    BackupIdentity::from_text(OTHER_IDENTITY.as_bytes()).unwrap()
 }
 
 pub fn table(name: &str) -> Relation {

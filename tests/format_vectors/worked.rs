@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use strongroom::container::index_block::{BlockBuilder, IndexEntry};
+use strongroom::container::index_block::IndexEntry;
+use strongroom::container::layer_block::{BlockBuilder, Listed};
 use strongroom::container::pack;
 use strongroom::container::segment::{Codec, context};
 use strongroom::crypto::kdf;
@@ -17,8 +18,8 @@ use crate::fixed::{
     ANNA_KEY, COMMONS_KEY, EPOCH_SECRET, MASTER, PACK, SOURCE, TOMBSTONE_KEY, VAULT, backup,
     identity, reference, table,
 };
-use crate::write_index;
 use crate::write_keys::{root_key, wrapped_shard, wrapped_subject};
+use crate::write_layer;
 use crate::write_replica;
 
 /// Each block of lines that the document must hold, with what it is about.
@@ -51,7 +52,7 @@ fn lines(fields: &[(&str, &[u8])]) -> String {
 }
 
 fn a_context() -> String {
-    let context = Context::new(labels::INDEX_BLOCK)
+    let context = Context::new(labels::LAYER_BLOCK)
         .with(&VAULT.0)
         .with(backup().as_str().as_bytes())
         .with_number(1);
@@ -99,7 +100,7 @@ fn segment() -> String {
 }
 
 fn index() -> String {
-    let index = write_index::index(VAULT, &backup());
+    let index = write_layer::index(VAULT, &backup());
     let mut numbers = BlockBuilder::new(300);
     let entry = IndexEntry {
         reference: reference("42"),
@@ -111,12 +112,13 @@ fn index() -> String {
         rows: 16_384,
         raw_bytes: 0,
     };
-    assert!(numbers.push(&entry).is_none());
+    assert!(numbers.push(&Listed::Segment(entry)).is_none());
     let block = numbers.take().unwrap().bytes;
     let varints = [&block[..3], &block[block.len() - 8..]].concat();
     assert_eq!(hex::encode(varints), ["ac0201", "00", "7f", "8001", "808001", "00"].concat());
     lines(&[
         ("IK", identity().index_key().expose()),
+        ("plain block 0", &index.plain[0]),
         ("plain block 1", &index.plain[1]),
         ("block 1", &index.blocks[1]),
         ("directory", &index.directory),
@@ -124,7 +126,7 @@ fn index() -> String {
 }
 
 fn headers() -> String {
-    let index = write_index::index(VAULT, &backup()).header;
+    let index = write_layer::index(VAULT, &backup()).header;
     lines(&[("pack", &pack::header(VAULT, PACK)), ("index", &index)])
 }
 

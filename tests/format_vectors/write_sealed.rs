@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use strongroom::container::manifest::{
-    Contents, IndexSummary, Manifest, MapText, PackSummary, RelationSummary, RowFormat, VERSION,
+    Contents, LayerSummary, Manifest, MapText, PackSummary, RelationSummary, RowFormat, VERSION,
 };
 use strongroom::container::pack;
 use strongroom::container::segment::{Codec, Compressor, Relation, context};
@@ -281,8 +281,25 @@ pub fn manifest() -> Manifest {
             sealed_bytes: ROWS.len() as u64 + 16,
             rows_of_erased: 0,
         }],
-        packs: vec![PackSummary { id: PACK, bytes: 104, sha256: Digest([8; 32]) }],
-        index: Some(IndexSummary { bytes: 250, sha256: Digest([9; 32]), directory_offset: 150 }),
+        packs: vec![PackSummary { id: PACK, bytes: 104, sha256: Digest([8; 32]), used: 64 }],
+        layers: vec![
+            LayerSummary {
+                backup: other_backup(),
+                bytes: 950,
+                sha256: Digest([10; 32]),
+                directory_offset: 750,
+                entries: 12,
+                key: Some("0a".repeat(60)),
+            },
+            LayerSummary {
+                backup: backup(),
+                bytes: 250,
+                sha256: Digest([9; 32]),
+                directory_offset: 150,
+                entries: 1,
+                key: None,
+            },
+        ],
         schema_archive: None,
     }
 }
@@ -292,7 +309,7 @@ fn manifests(add: &mut Add<'_>) {
     let json = serde_json::to_value(manifest()).unwrap();
     let seal = |json: &[u8]| identity.seal("o", json).unwrap();
     let right = seal(json.to_string().as_bytes());
-    let vector = Vector::new("manifest", "opens", "A manifest.", right.clone())
+    let vector = Vector::new("manifest-2", "opens", "A manifest.", right.clone())
         .with("identity", &IDENTITY)
         .with("vault", &VAULT)
         .with("backup", &backup())
@@ -315,11 +332,11 @@ fn manifests(add: &mut Add<'_>) {
         seal(json.to_string().as_bytes())
     };
     let cases: &[(&str, &str, &str, Change<'_>)] = &[
-        ("newer", "newer-format", "Version 2, with a field that is not known.", &|json| {
-            json["version"] = json!(2);
+        ("newer", "newer-format", "Version 3, with a field that is not known.", &|json| {
+            json["version"] = json!(3);
             json["new"] = json!(1);
         }),
-        ("unknown_field", "malformed", "A field that version 1 does not have.", &|json| {
+        ("unknown_field", "malformed", "A field that version 2 does not have.", &|json| {
             json["new"] = json!(1);
         }),
         ("unknown_field_of_a_pack", "malformed", "A field that a pack does not have.", &|json| {
@@ -342,6 +359,50 @@ fn manifests(add: &mut Add<'_>) {
                 json["backup"] = json!("../../../../etc/passwd0");
             },
         ),
+        ("index_of_version_1", "malformed", "The index as version 1 names it.", &|json| {
+            json["index"] = json["layers"].as_array_mut().unwrap().remove(1);
+        }),
+        ("version_1_with_layers", "malformed", "Version 1 knows no layers.", &|json| {
+            json["version"] = json!(1);
+        }),
+        ("pack_without_used", "malformed", "A pack without `used`.", &|json| {
+            json["packs"][0].as_object_mut().unwrap().remove("used");
+        }),
+        ("pack_twice", "malformed", "One pack, listed twice.", &|json| {
+            let pack = json["packs"][0].clone();
+            json["packs"].as_array_mut().unwrap().push(pack);
+        }),
+        ("layer_twice", "malformed", "One layer, listed twice.", &|json| {
+            json["layers"][1] = json["layers"][0].clone();
+        }),
+        ("three_layers", "malformed", "A third layer.", &|json| {
+            let mut layer = json["layers"][0].clone();
+            layer["backup"] = json!("20261124T020000Z-000002");
+            json["layers"].as_array_mut().unwrap().push(layer);
+        }),
+        ("packs_without_layers", "malformed", "Packs, and no index.", &|json| {
+            json["layers"] = json!([]);
+        }),
+        (
+            "layer_without_its_key",
+            "malformed",
+            "Another backup's layer without its key.",
+            &|json| {
+                json["layers"][0]["key"] = Value::Null;
+            },
+        ),
+        ("own_layer_with_a_key", "malformed", "The own layer with a wrapped key.", &|json| {
+            json["layers"][1]["key"] = json!("0a".repeat(60));
+        }),
+        ("layer_key_too_short", "malformed", "A wrapped key of 59 bytes.", &|json| {
+            json["layers"][0]["key"] = json!("0a".repeat(59));
+        }),
+        ("directory_past_the_end", "malformed", "A directory that begins past the end.", &|json| {
+            json["layers"][1]["directory_offset"] = json!(251);
+        }),
+        ("unknown_field_of_a_layer", "malformed", "A field that a layer does not have.", &|json| {
+            json["layers"][0]["new"] = json!(1);
+        }),
         ("unknown_row_format", "malformed", "A row format that does not exist.", &|json| {
             json["relations"][0]["format"] = json!("copy-binary");
         }),

@@ -136,6 +136,15 @@ impl World {
         Self { folder }
     }
 
+    /// A vault that another version made, copied from `tests/fixtures`.
+    pub fn of_fixture(name: &str) -> Self {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let folder = tempfile::Builder::new().prefix("strongroom-world-").tempdir().unwrap();
+        copy_folder(&fixtures.join(name), folder.path());
+        fs::create_dir(folder.path().join("spill")).unwrap();
+        Self { folder }
+    }
+
     /// Puts one part (a file or folder) back from another copy of this vault.
     pub fn put_back(&self, part: &str, from: &Self) {
         let (old, here) = (from.path().join(part), self.path().join(part));

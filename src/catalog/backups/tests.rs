@@ -24,6 +24,7 @@ fn backup(id: &str, second: i64) -> BackupRow {
         subject_count: 10_000,
         segment_count: 40_000,
         bytes_stored: 77_000_000,
+        bytes_referenced: 5_000_000,
         shard_id: ShardId(1),
         wrapped_key: vec![6; 102],
         epoch: Epoch(1),
@@ -41,7 +42,7 @@ fn pack(byte: u8, created_by: &BackupRow) -> PackRow {
 }
 
 fn add(catalog: &Catalog, backup: &BackupRow, packs: &[PackRow]) -> Result<(), CatalogError> {
-    catalog.transaction(|tx| insert(tx, backup, packs))
+    catalog.transaction(|tx| insert(tx, backup, packs, std::slice::from_ref(&backup.backup_id)))
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subject:<shard>` | the subjects of one shard |
 //! | `shard` | all shards |
-//! | `backup:<id>` | a backup, the list of its packs, and where it lies |
+//! | `backup:<id>` | a backup, the lists of its packs and layers, and where it lies |
 //! | `pack:<2 digits>` | packs by the first byte of their identifiers |
 //! | `subject-map:<number>` | a subject map |
 //! | `tombstone:<2 digits>` | tombstones by the first byte of their MACs |
@@ -49,11 +49,12 @@ enum By {
     Numbers(&'static str),
 }
 
-const DIVISIONS: [Division; 14] = [
+const DIVISIONS: [Division; 15] = [
     Division { table: "audit_entry", cell: "audit", by: By::Numbers("seq") },
     Division { table: "audit_head", cell: "audit-head", by: By::Whole },
     Division { table: "backup", cell: "backup", by: By::Text("backup_id") },
     Division { table: "backup_copy", cell: "backup", by: By::Text("backup_id") },
+    Division { table: "backup_layer", cell: "backup", by: By::Text("backup_id") },
     Division { table: "backup_pack", cell: "backup", by: By::Text("backup_id") },
     Division { table: "erasure", cell: "erasure", by: By::Numbers("erasure_id") },
     Division { table: "erasure_proof", cell: "erasure", by: By::Numbers("erasure_id") },

@@ -60,6 +60,7 @@ fn filled() -> (tempfile::TempDir, Catalog) {
                  {at}, {at}, 150018, NULL, 'm', 1, zeroblob(32), 1, 1, 1, 1, 2, zeroblob(60));
              INSERT INTO pack VALUES (x'{pack}', 10, zeroblob(32), '{id}');
              INSERT INTO backup_pack VALUES ('{id}', x'{pack}');
+             INSERT INTO backup_layer VALUES ('{id}', '{id}');
              INSERT INTO backup_copy VALUES ('{id}', 'main', 'complete', {at});",
             source = SOURCE,
             pack = if id.ends_with('1') { "00".repeat(16) } else { "ff".repeat(16) },
@@ -155,6 +156,8 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
         "UPDATE backup SET backup_id = '20231114T221320Z-000003' WHERE note IS NULL",
         "DELETE FROM backup_pack WHERE pack_id < x'01'",
         "UPDATE backup_pack SET backup_id = '20231114T221320Z-000003'",
+        "UPDATE backup_layer SET backup_id = '20231114T221320Z-000003' WHERE written_by GLOB '*1'",
+        "DELETE FROM backup_layer WHERE written_by GLOB '*2'",
         "DELETE FROM backup WHERE backup_id = '20231114T221320Z-000002'",
         "UPDATE pack SET bytes = 11 WHERE pack_id > x'01'",
         "UPDATE pack SET pack_id = x'abababababababababababababababab' WHERE pack_id > x'f0'",

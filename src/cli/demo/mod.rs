@@ -226,6 +226,7 @@ impl Demo<'_> {
 
     async fn back_up(&self, vault: &Vault, credentials: &Credentials) -> Result<(), CliError> {
         let request = BackupRequest {
+            full: false,
             source: SOURCE.to_owned(),
             class: BackupClass::Manual,
             note: Some("demo".to_owned()),

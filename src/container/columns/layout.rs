@@ -122,6 +122,11 @@ impl Layout {
         &self.columns
     }
 
+    /// The columns' kinds.
+    pub fn kinds(&self) -> impl Iterator<Item = ColumnKind> + '_ {
+        self.columns.iter().map(|column| column.kind)
+    }
+
     /// SHA-256 over kinds and patterns.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -72,25 +72,27 @@ pub fn owner_field(table: &Table, owner: &OwnerPath) -> OwnerField {
     OwnerField::Before
 }
 
-/// The layout of a table of these kinds: for texts, the patterns that many of its people share, found
-/// in a sample of its rows.
-pub async fn layout(
+/// A layout of columns of these kinds.
+pub fn without_patterns(kinds: &[ColumnKind]) -> Layout {
+    let column = |kind: &ColumnKind| ColumnLayout { kind: *kind, patterns: Patterns::default() };
+    Layout::new(kinds.iter().map(column).collect())
+}
+
+/// The same layout with the patterns of texts that many of the table's people share, found in a sample
+/// of its rows.
+pub async fn with_patterns(
     session: &Session,
     table: &Table,
-    owner: Option<&OwnerPath>,
-    kinds: &[ColumnKind],
+    owner: &OwnerPath,
+    layout: &Layout,
 ) -> Result<Layout, OpsError> {
-    let mut columns: Vec<ColumnLayout> =
-        kinds.iter().map(|kind| ColumnLayout { kind: *kind, patterns: Patterns::default() }).collect();
-    if let Some(owner) = owner
-        && kinds.contains(&ColumnKind::Text)
-    {
-        let found = patterns(session, table, owner, kinds).await?;
-        for (column, patterns) in columns.iter_mut().zip(found) {
-            column.patterns = patterns;
-        }
+    let kinds: Vec<ColumnKind> = layout.kinds().collect();
+    if !kinds.contains(&ColumnKind::Text) {
+        return Ok(layout.clone());
     }
-    Ok(Layout::new(columns))
+    let found = patterns(session, table, owner, &kinds).await?;
+    let columns = kinds.into_iter().zip(found);
+    Ok(Layout::new(columns.map(|(kind, patterns)| ColumnLayout { kind, patterns }).collect()))
 }
 
 async fn patterns(

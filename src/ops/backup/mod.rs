@@ -8,9 +8,11 @@
 mod forms;
 mod index_stream;
 mod large_objects;
+mod layer_writer;
 mod pack_stream;
 mod partitions;
 mod relation_index;
+mod previous;
 mod relations;
 mod rows;
 mod sealing;
@@ -19,14 +21,18 @@ mod spill;
 mod spread;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use self::index_stream::{ClosedIndex, IndexStream};
+use self::layer_writer::LayerKind;
 use self::pack_stream::PackList;
 use self::partitions::MemoryBudget;
+use self::previous::{Look, Previous};
 use self::relations::{Reading, RelationPlan};
 use self::sealing::ToolPool;
 use self::spread::Spread;
@@ -40,7 +46,9 @@ use crate::catalog::sources::SourceRow;
 use crate::clock::timestamp;
 use crate::container::age_file::BackupIdentity;
 use crate::container::index::IndexSeal;
-use crate::container::manifest::{self, Contents, Manifest, MapText, RelationSummary};
+use crate::container::manifest::{
+    self, Contents, LayerSummary, Manifest, MapText, PackSummary, RelationSummary,
+};
 use crate::container::names;
 use crate::durable;
 use crate::ids::{BackupId, ShardId};
@@ -51,7 +59,7 @@ use crate::postgres::{self, ConnectionSettings, Session};
 use crate::progress::ProgressSink;
 use crate::random;
 use crate::schema::DatabaseSchema;
-use crate::store::{Store, Written};
+use crate::store::{ObjectName, Store, Written};
 pub use spread::StoreCopy;
 use subject_maps::LoadedMap;
 
@@ -70,6 +78,8 @@ pub struct BackupRequest {
     pub jobs: usize,
     /// Memory for grouping rows, all connections together, in bytes.
     pub memory_bytes: usize,
+    /// Whether everything is stored anew, whatever earlier backups have of it.
+    pub full: bool,
     /// Whether meeting people who were erased is an error (the backup is complete all the same).
     pub strict: bool,
 }
@@ -97,8 +107,10 @@ pub struct BackupReport {
     pub rows_of_erased: u64,
     /// The rows' bytes before compression.
     pub raw_bytes: u64,
-    /// Bytes stored, everything included.
+    /// Bytes that this backup wrote, everything included.
     pub stored_bytes: u64,
+    /// Bytes that earlier backups wrote and that this one refers to.
+    pub referenced_bytes: u64,
     /// The stores where it shall lie, and whether it is whole there.
     pub copies: Vec<StoreCopy>,
     /// How long it took, in seconds.
@@ -183,7 +195,9 @@ impl Work<'_> {
         let backup = BackupId::new(started_at, random::bytes(&mut random::system()));
         self.access.name_object(backup.as_str())?;
         let identity = BackupIdentity::generate();
+        let new = (&backup, &identity);
         let packs = PackList::default();
+        let mut notices = write::notices(&schema);
         let written = async {
             let archive = async {
                 match self.request.contents {
@@ -193,11 +207,14 @@ impl Work<'_> {
             };
             let rows = async {
                 match self.request.contents {
-                    Contents::SchemaOnly => Ok((Vec::new(), None)),
-                    _ => self.write_rows(&backup, &identity, (&session, &schema), &snapshot, &packs).await,
+                    Contents::SchemaOnly => Ok((Vec::new(), Vec::new())),
+                    _ => {
+                        let database = (&session, &schema);
+                        self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
+                    }
                 }
             };
-            let (schema_archive, (relations, index)) = tokio::try_join!(archive, rows)?;
+            let (schema_archive, (relations, layers)) = tokio::try_join!(archive, rows)?;
             self.progress.phase("sealing the manifest");
             let manifest = Manifest {
                 version: manifest::VERSION,
@@ -214,11 +231,12 @@ impl Work<'_> {
                 schema,
                 map: MapText { digest: self.map.map.digest(), toml: self.map.toml.clone() },
                 relations,
-                packs: packs.all(),
-                index,
+                packs: packs.needed(),
+                layers,
                 schema_archive,
             };
             let written = self.write_manifest(&manifest, &identity).await?;
+            self.hold_what_is_reused(&manifest, &packs).await?;
             Ok((manifest, written))
         }
         .await;
@@ -229,12 +247,12 @@ impl Work<'_> {
                 let lock = self.vault.lock_for_recovery()?;
                 let keys = self.unlocked.ring().replica_keys();
                 replica::sync(self.vault, &keys, &lock).await?;
-                let row = self.record(&manifest, &identity, written)?;
+                let row = self.record(&manifest, &identity, written, &packs.own())?;
                 let copies = self.spread.copy(self.vault, &manifest, &row, self.progress).await?;
-                Ok(self.report(&manifest, &row, copies))
+                Ok(self.report(&manifest, &row, copies, notices))
             }
             Err(error) => {
-                write::discard(self.store.as_ref(), &backup, &packs.all()).await;
+                write::discard(self.store.as_ref(), &backup, &packs.own()).await;
                 Err(error)
             }
         }
@@ -243,24 +261,27 @@ impl Work<'_> {
     /// Rows, through several connections on the one snapshot, into packs and the index.
     async fn write_rows(
         &self,
-        backup: &BackupId,
-        identity: &BackupIdentity,
+        (backup, identity): &(&BackupId, &BackupIdentity),
         (session, schema): (&Session, &DatabaseSchema),
         snapshot: &postgres::SnapshotId,
         packs: &PackList,
-    ) -> Result<(Vec<RelationSummary>, Option<manifest::IndexSummary>), OpsError> {
+        notices: &mut Vec<String>,
+    ) -> Result<(Vec<RelationSummary>, Vec<LayerSummary>), OpsError> {
         let jobs = self.request.jobs.max(1);
-        let plans = RelationPlan::all(session, schema, &self.map.map, jobs).await?;
+        let mut plans = RelationPlan::all(session, schema, &self.map.map, jobs).await?;
+        let previous = self.previous(&plans, packs, notices).await?.map(Arc::new);
+        for plan in &mut plans {
+            let before = previous.as_ref().and_then(|previous| previous.layout(&plan.relation));
+            plan.lay_out(session, before).await?;
+        }
         self.progress.phase("reading and sealing rows");
         self.progress.total(
             schema.tables.iter().map(|table| table.rows_estimated).sum(),
             schema.tables.iter().map(|table| table.bytes_estimated).sum(),
         );
-        let seal = IndexSeal::new(identity.index_key(), self.vault.id(), backup.clone());
+        let seal = IndexSeal::new(identity.index_key(), self.vault.id(), (*backup).clone());
         let name = names::index(backup).parse()?;
-        let runtime = Handle::current();
-        let store = Arc::clone(&self.store);
-        let index = index_stream::IndexStream::start(&runtime, store, name, seal).await?;
+        let index = IndexStream::new(Handle::current(), Arc::clone(&self.store), name, seal);
         let keys = Arc::new(SubjectKeys::new(
             self.vault.shared_catalog(),
             Arc::clone(&self.unlocked),
@@ -268,7 +289,7 @@ impl Work<'_> {
             self.vault.clock().now(),
         ));
         let store = Arc::clone(&self.store);
-        let tools = ToolPool::new(runtime, store, self.vault.id(), packs.clone());
+        let tools = ToolPool::new(Handle::current(), store, self.vault.id(), packs.clone());
         let reading = Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
@@ -278,14 +299,66 @@ impl Work<'_> {
             keys,
             tools: Arc::new(tools),
             index: index.clone(),
+            packs: packs.clone(),
+            previous: previous.clone(),
             budget: MemoryBudget::new(self.request.memory_bytes),
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
         let summaries = relations::read_all(reading, plans, jobs).await?;
-        let finished = tokio::task::spawn_blocking(move || index.finish(&Handle::current()));
-        let index = finished.await.map_err(|_| OpsError::Bug("a thread of work ended"))??;
-        Ok((summaries, Some(index)))
+        let index = index.close()?;
+        let layers = match previous.filter(|previous| previous.is_shared()) {
+            // What was written of the layer is let go: the previous backup's say the same.
+            Some(previous) if !index.differs() => previous.layers(backup, identity, false)?,
+            Some(previous) if previous.kind() == LayerKind::Changes => {
+                let mut layers = previous.layers(backup, identity, true)?;
+                if index.entries() > 0 {
+                    layers.push(finish(index, backup, packs).await?);
+                }
+                layers
+            }
+            _ => vec![finish(index, backup, packs).await?],
+        };
+        Ok((summaries, layers))
+    }
+
+    /// The backup before, unless everything is to be stored anew.
+    async fn previous(
+        &self,
+        plans: &[RelationPlan],
+        packs: &PackList,
+        notices: &mut Vec<String>,
+    ) -> Result<Option<Previous>, OpsError> {
+        let Some(store) = self.spread.usable.first() else { return Ok(None) };
+        if self.request.full {
+            return Ok(None);
+        }
+        let look = Look {
+            vault: self.vault,
+            unlocked: &self.unlocked,
+            source: self.source.source_id,
+            store,
+            plans,
+            now: self.vault.clock().now(),
+        };
+        Previous::open(&look, packs, notices).await
+    }
+
+    /// What earlier backups wrote must not fall free before what this one wrote.
+    async fn hold_what_is_reused(
+        &self,
+        manifest: &Manifest,
+        packs: &PackList,
+    ) -> Result<(), OpsError> {
+        let own: BTreeSet<_> = packs.own().into_iter().map(|pack| pack.id).collect();
+        let packs = manifest.packs.iter().filter(|pack| !own.contains(&pack.id));
+        let layers = manifest.layers.iter().filter(|layer| layer.key.is_some());
+        let reused = packs
+            .map(|pack| names::pack(pack.id))
+            .chain(layers.map(|layer| names::index(&layer.backup)));
+        let reused: Vec<ObjectName> = reused.map(|name| name.parse()).collect::<Result<_, _>>()?;
+        let manifest = names::manifest(&manifest.backup).parse()?;
+        stores::copy::hold_as_long(self.store.as_ref(), &manifest, &reused).await
     }
 
     async fn write_schema(
@@ -326,6 +399,7 @@ impl Work<'_> {
         manifest: &Manifest,
         identity: &BackupIdentity,
         written: Written,
+        own_packs: &[PackSummary],
     ) -> Result<BackupRow, OpsError> {
         let wrapped_key = self.unlocked.ring().wrap(
             &KeyName::Backup(manifest.backup.clone()),
@@ -333,8 +407,7 @@ impl Work<'_> {
             identity.text().expose().as_bytes(),
             &mut random::system(),
         )?;
-        let objects = manifest.index.as_ref().map_or(0, |index| index.bytes)
-            + manifest.schema_archive.as_ref().map_or(0, |archive| archive.bytes);
+        let bytes = write::count_bytes(manifest, own_packs);
         let row = BackupRow {
             backup_id: manifest.backup.clone(),
             source_id: manifest.source,
@@ -352,18 +425,18 @@ impl Work<'_> {
             row_count: manifest.rows(),
             subject_count: self.subjects(manifest),
             segment_count: manifest.relations.iter().map(|relation| relation.segments).sum(),
-            bytes_stored: written.bytes
-                + objects
-                + manifest.packs.iter().map(|pack| pack.bytes).sum::<u64>(),
+            bytes_stored: written.bytes + bytes.stored,
+            bytes_referenced: bytes.referenced,
             shard_id: ShardId::BACKUPS,
             wrapped_key,
             epoch: self.unlocked.ring().epoch(),
             commons_kind: self.unlocked.commons_kind.clone(),
         };
-        let packs = write::pack_rows(manifest);
+        let layers: Vec<_> = manifest.layers.iter().map(|layer| layer.backup.clone()).collect();
         durable::step("backup.catalog", || {
             self.vault.catalog().transaction(|transaction| {
-                crate::catalog::backups::insert(transaction, &row, &packs)?;
+                let packs = write::pack_rows(transaction, manifest, own_packs)?;
+                crate::catalog::backups::insert(transaction, &row, &packs, &layers)?;
                 self.spread.record(transaction, &row)
             })
         })?;
@@ -380,7 +453,13 @@ impl Work<'_> {
         manifest.relations.iter().filter(of_root).map(|relation| relation.subjects).sum()
     }
 
-    fn report(&self, manifest: &Manifest, row: &BackupRow, copies: Vec<StoreCopy>) -> BackupReport {
+    fn report(
+        &self,
+        manifest: &Manifest,
+        row: &BackupRow,
+        copies: Vec<StoreCopy>,
+        notices: Vec<String>,
+    ) -> BackupReport {
         let seconds = seconds_between(manifest.started_at, self.vault.clock().now());
         BackupReport {
             backup: row.backup_id.clone(),
@@ -394,11 +473,23 @@ impl Work<'_> {
             rows_of_erased: manifest.rows_of_erased(),
             raw_bytes: manifest.relations.iter().map(|relation| relation.raw_bytes).sum(),
             stored_bytes: row.bytes_stored,
+            referenced_bytes: row.bytes_referenced,
             copies,
             seconds,
-            notices: write::notices(&manifest.schema),
+            notices,
         }
     }
+}
+
+/// Makes the layer durable.
+async fn finish(
+    index: ClosedIndex,
+    backup: &BackupId,
+    packs: &PackList,
+) -> Result<LayerSummary, OpsError> {
+    let (backup, packs) = (backup.clone(), packs.ids());
+    let finished = tokio::task::spawn_blocking(move || index.finish(backup, &packs));
+    finished.await.map_err(|_| OpsError::Bug("a thread of work ended"))?
 }
 
 fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {

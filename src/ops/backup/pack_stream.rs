@@ -1,10 +1,11 @@
 //! Sealed segments into packs of a bounded size.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::container::index_block::IndexEntry;
 use crate::container::manifest::PackSummary;
 use crate::container::{names, pack};
 use crate::ids::{Digest, PackId, VaultId};
@@ -18,30 +19,74 @@ const PACK_BYTES_TARGET: u64 = 64 << 20;
 /// Segments are gathered into pieces of this size before they go to the store.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// The packs of one backup, in the order in which they were begun: a pack's place here is its
-/// number in the index.
+/// The packs of one backup: those that it may refer to, and those that it writes, in the order in
+/// which they were begun. A pack's place here is its number in the layer of the index that is written.
 #[derive(Clone, Default)]
-pub struct PackList(Arc<Mutex<Vec<PackSummary>>>);
+pub struct PackList(Arc<Mutex<Vec<ListedPack>>>);
+
+struct ListedPack {
+    pack: PackSummary,
+    /// Whether this backup writes it.
+    is_own: bool,
+}
 
 impl PackList {
     fn add(&self, id: PackId) -> u32 {
-        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        packs.push(PackSummary { id, bytes: 0, sha256: Digest([0; 32]) });
+        let pack = PackSummary { id, bytes: 0, sha256: Digest([0; 32]), used: 0 };
+        self.push(ListedPack { pack, is_own: true })
+    }
+
+    /// Takes in a pack that an earlier backup wrote.
+    pub fn reuse(&self, pack: &PackSummary) -> u32 {
+        let pack = PackSummary { used: 0, ..pack.clone() };
+        self.push(ListedPack { pack, is_own: false })
+    }
+
+    fn push(&self, pack: ListedPack) -> u32 {
+        let mut packs = self.lock();
+        packs.push(pack);
         u32::try_from(packs.len() - 1).unwrap_or(u32::MAX)
     }
 
     fn complete(&self, number: u32, bytes: u64, sha256: Digest) {
-        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pack) = packs.get_mut(number as usize) {
-            pack.bytes = bytes;
-            pack.sha256 = sha256;
+        if let Some(listed) = self.lock().get_mut(number as usize) {
+            listed.pack.bytes = bytes;
+            listed.pack.sha256 = sha256;
         }
     }
 
-    /// All packs so far.
+    /// Counts the bytes that the backup needs of each pack.
+    pub fn count(&self, entries: &[IndexEntry]) {
+        let mut packs = self.lock();
+        for entry in entries {
+            if let Some(listed) = packs.get_mut(entry.pack as usize) {
+                listed.pack.used = listed.pack.used.saturating_add(entry.length);
+            }
+        }
+    }
+
+    /// All identifiers, in the order of the numbers.
     #[must_use]
-    pub fn all(&self) -> Vec<PackSummary> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn ids(&self) -> Vec<PackId> {
+        self.lock().iter().map(|listed| listed.pack.id).collect()
+    }
+
+    /// The packs that this backup wrote or began.
+    #[must_use]
+    pub fn own(&self) -> Vec<PackSummary> {
+        self.lock().iter().filter(|one| one.is_own).map(|one| one.pack.clone()).collect()
+    }
+
+    /// The packs that this backup needs.
+    #[must_use]
+    pub fn needed(&self) -> Vec<PackSummary> {
+        let packs = self.lock();
+        let needed = packs.iter().filter(|one| one.is_own || one.pack.used > 0);
+        needed.map(|one| one.pack.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ListedPack>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -225,6 +225,12 @@ impl Gathered {
         self.units.len()
     }
 
+    /// The first bytes of a unit's references.
+    pub fn first_bytes(&self, unit: usize) -> impl Iterator<Item = u8> + use<> {
+        let range = self.units.get(unit).cloned().unwrap_or_default();
+        range.filter_map(|byte| u8::try_from(byte).ok())
+    }
+
     /// Hands one unit over. Every row of its subjects is in it; units ascend. Once a unit, from any
     /// thread.
     pub fn hand_over<S: RowSink>(&self, unit: usize, sink: &mut S) -> Result<(), S::Error> {

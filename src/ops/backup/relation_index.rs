@@ -1,59 +1,58 @@
-//! The index entries of one relation, from threads that finish in any order, into blocks in the order of
-//! subjects.
+//! The index entries of one relation, from threads that finish in any order, into the layer in the order
+//! of subjects.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::index_stream::IndexStream;
-use crate::container::index_block::{BlockBuilder, IndexEntry};
-use crate::ops::object_stream::Stopped;
+use super::layer_writer::LayerWriter;
+use super::pack_stream::PackList;
+use super::previous::PreviousPartition;
+use crate::container::index_block::IndexEntry;
+use crate::ops::OpsError;
+
+/// A part of a relation: what the previous backup has there, and the entries of this one, ascending.
+pub type PartEntries = (Option<PreviousPartition>, Vec<IndexEntry>);
 
 /// Takes the entries of one relation, unit by unit.
 pub struct RelationIndex {
-    index: IndexStream,
+    packs: PackList,
     state: Mutex<State>,
 }
 
 struct State {
-    blocks: BlockBuilder,
+    layer: LayerWriter,
     /// The unit whose entries come next.
     next: usize,
-    waiting: BTreeMap<usize, Vec<IndexEntry>>,
+    waiting: BTreeMap<usize, Vec<PartEntries>>,
 }
 
 impl RelationIndex {
-    /// Of the relation at that place in the manifest's list.
+    /// An index of one relation that `layer` writes; `packs` counts what is used of each.
     #[must_use]
-    pub fn new(index: IndexStream, relation: u32) -> Self {
-        let state =
-            State { blocks: BlockBuilder::new(relation), next: 0, waiting: BTreeMap::new() };
-        Self { index, state: Mutex::new(state) }
+    pub fn new(layer: LayerWriter, packs: PackList) -> Self {
+        Self { packs, state: Mutex::new(State { layer, next: 0, waiting: BTreeMap::new() }) }
     }
 
-    /// Takes the entries of a unit, ascending; units count from 0 and ascend too. From a thread that may
+    /// Takes the parts of a unit, ascending; units count from 0 and ascend too. From a thread that may
     /// block.
-    pub fn put(&self, unit: usize, entries: Vec<IndexEntry>) -> Result<(), Stopped> {
+    pub fn put(&self, unit: usize, parts: Vec<PartEntries>) -> Result<(), OpsError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting.insert(unit, entries);
+        state.waiting.insert(unit, parts);
         loop {
             let next = state.next;
-            let Some(entries) = state.waiting.remove(&next) else { return Ok(()) };
-            for entry in entries {
-                if let Some(block) = state.blocks.push(&entry) {
-                    self.index.block(&block)?;
-                }
+            let Some(parts) = state.waiting.remove(&next) else { return Ok(()) };
+            for (before, entries) in parts {
+                self.packs.count(&entries);
+                state.layer.partition(before.as_ref(), &entries)?;
             }
             state.next += 1;
         }
     }
 
     /// Everything was put.
-    pub fn finish(&self) -> Result<(), Stopped> {
+    pub fn finish(&self) -> Result<(), OpsError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         debug_assert!(state.waiting.is_empty(), "every unit came");
-        match state.blocks.take() {
-            Some(block) => self.index.block(&block),
-            None => Ok(()),
-        }
+        state.layer.finish()
     }
 }

@@ -10,11 +10,15 @@ use tokio::task::JoinSet;
 use super::forms::{self, OwnerField, RowForm};
 use super::index_stream::IndexStream;
 use super::large_objects;
+use super::layer_writer::{LayerKind, LayerWriter};
+use super::pack_stream::PackList;
 use super::partitions::{MemoryBudget, Partitions};
+use super::previous::Previous;
 use super::relation_index::RelationIndex;
 use super::rows::{self, Dealer, Owners};
 use super::sealing::{self, ReadPart, ToolPool};
 use super::segment_sink::{Sealed, SegmentSink, SegmentsOf};
+use crate::container::columns::Layout;
 use crate::container::manifest::{RelationSummary, RowFormat};
 use crate::container::segment::Relation;
 use crate::ids::{SourceId, VaultId};
@@ -93,9 +97,7 @@ impl RelationPlan {
         jobs: usize,
     ) -> Result<Self, OpsError> {
         let form = match forms::kinds(table) {
-            Some(kinds) => RowForm::Tuples(Arc::new(
-                forms::layout(session, table, owner.as_ref(), &kinds).await?,
-            )),
+            Some(kinds) => RowForm::Tuples(Arc::new(forms::without_patterns(&kinds))),
             None => RowForm::Lines,
         };
         let owners = match (&owner, &form) {
@@ -110,7 +112,6 @@ impl RelationPlan {
             Owners::Class(..) => parts(session, table, jobs).await?,
             _ => vec![Part::All],
         };
-        let owner = owner.filter(|_| matches!(owners, Owners::Class(_, OwnerField::Before)));
         Ok(Self {
             number,
             relation: Relation::Table(table.name.clone()),
@@ -122,15 +123,39 @@ impl RelationPlan {
         })
     }
 
+    /// How its rows are written.
+    pub fn format(&self) -> RowFormat {
+        match (&self.how, &self.form) {
+            (How::LargeObjects(..), _) => RowFormat::LargeObjectPieces,
+            (_, RowForm::Lines) => RowFormat::CopyText,
+            (_, RowForm::Tuples(_)) => RowFormat::CopyBinary,
+        }
+    }
+
+    /// Lays the columns out: as `before` does if they are of the same kinds, else with the patterns that
+    /// are found now.
+    pub async fn lay_out(
+        &mut self,
+        session: &Session,
+        before: Option<&Layout>,
+    ) -> Result<(), OpsError> {
+        let How::Table { table, owner: Some(owner) } = &self.how else { return Ok(()) };
+        let RowForm::Tuples(layout) = &mut self.form else { return Ok(()) };
+        *layout = match before.filter(|before| before.kinds().eq(layout.kinds())) {
+            Some(before) => Arc::new(before.clone()),
+            None => Arc::new(forms::with_patterns(session, table, owner, layout).await?),
+        };
+        Ok(())
+    }
+
     fn summary(&self, sealed: Sealed) -> RelationSummary {
-        let (format, layout) = match (&self.how, &self.form) {
-            (How::LargeObjects(..), _) => (RowFormat::LargeObjectPieces, None),
-            (_, RowForm::Lines) => (RowFormat::CopyText, None),
-            (_, RowForm::Tuples(layout)) => (RowFormat::CopyBinary, Some((**layout).clone())),
+        let layout = match &self.form {
+            RowForm::Lines => None,
+            RowForm::Tuples(layout) => Some((**layout).clone()),
         };
         RelationSummary {
             relation: self.relation.clone(),
-            format,
+            format: self.format(),
             layout,
             rows: sealed.rows,
             segments: sealed.segments,
@@ -202,8 +227,12 @@ pub struct Reading {
     pub keys: Arc<SubjectKeys>,
     /// Open packs, and what else sealing needs.
     pub tools: Arc<ToolPool>,
-    /// The backup's index.
+    /// The backup's packs.
+    pub packs: PackList,
+    /// The layer of the index that the backup writes.
     pub index: IndexStream,
+    /// The backup before, whose segments are referred to where they are the same.
+    pub previous: Option<Arc<Previous>>,
     /// Memory for rows that wait to be sealed.
     pub budget: Arc<MemoryBudget>,
     /// Where rows beyond it are spilled, sealed.
@@ -214,12 +243,13 @@ pub struct Reading {
 
 impl Reading {
     /// What the segments of a relation have in common.
-    pub fn segments_of<'a>(&self, plan: &'a RelationPlan) -> SegmentsOf<'a> {
+    pub fn segments_of<'a>(&'a self, plan: &'a RelationPlan) -> SegmentsOf<'a> {
         SegmentsOf {
             vault: self.vault,
             source: self.source,
             relation: &plan.relation,
             form: &plan.form,
+            previous: self.previous.as_deref(),
         }
     }
 }
@@ -260,9 +290,11 @@ pub async fn read_all(
     plans.sort_by_key(|plan| std::cmp::Reverse(plan.bytes_estimated));
     let mut summaries: Vec<Option<RelationSummary>> = plans.iter().map(|_| None).collect();
     let mut queue = VecDeque::new();
+    let kind = reading.previous.as_deref().map_or(LayerKind::Whole, Previous::kind);
     for plan in plans {
         let parts = plan.parts.len();
-        let index = RelationIndex::new(reading.index.clone(), plan.number);
+        let layer = LayerWriter::new(kind, reading.index.clone(), plan.number);
+        let index = RelationIndex::new(layer, reading.packs.clone());
         let read = Mutex::new((0..parts).map(|_| None).collect());
         let work = Arc::new(RelationWork { plan, index, read });
         queue.extend((0..parts).map(|place| (Arc::clone(&work), place)));
@@ -343,7 +375,12 @@ async fn read_part(
                 RowForm::Lines => CopyFormat::Text,
                 RowForm::Tuples(_) => CopyFormat::Binary,
             };
-            let read = TableRead { table, owner: owner.as_ref(), format, part };
+            let is_named_before = matches!(
+                work.plan.owners,
+                Owners::Class(_, OwnerField::Before)
+            );
+            let owner = owner.as_ref().filter(|_| is_named_before);
+            let read = TableRead { table, owner, format, part };
             send_table(session, &read, &sender).await
         }
         How::LargeObjects(columns, shared) => {

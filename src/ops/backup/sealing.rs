@@ -7,12 +7,13 @@ use tokio::runtime::Handle;
 
 use super::pack_stream::{PackList, PackStream};
 use super::partitions::{Gathered, Partitions};
+use super::previous::Part;
+use super::relation_index::PartEntries;
 use super::relations::{Reading, RelationWork};
-use super::segment_sink::{Sealed, SealingTools, SegmentSink};
+use super::segment_sink::{Sealed, SealingTools, SegmentSink, SegmentsOf};
 use crate::container::index_block::IndexEntry;
 use crate::ids::VaultId;
 use crate::ops::OpsError;
-use crate::ops::object_stream::Stopped;
 use crate::store::Store;
 
 /// What was read of one part of a relation.
@@ -89,8 +90,8 @@ pub fn seal(
         commons.extend(part.commons);
         partitions.push(part.partitions);
     }
-    let stopped = |Stopped| OpsError::StoreStopped;
-    work.index.put(0, commons).map_err(stopped)?;
+    let of = reading.segments_of(&work.plan);
+    work.index.put(0, vec![(of.before(Part::Commons)?, commons)])?;
     let gathered = Gathered::new(partitions);
     let next_unit = AtomicUsize::new(0);
     let seal_some = || -> Result<Sealed, OpsError> {
@@ -101,11 +102,10 @@ pub fn seal(
                 return Ok(sealed);
             }
             let of_unit = reading.tools.with(|tools| {
-                let of = reading.segments_of(&work.plan);
                 let mut sink = SegmentSink::new(of, &reading.keys, tools);
                 gathered.hand_over(unit, &mut sink)?;
                 let (entries, of_unit) = sink.finish()?;
-                work.index.put(unit + 1, entries).map_err(stopped)?;
+                work.index.put(unit + 1, by_part(&of, gathered.first_bytes(unit), entries)?)?;
                 Ok(of_unit)
             });
             match of_unit {
@@ -130,6 +130,24 @@ pub fn seal(
     for of_thread in outcomes {
         sealed += of_thread?;
     }
-    work.index.finish().map_err(stopped)?;
+    work.index.finish()?;
     Ok(sealed)
+}
+
+/// A unit's entries by the first bytes of their references, each with what was there before.
+fn by_part(
+    of: &SegmentsOf<'_>,
+    first_bytes: impl Iterator<Item = u8>,
+    entries: Vec<IndexEntry>,
+) -> Result<Vec<PartEntries>, OpsError> {
+    if of.previous.is_none() {
+        return Ok(vec![(None, entries)]);
+    }
+    let mut entries = entries.into_iter().peekable();
+    let part = |byte: u8| {
+        let own = std::iter::from_fn(|| entries.next_if(|entry| entry.reference.0[0] == byte));
+        let own: Vec<_> = own.collect();
+        Ok((of.before(Part::FirstByte(byte))?, own))
+    };
+    first_bytes.map(part).collect()
 }

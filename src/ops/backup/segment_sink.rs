@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::forms::RowForm;
 use super::pack_stream::PackStream;
 use super::partitions::{RowSink, SortedRows};
+use super::previous::{Part, Previous, PreviousPartition};
 use crate::container::columns::{self, Encoder};
 use crate::container::index_block::IndexEntry;
 use crate::container::segment::{self, Codec, Compressor, RAW_BYTES_TARGET, Relation};
-use crate::crypto::segment::SegmentSealer;
+use crate::crypto::segment::{ContentMac, SegmentSealer};
 use crate::ids::{SourceId, SubjectReference, VaultId};
 use crate::ops::OpsError;
 use crate::ops::subject_keys::{Resolved, SubjectKeys};
@@ -25,7 +26,7 @@ pub struct Sealed {
     pub subjects: u64,
     /// Bytes before compression.
     pub raw_bytes: u64,
-    /// Bytes sealed.
+    /// Bytes sealed, now or by an earlier backup.
     pub stored_bytes: u64,
     /// Rows left out because their subject had been erased.
     pub rows_of_erased: u64,
@@ -68,6 +69,16 @@ pub struct SegmentsOf<'a> {
     pub relation: &'a Relation,
     /// How its rows are sealed.
     pub form: &'a RowForm,
+    /// The backup before, whose segments are referred to where they are the same.
+    pub previous: Option<&'a Previous>,
+}
+
+impl SegmentsOf<'_> {
+    /// What the previous backup has of a part.
+    pub fn before(&self, part: Part) -> Result<Option<PreviousPartition>, OpsError> {
+        let before = self.previous.map(|previous| previous.partition(self.relation, part));
+        Ok(before.transpose()?.flatten())
+    }
 }
 
 /// Seals the rows of one unit.
@@ -75,6 +86,8 @@ pub struct SegmentSink<'a> {
     of: SegmentsOf<'a>,
     keys: &'a Arc<SubjectKeys>,
     tools: &'a mut SealingTools,
+    /// What the previous backup has of the part at hand.
+    before: Option<(Part, Option<PreviousPartition>)>,
     entries: Vec<IndexEntry>,
     commons: Pending,
     hers: Pending,
@@ -127,6 +140,7 @@ impl<'a> SegmentSink<'a> {
             of,
             keys,
             tools,
+            before: None,
             entries: Vec::new(),
             commons: Pending::default(),
             hers: Pending::default(),
@@ -144,8 +158,27 @@ impl<'a> SegmentSink<'a> {
     pub fn finish(mut self) -> Result<(Vec<IndexEntry>, Sealed), OpsError> {
         self.seal_commons()?;
         self.finish_heavy()?;
-        self.entries.sort_by_key(|entry| (entry.reference, entry.pack, entry.offset));
+        // A subject's segments stay in the order in which they were sealed.
+        self.entries.sort_by_key(|entry| entry.reference);
         Ok((self.entries, self.sealed))
+    }
+
+    /// The entry of a segment that the previous backup has already.
+    fn find(
+        &mut self,
+        reference: SubjectReference,
+        content_mac: &ContentMac,
+        codec: Codec,
+    ) -> Result<Option<IndexEntry>, OpsError> {
+        if self.of.previous.is_none() {
+            return Ok(None);
+        }
+        let part = Part::of(reference);
+        if self.before.as_ref().is_none_or(|(at_hand, _)| *at_hand != part) {
+            self.before = Some((part, self.of.before(part)?));
+        }
+        let before = self.before.as_ref().and_then(|(_, before)| before.as_ref());
+        Ok(before.and_then(|before| before.find(reference, content_mac, codec)).cloned())
     }
 
     fn seal_commons(&mut self) -> Result<(), OpsError> {
@@ -167,7 +200,7 @@ impl<'a> SegmentSink<'a> {
         if rows == 0 {
             return Ok(());
         }
-        let SegmentsOf { vault, source, relation, form } = self.of;
+        let SegmentsOf { vault, source, relation, form, .. } = self.of;
         let (codec, payload, layout) = match form {
             RowForm::Lines => {
                 let (codec, payload) = self.tools.compressor.compress(&pending.rows)?;
@@ -181,23 +214,28 @@ impl<'a> SegmentSink<'a> {
         let context = segment::context(vault, source, relation, reference, codec, layout);
         let sealer = SegmentSealer::new(key);
         let content_mac = sealer.content_mac(&context, &payload);
-        let sealed = sealer.seal(&context, &content_mac, &payload);
-        let placed = self.tools.packs.append(&sealed)?;
-        let raw_bytes = pending.raw_bytes as u64;
-        self.entries.push(IndexEntry {
-            reference,
-            content_mac,
-            codec,
-            pack: placed.pack,
-            offset: placed.offset,
-            length: sealed.len() as u64,
-            rows,
-            raw_bytes,
-        });
+        let entry = match self.find(reference, &content_mac, codec)? {
+            Some(there) => there,
+            None => {
+                let sealed = sealer.seal(&context, &content_mac, &payload);
+                let placed = self.tools.packs.append(&sealed)?;
+                IndexEntry {
+                    reference,
+                    content_mac,
+                    codec,
+                    pack: placed.pack,
+                    offset: placed.offset,
+                    length: sealed.len() as u64,
+                    rows,
+                    raw_bytes: pending.raw_bytes as u64,
+                }
+            }
+        };
         self.sealed.rows += rows;
         self.sealed.segments += 1;
-        self.sealed.raw_bytes += raw_bytes;
-        self.sealed.stored_bytes += sealed.len() as u64;
+        self.sealed.raw_bytes += entry.raw_bytes;
+        self.sealed.stored_bytes += entry.length;
+        self.entries.push(entry);
         Ok(())
     }
 

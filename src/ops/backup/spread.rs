@@ -69,7 +69,7 @@ impl Spread {
                 Some(store) if store.name == primary.name => None,
                 Some(store) => {
                     progress.phase(&format!("copying to store `{name}`"));
-                    progress.total(0, row.bytes_stored);
+                    progress.total(0, row.bytes_stored + row.bytes_referenced);
                     let fresh = BTreeMap::new();
                     match copy::all(&copies, store, &objects, &fresh, false, progress).await {
                         Ok(_) => {

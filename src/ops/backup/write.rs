@@ -1,10 +1,11 @@
 //! The small parts of a backup: whole objects, rows for the catalog, notices for the operator.
 
 use bytes::Bytes;
+use rusqlite::Transaction;
 
 use super::OpsError;
 use crate::catalog::backups::BackupKind;
-use crate::catalog::packs::PackRow;
+use crate::catalog::packs::{self, PackRow};
 use crate::container::manifest::{Contents, Manifest, PackSummary};
 use crate::container::names;
 use crate::durable;
@@ -46,15 +47,45 @@ pub fn kind(contents: Contents) -> BackupKind {
     }
 }
 
-/// The packs of a backup for the catalog.
-pub fn pack_rows(manifest: &Manifest) -> Vec<PackRow> {
-    let row = |pack: &PackSummary| PackRow {
-        pack_id: pack.id,
-        bytes: pack.bytes,
-        sha256: pack.sha256,
-        created_by: manifest.backup.clone(),
+/// The packs of a backup for the catalog, which knows those that earlier backups wrote.
+pub fn pack_rows(
+    transaction: &Transaction<'_>,
+    manifest: &Manifest,
+    own: &[PackSummary],
+) -> Result<Vec<PackRow>, OpsError> {
+    let row = |pack: &PackSummary| {
+        let is_own = own.iter().any(|one| one.id == pack.id);
+        let known = if is_own { None } else { packs::get(transaction, pack.id)? };
+        Ok(PackRow {
+            pack_id: pack.id,
+            bytes: pack.bytes,
+            sha256: pack.sha256,
+            created_by: known.map_or_else(|| manifest.backup.clone(), |known| known.created_by),
+        })
     };
     manifest.packs.iter().map(row).collect()
+}
+
+/// Bytes of a backup's objects.
+pub struct ObjectBytes {
+    /// Those that it wrote, but for its manifest.
+    pub stored: u64,
+    /// Those that earlier backups wrote.
+    pub referenced: u64,
+}
+
+/// Counts a backup's own bytes and those that it refers to.
+pub fn count_bytes(manifest: &Manifest, own: &[PackSummary]) -> ObjectBytes {
+    let archive = manifest.schema_archive.as_ref().map_or(0, |archive| archive.bytes);
+    let mut bytes = ObjectBytes { stored: archive, referenced: 0 };
+    let packs =
+        manifest.packs.iter().map(|pack| (pack.bytes, own.iter().any(|one| one.id == pack.id)));
+    let layers = manifest.layers.iter().map(|layer| (layer.bytes, layer.key.is_none()));
+    for (some, is_own) in packs.chain(layers) {
+        let total = if is_own { &mut bytes.stored } else { &mut bytes.referenced };
+        *total += some;
+    }
+    bytes
 }
 
 /// What the operator should know of the database that was backed up.

@@ -2,6 +2,7 @@
 //! in vain after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{BackupShare, ErasedSubject};
 use crate::catalog::backups::{self, BackupFilter, BackupRow};
@@ -44,9 +45,11 @@ pub async fn look(
     let wanted: BTreeSet<_> = references.iter().copied().collect();
     let mut shares: BTreeMap<SubjectReference, Vec<BackupShare>> = BTreeMap::new();
     let mut affected = Vec::new();
+    // Backups share layers of their indexes: each is read once for all.
+    let cache = Arc::default();
     for row in rows {
         let opened = match unlocked.backup_identity(&row) {
-            Ok(identity) => BackupReader::open(vault, &row, identity).await,
+            Ok(identity) => BackupReader::open_with(vault, &row, identity, &cache).await,
             Err(error) => Err(error),
         };
         let reader = match opened {

@@ -5,6 +5,10 @@
 //! its replica in the store, where that can still be read), every affected backup, the master secret
 //! and the new epoch's secret as the custodians hand it out.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -15,12 +19,13 @@ use crate::catalog::sources::SourceRow;
 use crate::catalog::subjects::{self, SubjectRow};
 use crate::clock::timestamp;
 use crate::container::index_block::IndexEntry;
+use crate::crypto::segment::ContentMac;
 use crate::durable;
-use crate::ids::{Epoch, SubjectReference, VaultId};
+use crate::ids::{Epoch, PackId, SubjectReference, VaultId};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::{EpochSecret, SubjectKey};
-use crate::ops::backup_reader::BackupReader;
+use crate::ops::backup_reader::{BackupReader, LayerCache};
 use crate::ops::scan::open_segment;
 use crate::ops::subject_keys::{Standing, SubjectKeys};
 use crate::ops::vault::{Unlocked, Vault};
@@ -76,7 +81,7 @@ impl Before {
     pub async fn prove(
         &self,
         vault: &Vault,
-        unlocked: &std::sync::Arc<Unlocked>,
+        unlocked: &Arc<Unlocked>,
         source: &SourceRow,
         backups: &[Affected],
         erasures: &[u64],
@@ -108,9 +113,15 @@ impl Before {
         }
         // What is nobody's must not open what was hers either.
         found_keys.extend(SubjectKey::from_slice(unlocked.commons.expose()));
-        for backup in backups {
-            self.try_backup(vault, unlocked, source, backup, &found_keys, &mut proof).await?;
-        }
+        let trial = Trial {
+            vault,
+            unlocked,
+            source,
+            keys: found_keys,
+            cache: Arc::default(),
+            tried: HashMap::new(),
+        };
+        trial.run(backups, &mut proof).await?;
         record(vault, &proof, proven_at, erasures)?;
         if proof.segments_opened > 0 {
             let what = format!("{} of the segments", proof.segments_opened);
@@ -162,43 +173,87 @@ impl Before {
         let old = KeyRing::new(ring.vault(), self.epoch, &unlocked.master(), secret);
         [ring.replica_keys(), old.replica_keys()]
     }
+}
 
-    async fn try_backup(
-        &self,
-        vault: &Vault,
-        unlocked: &std::sync::Arc<Unlocked>,
-        source: &SourceRow,
-        backup: &Affected,
-        keys: &[SubjectKey],
-        proof: &mut Proof,
-    ) -> Result<(), OpsError> {
-        let identity = unlocked.backup_identity(&backup.row)?;
-        let reader = BackupReader::open(vault, &backup.row, identity).await?;
-        let readers_keys = SubjectKeys::of_backup(vault, unlocked, &backup.row)?;
-        let open = async |number: u32, entry: &IndexEntry, key: &[u8; 32]| {
-            let summary = reader.manifest().relations.get(number as usize)?;
-            let sealed = reader.read_pack(entry.pack, entry.offset, entry.length).await.ok()?;
-            open_segment(vault.id(), source.source_id, summary, entry, key, &sealed).ok()
-        };
+/// A segment in a pack: backups that share it share what came of trying it.
+type Tried = HashMap<(PackId, u64, u64, ContentMac), bool>;
+
+/// What the segments are tried with.
+struct Trial<'a> {
+    vault: &'a Vault,
+    unlocked: &'a Arc<Unlocked>,
+    source: &'a SourceRow,
+    keys: Vec<SubjectKey>,
+    cache: Arc<LayerCache>,
+    tried: Tried,
+}
+
+impl Trial<'_> {
+    async fn run(mut self, backups: &[Affected], proof: &mut Proof) -> Result<(), OpsError> {
+        for backup in backups {
+            self.try_backup(backup, proof).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_backup(&mut self, backup: &Affected, proof: &mut Proof) -> Result<(), OpsError> {
+        let identity = self.unlocked.backup_identity(&backup.row)?;
+        let (vault, cache) = (self.vault, &self.cache);
+        let reader = BackupReader::open_with(vault, &backup.row, identity, cache).await?;
+        let readers_keys = SubjectKeys::of_backup(vault, self.unlocked, &backup.row)?;
         for (number, entry) in &backup.segments {
             proof.segments_tried += 1;
             let standing = readers_keys.standing(&[entry.reference])?;
             let mut is_open = matches!(standing.first(), Some(Standing::Key(_)));
-            for key in keys {
-                is_open |= open(*number, entry, key.expose()).await.is_some();
-            }
+            is_open |= self.any_key_opens(&reader, *number, entry).await?;
             proof.segments_opened += u64::from(is_open);
         }
         if let Some((number, entry)) = &backup.bystander
             && let Some(Standing::Key(key)) = readers_keys.standing(&[entry.reference])?.first()
         {
-            if open(*number, entry, key.expose()).await.is_some() {
+            if self.opens(&reader, *number, entry, key.expose()).await {
                 proof.bystanders_opened += 1;
             } else {
                 proof.bystanders_failed += 1;
             }
         }
         Ok(())
+    }
+
+    /// Whether any of the keys opens a segment. The same bytes are tried once.
+    async fn any_key_opens(
+        &mut self,
+        reader: &BackupReader,
+        number: u32,
+        entry: &IndexEntry,
+    ) -> Result<bool, OpsError> {
+        let pack = reader.pack(entry.pack)?.0.id;
+        let segment = (pack, entry.offset, entry.length, entry.content_mac);
+        if let Some(known) = self.tried.get(&segment) {
+            return Ok(*known);
+        }
+        let mut is_open = false;
+        for key in &self.keys {
+            is_open |= self.opens(reader, number, entry, key.expose()).await;
+        }
+        self.tried.insert(segment, is_open);
+        Ok(is_open)
+    }
+
+    async fn opens(
+        &self,
+        reader: &BackupReader,
+        number: u32,
+        entry: &IndexEntry,
+        key: &[u8; 32],
+    ) -> bool {
+        let Some(summary) = reader.manifest().relations.get(number as usize) else { return false };
+        let read = reader.read_pack(entry.pack, entry.offset, entry.length).await;
+        let (vault, source) = (self.vault.id(), self.source.source_id);
+        let open = |sealed: Bytes| {
+            open_segment(vault, source, summary, entry, key, &sealed).is_ok()
+        };
+        read.is_ok_and(open)
     }
 }
 

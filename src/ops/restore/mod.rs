@@ -106,7 +106,7 @@ pub async fn restore(
         check_request(request, reader.manifest())?;
 
         progress.phase("authenticating the backup");
-        progress.total(0, row.bytes_stored);
+        progress.total(0, row.bytes_stored + row.bytes_referenced);
         let (verified, problems) = if request.salvage {
             verify::authenticate_for_salvage(&reader, progress).await?
         } else {

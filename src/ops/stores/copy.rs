@@ -13,7 +13,7 @@ use crate::durable;
 use crate::ids::Digest;
 use crate::ops::OpsError;
 use crate::progress::ProgressSink;
-use crate::store::{ObjectName, Store, StoreError};
+use crate::store::{Lock, ObjectName, Store, StoreError};
 
 /// How much of an object is in memory at a time.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -51,11 +51,23 @@ pub fn objects_of(row: &BackupRow, manifest: &Manifest) -> Result<Vec<CopyObject
     if let Some(archive) = &manifest.schema_archive {
         add(names::schema(&manifest.backup), archive.bytes, archive.sha256)?;
     }
-    if let Some(index) = &manifest.index {
-        add(names::index(&manifest.backup), index.bytes, index.sha256)?;
-    }
+    objects.append(&mut layers_of(manifest)?);
+    let mut add = |name: String, bytes, sha256| {
+        objects.push(CopyObject { name: name.parse()?, bytes, sha256 });
+        Ok::<_, OpsError>(())
+    };
     add(row.manifest_name.clone(), row.manifest_bytes, row.manifest_sha256)?;
     Ok(objects)
+}
+
+/// The objects of a backup's index, whoever wrote them.
+pub fn layers_of(manifest: &Manifest) -> Result<Vec<CopyObject>, OpsError> {
+    let layers = manifest.layers.iter();
+    let objects = layers.map(|layer| {
+        let name = names::index(&layer.backup).parse()?;
+        Ok(CopyObject { name, bytes: layer.bytes, sha256: layer.sha256 })
+    });
+    objects.collect()
 }
 
 /// Copies what one store lacks of a backup. What `listed` has with its length is taken to be there;
@@ -69,15 +81,42 @@ pub async fn all(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<Copied, OpsError> {
     let mut copied = Copied::default();
+    let mut were_there = Vec::new();
     for object in objects {
         let is_listed = listed.get(&object.name) == Some(&object.bytes);
         if (!is_listed || verify) && one(copies, to, object, verify).await? {
             copied.objects += 1;
             copied.bytes += object.bytes;
+        } else {
+            were_there.push(object.name.clone());
         }
         progress.advance(0, object.bytes);
     }
+    if let Some(manifest) = objects.last() {
+        hold_as_long(&*to.store, &manifest.name, &were_there).await?;
+    }
     Ok(copied)
+}
+
+/// Sees to it that objects which were there before a backup that needs them are retained at least as
+/// long as its manifest is.
+pub async fn hold_as_long(
+    store: &dyn Store,
+    manifest: &ObjectName,
+    objects: &[ObjectName],
+) -> Result<(), OpsError> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let Some(wanted) = store.lock_of(manifest).await?.retention else { return Ok(()) };
+    for object in objects {
+        let held = store.lock_of(object).await?;
+        if held.retention.is_none_or(|held| held.until < wanted.until) {
+            let lock = Lock { retention: Some(wanted), ..held };
+            durable::step_async("backup.hold", store.lock(object, &lock)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The objects that a store lists under a prefix, with their lengths.

@@ -329,7 +329,8 @@ impl Work<'_> {
     ) -> Result<(), OpsError> {
         self.progress.phase(&format!("bringing store `{}` up to date", to.name));
         let belonging = belonging(self.vault, one)?;
-        self.progress.total(0, belonging.iter().map(|row| row.bytes_stored).sum());
+        self.progress
+            .total(0, belonging.iter().map(|row| row.bytes_stored + row.bytes_referenced).sum());
         let listed = match copy::listed(&*to.store, &[names::PACKS, names::BACKUPS]).await {
             Ok(listed) => listed,
             Err(error) => {

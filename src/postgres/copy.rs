@@ -63,6 +63,8 @@ pub struct TableRead<'a> {
     pub table: &'a Table,
     /// The way to the owner whose key comes before each row.
     pub owner: Option<&'a OwnerPath>,
+    /// Whether a key of one column comes as the value that it is, and not as its text.
+    pub key_as_value: bool,
     /// The format.
     pub format: CopyFormat,
     /// Which rows.
@@ -73,7 +75,7 @@ impl<'a> TableRead<'a> {
     /// All rows as lines.
     #[must_use]
     pub fn lines(table: &'a Table, owner: Option<&'a OwnerPath>) -> Self {
-        Self { table, owner, format: CopyFormat::Text, part: Part::All }
+        Self { table, owner, key_as_value: false, format: CopyFormat::Text, part: Part::All }
     }
 }
 
@@ -87,10 +89,16 @@ impl<'a> TableRead<'a> {
 /// [`Session::copy_table_out`] runs it with the right `equality`.
 #[must_use]
 pub fn copy_out_statement(read: &TableRead<'_>, equality: &Equality) -> String {
-    let TableRead { table, owner, format, part } = *read;
+    let TableRead { table, owner, key_as_value, format, part } = *read;
     let columns =
         table.copied_columns().map(|column| format!("t0.{}", quote_identifier(&column.name)));
-    let selected: Vec<String> = owner.map(owner_key).into_iter().chain(columns).collect();
+    let key = |owner: &OwnerPath| match owner.key_columns.as_slice() {
+        [single] if key_as_value => {
+            format!("t{}.{}", owner.joins.len(), quote_identifier(single))
+        }
+        _ => owner_key(owner),
+    };
+    let selected: Vec<String> = owner.map(key).into_iter().chain(columns).collect();
     let (sample, limit) = match part {
         Part::Sample { percent, rows } if percent < 100.0 => {
             (format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)"), format!(" LIMIT {rows}"))
@@ -419,7 +427,8 @@ mod tests {
     fn a_part_of_a_table_is_its_pages_or_a_sample() {
         let table = table(TableKind::Ordinary, &[("id", false)]);
         let statement = |part| {
-            let read = TableRead { table: &table, owner: None, format: CopyFormat::Binary, part };
+            let format = CopyFormat::Binary;
+            let read = TableRead { part, format, ..TableRead::lines(&table, None) };
             let statement = copy_out_statement(&read, &Equality::default());
             statement.rsplit_once("\" t0").unwrap().1.to_owned()
         };

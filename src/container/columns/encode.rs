@@ -24,12 +24,13 @@ pub(super) const ALL_NULL: u8 = 1;
 pub(super) const ALL_EQUAL: u8 = 4;
 
 /// Fewer literal bytes are not worth a compressed frame.
-const COMPRESSED_FROM_BYTES: usize = 48;
+const COMPRESSED_FROM_BYTES: usize = 160;
 const COMPRESSION_LEVEL: i32 = 3;
 
 /// Turns rows of cells into payloads; keeps its working memory between them.
 pub struct Encoder {
     columns: Vec<Column>,
+    rows: u64,
     literals: Vec<u8>,
     compressor: zstd::bulk::Compressor<'static>,
 }
@@ -37,8 +38,11 @@ pub struct Encoder {
 /// What was gathered of one column.
 #[derive(Default)]
 struct Column {
+    /// Whether a row is NULL; empty as long as none is.
     nulls: Vec<bool>,
     null_count: usize,
+    /// How many rows are not.
+    values: usize,
     /// The numbers, the units, or the lengths of bytes.
     numbers: Vec<i64>,
     /// The scales, or the patterns' numbers.
@@ -52,6 +56,7 @@ impl Column {
     fn clear(&mut self) {
         self.nulls.clear();
         self.null_count = 0;
+        self.values = 0;
         self.numbers.clear();
         self.tags.clear();
         self.lengths.clear();
@@ -66,48 +71,43 @@ impl Encoder {
         let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?;
         compressor.include_checksum(false)?;
         compressor.include_contentsize(true)?;
-        Ok(Self { columns: Vec::new(), literals: Vec::new(), compressor })
+        Ok(Self { columns: Vec::new(), rows: 0, literals: Vec::new(), compressor })
     }
 
-    /// The payload of some rows, and their length as tuples in bytes.
-    pub fn encode<'a>(
-        &mut self,
-        layout: &Layout,
-        rows: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(Vec<u8>, u64), Malformed> {
-        self.columns.resize_with(layout.columns().len(), Column::default);
-        self.columns.iter_mut().for_each(Column::clear);
-        self.literals.clear();
-        let (mut count, mut tuple_bytes) = (0_u64, 0);
-        for row in rows {
-            count += 1;
-            tuple_bytes += self.gather(layout, row)?;
+    /// Takes a row of cells. All rows of a payload have the same layout.
+    pub fn push(&mut self, layout: &Layout, row: &[u8]) -> Result<(), Malformed> {
+        if self.rows == 0 {
+            self.columns.resize_with(layout.columns().len(), Column::default);
+            self.columns.iter_mut().for_each(Column::clear);
         }
-        let mut payload = Vec::with_capacity(256);
-        varint::put(&mut payload, count);
-        for (column, of) in self.columns.iter_mut().zip(layout.columns()) {
-            column.put(of.kind, &mut payload, &mut self.literals);
-        }
-        self.put_literals(&mut payload)?;
-        Ok((payload, tuple_bytes))
-    }
-
-    /// Deals the cells of one row to the columns; the length of its tuple.
-    fn gather(&mut self, layout: &Layout, row: &[u8]) -> Result<u64, Malformed> {
+        self.rows += 1;
         let (nulls, rest) = row.split_at_checked(layout.null_bytes()).ok_or(Malformed)?;
-        let (cells, tuple_bytes) = rest.split_last_chunk::<4>().ok_or(Malformed)?;
+        let (cells, _) = rest.split_last_chunk::<4>().ok_or(Malformed)?;
         let mut cells = Reader(cells);
         for (place, (column, of)) in self.columns.iter_mut().zip(layout.columns()).enumerate() {
-            let is_null = nulls[place / 8] >> (place % 8) & 1 == 1;
-            column.nulls.push(is_null);
-            if is_null {
-                column.null_count += 1;
+            if nulls[place / 8] >> (place % 8) & 1 == 1 {
+                column.push_null();
             } else {
                 column.take(of, place, &mut cells).ok_or(Malformed)?;
+                column.values += 1;
             }
         }
-        let tuple_bytes = u32::from_le_bytes(*tuple_bytes);
-        if cells.is_empty() { Ok(tuple_bytes.into()) } else { Err(Malformed) }
+        if cells.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// The payload of the rows since the last one.
+    pub fn finish(&mut self, layout: &Layout) -> Result<Vec<u8>, Malformed> {
+        let rows = std::mem::take(&mut self.rows);
+        let mut payload = Vec::with_capacity(512);
+        varint::put(&mut payload, rows);
+        self.literals.clear();
+        if rows > 0 {
+            for (column, of) in self.columns.iter_mut().zip(layout.columns()) {
+                column.put(of.kind, &mut payload, &mut self.literals);
+            }
+        }
+        self.put_literals(&mut payload)?;
+        Ok(payload)
     }
 
     fn put_literals(&mut self, payload: &mut Vec<u8>) -> Result<(), Malformed> {
@@ -130,6 +130,12 @@ impl Encoder {
 }
 
 impl Column {
+    fn push_null(&mut self) {
+        self.nulls.resize(self.values + self.null_count, false);
+        self.nulls.push(true);
+        self.null_count += 1;
+    }
+
     /// Takes a cell that is not NULL.
     fn take(&mut self, of: &ColumnLayout, place: usize, cells: &mut Reader<'_>) -> Option<()> {
         match of.kind {
@@ -185,7 +191,7 @@ impl Column {
 
     /// Appends the column's head and lists to the payload, its bytes to the literals.
     fn put(&mut self, kind: ColumnKind, payload: &mut Vec<u8>, literals: &mut Vec<u8>) {
-        let values = self.nulls.len() - self.null_count;
+        let values = self.values;
         let equal = kind.fixed_bytes().filter(|width| {
             let mut all = self.bytes.chunks_exact(*width);
             let first = all.next();
@@ -198,6 +204,7 @@ impl Column {
         };
         payload.push(nulls | if equal.is_some() { ALL_EQUAL } else { 0 });
         if nulls == SOME_NULL {
+            self.nulls.resize(values + self.null_count, false);
             bits::put(payload, 1, self.nulls.iter().map(|null| u64::from(*null)));
         }
         integers::put(payload, &self.tags);

@@ -92,7 +92,10 @@ fn encoded(layout: &Layout, tuples: &[Vec<u8>]) -> (Vec<u8>, u64) {
             row
         })
         .collect();
-    Encoder::new().unwrap().encode(layout, rows.iter().map(Vec::as_slice)).unwrap()
+    let mut encoder = Encoder::new().unwrap();
+    rows.iter().for_each(|row| encoder.push(layout, row).unwrap());
+    let bytes = rows.iter().map(|row| tuple_bytes(row) as u64).sum();
+    (encoder.finish(layout).unwrap(), bytes)
 }
 
 proptest! {

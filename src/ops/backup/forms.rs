@@ -1,14 +1,15 @@
 //! In which form the rows of a table are read and sealed: as binary tuples in columns where every
 //! column's type is known to mean the same in any database, else as lines of text.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
 use super::OpsError;
 use crate::container::columns::patterns::{Collector, Patterns};
 use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout};
 use crate::postgres::tuples::Tuples;
 use crate::postgres::{CopyFormat, Part, Session, TableRead};
-use crate::schema::{OwnerPath, Table, TableKind};
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use crate::schema::{DatabaseSchema, OwnerPath, Table, TableKind};
 
 /// Patterns are looked for in about so many rows.
 const SAMPLE_ROWS: u64 = 60_000;
@@ -27,6 +28,11 @@ pub enum RowForm {
 pub enum OwnerField {
     /// In a field before the row's own, as text.
     Before,
+    /// In a field before the row's own, as a value of that type.
+    BeforeAsValue {
+        /// The type's object identifier.
+        type_oid: u32,
+    },
     /// In this one of the row's own fields, as a value of that type.
     Own {
         /// The field's place.
@@ -60,16 +66,24 @@ pub fn kinds(table: &Table) -> Option<Vec<ColumnKind>> {
     table.copied_columns().map(|column| kind(column.type_oid)).collect()
 }
 
+/// Types whose values are the same text here as the server's cast to text makes of them: smallint, integer,
+/// bigint, text, varchar, uuid. (A cast takes the blanks off a `character`.)
+const KEY_TYPES: [u32; 6] = [20, 21, 23, 25, 1043, 2950];
+
 /// Where the owner's key of a row that is read as a tuple is.
-pub fn owner_field(table: &Table, owner: &OwnerPath) -> OwnerField {
-    if let ([], [key]) = (owner.joins.as_slice(), owner.key_columns.as_slice())
-        && let Some(place) = table.copied_columns().position(|column| column.name == *key)
-        && let Some(column) = table.column(key)
-        && crate::postgres::values::is_known(column.type_oid)
-    {
-        return OwnerField::Own { place, type_oid: column.type_oid };
+pub fn owner_field(schema: &DatabaseSchema, table: &Table, owner: &OwnerPath) -> OwnerField {
+    let end = owner.joins.last().map_or(Some(table), |join| schema.table(&join.table));
+    let ([key], Some(end)) = (owner.key_columns.as_slice(), end) else { return OwnerField::Before };
+    let Some(type_oid) = end.column(key).map(|column| column.type_oid) else {
+        return OwnerField::Before;
+    };
+    if !KEY_TYPES.contains(&type_oid) {
+        return OwnerField::Before;
     }
-    OwnerField::Before
+    match table.copied_columns().position(|column| column.name == *key) {
+        Some(place) if owner.joins.is_empty() => OwnerField::Own { place, type_oid },
+        _ => OwnerField::BeforeAsValue { type_oid },
+    }
 }
 
 /// A layout of columns of these kinds.
@@ -111,7 +125,8 @@ async fn patterns(
         _ => 100.0,
     };
     let part = Part::Sample { percent, rows: 2 * SAMPLE_ROWS };
-    let read = TableRead { table, owner: Some(owner), format: CopyFormat::Binary, part };
+    let format = CopyFormat::Binary;
+    let read = TableRead { part, format, ..TableRead::lines(table, Some(owner)) };
     let mut rows = session.copy_table_out(&read).await?;
     let people = RandomState::new();
     let mut tuples = Tuples::default();
@@ -162,13 +177,20 @@ impl<'a> TupleReader<'a> {
     /// The owner of a tuple; its cells take the place of what is in `row`.
     pub fn read<'t>(&mut self, tuple: &'t [u8], row: &mut Vec<u8>) -> Result<Owner<'t>, OpsError> {
         let (count, mut fields) = Fields::of(tuple)?;
-        let before = usize::from(self.owner == Some(OwnerField::Before));
+        let is_before = matches!(
+            self.owner,
+            Some(OwnerField::Before | OwnerField::BeforeAsValue { .. })
+        );
+        let before = usize::from(is_before);
         if count != self.layout.columns().len() + before {
             return Err(OpsError::Tuples);
         }
         let owner = match self.owner {
             None => Owner::Nobody,
             Some(OwnerField::Before) => fields.take()?.map_or(Owner::Nobody, Owner::Text),
+            Some(OwnerField::BeforeAsValue { type_oid }) => {
+                fields.take()?.map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
+            }
             Some(OwnerField::Own { place, type_oid }) => {
                 let (_, mut look) = Fields::of(tuple)?;
                 for _ in 0..place {

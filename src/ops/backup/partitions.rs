@@ -22,8 +22,8 @@ const PARTITIONS: usize = 256;
 const HEAD_BYTES: usize = SubjectReference::BYTES + 4;
 /// Partitions are sorted together up to this many bytes, if the budget allows it.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
-/// Rows are spilled in pieces of about so many bytes at the most.
-const SPILLED_BYTES: usize = 4 << 20;
+/// Rows are gathered in pieces of so many bytes; a longer row is a piece by itself.
+const PIECE_BYTES: usize = 32 << 10;
 /// A reader tells the budget of its rows after so many bytes.
 const TOLD_BYTES: usize = 256 << 10;
 
@@ -69,12 +69,15 @@ pub trait RowSink {
     fn heavy_row(&mut self, reference: SubjectReference, row: &[u8]) -> Result<(), Self::Error>;
 }
 
+type Pieces = Vec<Vec<u8>>;
+
 /// One reader's rows, dealt by one byte of their references.
 pub struct Partitions {
     byte: usize,
     budget: Arc<MemoryBudget>,
     spill_folder: PathBuf,
-    buffers: Vec<Vec<u8>>,
+    /// Of each partition, pieces that hold whole rows; the last one is being filled.
+    buffers: Vec<Pieces>,
     buffered_bytes: usize,
     told_bytes: usize,
     spilled: Vec<Vec<SpilledChunk>>,
@@ -110,7 +113,16 @@ impl Partitions {
     /// Takes one row.
     pub fn push(&mut self, reference: SubjectReference, row: &[u8]) -> io::Result<()> {
         let length = u32::try_from(row.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let buffer = &mut self.buffers[usize::from(reference.0[self.byte])];
+        let pieces = &mut self.buffers[usize::from(reference.0[self.byte])];
+        let buffer = match pieces.last_mut() {
+            Some(last) if last.len() + HEAD_BYTES + row.len() <= last.capacity() => last,
+            _ => {
+                // Small tables need little: a piece is as large as all before it.
+                let pieces_bytes: usize = pieces.iter().map(Vec::len).sum();
+                let piece_bytes = pieces_bytes.clamp(256, PIECE_BYTES).max(HEAD_BYTES + row.len());
+                pieces.push_mut(Vec::with_capacity(piece_bytes))
+            }
+        };
         buffer.extend_from_slice(&reference.0);
         buffer.extend_from_slice(&length.to_le_bytes());
         buffer.extend_from_slice(row);
@@ -134,15 +146,10 @@ impl Partitions {
             Some(spill) => spill,
             none => none.insert(Spill::create(&self.spill_folder, &mut random::system())?),
         };
-        for (buffer, chunks) in self.buffers.iter_mut().zip(&mut self.spilled) {
-            let mut rest = &buffer[..];
-            while !rest.is_empty() {
-                let (piece, after) = split_records(rest, SPILLED_BYTES);
-                chunks.push(spill.write(piece)?);
-                rest = after;
+        for (pieces, chunks) in self.buffers.iter_mut().zip(&mut self.spilled) {
+            for piece in std::mem::take(pieces) {
+                chunks.push(spill.write(&piece)?);
             }
-            // The capacity goes too: what a partition held once says nothing of the next time.
-            *buffer = Vec::new();
         }
         self.budget.give_back(self.told_bytes);
         self.buffered_bytes = 0;
@@ -164,7 +171,7 @@ pub struct Gathered {
 /// One partition: of each reader, in their order, what was spilled and what was not.
 #[derive(Default)]
 struct Dealt {
-    parts: Vec<(Vec<SpilledChunk>, Vec<u8>)>,
+    parts: Vec<(Vec<SpilledChunk>, Pieces)>,
 }
 
 impl Dealt {
@@ -174,7 +181,7 @@ impl Dealt {
     }
 
     fn bytes_in_memory(&self) -> usize {
-        self.parts.iter().map(|(_, buffer)| buffer.len()).sum()
+        self.parts.iter().flat_map(|(_, pieces)| pieces).map(Vec::len).sum()
     }
 }
 
@@ -250,14 +257,11 @@ impl Gathered {
         let handed_over = if bytes > first.budget.sorted_bytes_max() && !last_byte {
             unit.into_iter().try_for_each(|dealt| self.deal_again(&dealt, sink))
         } else {
-            let mut records = Vec::with_capacity(bytes);
+            let mut pieces = Vec::new();
             for dealt in unit {
-                self.each_piece(&dealt, |piece| {
-                    records.extend_from_slice(piece);
-                    Ok::<_, io::Error>(())
-                })?;
+                self.take_pieces(dealt, &mut pieces)?;
             }
-            if records.is_empty() { Ok(()) } else { sink.sorted(&SortedRows::new(records)) }
+            if pieces.is_empty() { Ok(()) } else { sink.sorted(&SortedRows::new(pieces)) }
         };
         // What the budget has not been told of is not given back either.
         let held = self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
@@ -267,19 +271,32 @@ impl Gathered {
         handed_over
     }
 
+    /// Takes what was dealt.
+    fn take_pieces(&self, dealt: Dealt, all: &mut Pieces) -> io::Result<()> {
+        for (reader, (chunks, pieces)) in self.readers.iter().zip(dealt.parts) {
+            if let Some(spill) = &reader.spill {
+                for chunk in chunks {
+                    all.push(spill.read(chunk)?);
+                }
+            }
+            all.extend(pieces);
+        }
+        Ok(())
+    }
+
     /// What was dealt, piece by piece in the order in which it came.
     fn each_piece<E: From<io::Error>>(
         &self,
         dealt: &Dealt,
         mut piece: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (reader, (chunks, buffer)) in self.readers.iter().zip(&dealt.parts) {
+        for (reader, (chunks, pieces)) in self.readers.iter().zip(&dealt.parts) {
             if let Some(spill) = &reader.spill {
                 for chunk in chunks {
                     piece(&spill.read(*chunk)?)?;
                 }
             }
-            piece(buffer)?;
+            pieces.iter().try_for_each(|one| piece(one))?;
         }
         Ok(())
     }
@@ -330,17 +347,6 @@ impl Majority {
     }
 }
 
-/// Splits records where the next one would go beyond `bytes_max`, but after one at least.
-fn split_records(records: &[u8], bytes_max: usize) -> (&[u8], &[u8]) {
-    if records.len() <= bytes_max {
-        return (records, &[]);
-    }
-    let ends = Records(records).into_iter().map(|(_, row)| row.end);
-    let end = ends.take_while(|end| *end <= bytes_max).last();
-    let first_end = || Records(records).into_iter().next().map(|(_, row)| row.end);
-    records.split_at(end.or_else(first_end).unwrap_or(records.len()))
-}
-
 /// Walks over records: the reference, and where the row lies.
 struct Records<'a>(&'a [u8]);
 
@@ -380,44 +386,64 @@ impl Iterator for RecordsIterator<'_> {
 /// Rows in ascending order of reference, then of their bytes: equal rows give equal segments, in
 /// whatever order the server sent them.
 pub struct SortedRows {
-    records: Vec<u8>,
+    pieces: Pieces,
     rows: Vec<SortedRow>,
 }
 
 /// A row's place, and what mostly decides on its order.
 struct SortedRow {
-    reference: SubjectReference,
+    reference: u128,
     /// The first bytes of the row.
     begins: u64,
-    row: Range<usize>,
+    piece: u32,
+    start: u32,
+    end: u32,
+}
+
+impl SortedRow {
+    fn bytes<'a>(&self, pieces: &'a Pieces) -> &'a [u8] {
+        &pieces[self.piece as usize][self.start as usize..self.end as usize]
+    }
 }
 
 impl SortedRows {
-    fn new(records: Vec<u8>) -> Self {
-        let place = |(reference, row): (SubjectReference, Range<usize>)| {
-            let mut begins = [0; 8];
-            let bytes = &records[row.clone()];
-            let length = bytes.len().min(8);
-            begins[..length].copy_from_slice(&bytes[..length]);
-            SortedRow { reference, begins: u64::from_be_bytes(begins), row }
-        };
-        let mut rows: Vec<_> = Records(&records).into_iter().map(place).collect();
+    /// Cannot truncate: a piece is 32 KiB or one row, and a row is below 2^32 bytes.
+    #[allow(clippy::cast_possible_truncation)]
+    fn new(pieces: Pieces) -> Self {
+        let mut rows = Vec::with_capacity(pieces.iter().map(Vec::len).sum::<usize>() / 64);
+        for (records, piece) in pieces.iter().zip(0..) {
+            for (reference, row) in Records(records) {
+                let bytes = &records[row.clone()];
+                let begins = bytes.first_chunk::<8>().copied().unwrap_or_else(|| {
+                    let mut begins = [0; 8];
+                    begins[..bytes.len()].copy_from_slice(bytes);
+                    begins
+                });
+                rows.push(SortedRow {
+                    reference: u128::from_be_bytes(reference.0),
+                    begins: u64::from_be_bytes(begins),
+                    piece,
+                    start: row.start as u32,
+                    end: row.end as u32,
+                });
+            }
+        }
         rows.sort_unstable_by(|one, other| {
-            one.reference
-                .cmp(&other.reference)
-                .then_with(|| one.begins.cmp(&other.begins))
-                .then_with(|| records[one.row.clone()].cmp(&records[other.row.clone()]))
+            (one.reference, one.begins)
+                .cmp(&(other.reference, other.begins))
+                .then_with(|| one.bytes(&pieces).cmp(other.bytes(&pieces)))
         });
-        Self { records, rows }
+        Self { pieces, rows }
     }
 
     /// The subjects, each with her rows.
     pub fn subjects(
         &self,
     ) -> impl Iterator<Item = (SubjectReference, impl Iterator<Item = &[u8]>)> {
-        self.rows
-            .chunk_by(|one, other| one.reference == other.reference)
-            .map(|rows| (rows[0].reference, rows.iter().map(|one| &self.records[one.row.clone()])))
+        self.rows.chunk_by(|one, other| one.reference == other.reference).map(|rows| {
+            let reference = SubjectReference(rows[0].reference.to_be_bytes());
+            (reference, rows.iter().map(|one| one.bytes(&self.pieces)))
+        })
     }
 }
 

@@ -72,7 +72,7 @@ impl RelationPlan {
         let mut plans = Vec::new();
         for (number, table) in (0..).zip(&schema.tables) {
             let owner = owners.remove(&table.name).flatten();
-            plans.push(Self::of_table(session, number, table, owner, jobs).await?);
+            plans.push(Self::of_table(session, (number, schema, table), owner, jobs).await?);
         }
         if schema.large_objects > 0 {
             let (columns, shared) = owner_columns(schema, map)?;
@@ -91,8 +91,7 @@ impl RelationPlan {
 
     async fn of_table(
         session: &Session,
-        number: u32,
-        table: &Table,
+        (number, schema, table): (u32, &DatabaseSchema, &Table),
         owner: Option<OwnerPath>,
         jobs: usize,
     ) -> Result<Self, OpsError> {
@@ -104,7 +103,7 @@ impl RelationPlan {
             (None, _) => Owners::Commons,
             (Some(owner), RowForm::Lines) => Owners::Class(owner.class.clone(), OwnerField::Before),
             (Some(owner), RowForm::Tuples(_)) => {
-                Owners::Class(owner.class.clone(), forms::owner_field(table, owner))
+                Owners::Class(owner.class.clone(), forms::owner_field(schema, table, owner))
             }
         };
         // Rows of nobody are sealed in the table's order, so they are not read in parts.
@@ -375,12 +374,12 @@ async fn read_part(
                 RowForm::Lines => CopyFormat::Text,
                 RowForm::Tuples(_) => CopyFormat::Binary,
             };
-            let is_named_before = matches!(
-                work.plan.owners,
-                Owners::Class(_, OwnerField::Before)
-            );
-            let owner = owner.as_ref().filter(|_| is_named_before);
-            let read = TableRead { table, owner, format, part };
+            let (owner, key_as_value) = match work.plan.owners {
+                Owners::Class(_, OwnerField::Own { .. }) => (None, false),
+                Owners::Class(_, OwnerField::BeforeAsValue { .. }) => (owner.as_ref(), true),
+                _ => (owner.as_ref(), false),
+            };
+            let read = TableRead { table, owner, key_as_value, format, part };
             send_table(session, &read, &sender).await
         }
         How::LargeObjects(columns, shared) => {

@@ -148,18 +148,21 @@ impl<'a, 's> Dealer<'a, 's> {
 /// The references of people who were met lately: a table of fixed size in which each key has one of
 /// two places, so that it stays small however many people there are.
 #[derive(Default)]
-struct KnownReferences(Vec<Known>);
+struct KnownReferences {
+    /// Zero for an empty place.
+    lengths: Vec<u8>,
+    known: Vec<Known>,
+}
 
+/// A key, filled up with zeros, and its reference: two lie in one line of a processor's cache.
 #[derive(Clone)]
 struct Known {
-    /// Zero for an empty place.
-    length: u8,
-    key: [u8; KEY_BYTES_MAX],
+    key: u128,
     reference: SubjectReference,
 }
 
 /// Longer keys are not remembered.
-const KEY_BYTES_MAX: usize = 23;
+const KEY_BYTES_MAX: usize = 16;
 const PLACES: usize = 1 << 18;
 
 /// Where a key may be put; `None` for one that is not remembered.
@@ -170,37 +173,44 @@ impl KnownReferences {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(None);
         }
-        if self.0.is_empty() {
-            let empty =
-                Known { length: 0, key: [0; KEY_BYTES_MAX], reference: SubjectReference::COMMONS };
-            self.0.resize(PLACES, empty);
+        if self.known.is_empty() {
+            self.lengths.resize(PLACES, 0);
+            self.known.resize(PLACES, Known { key: 0, reference: SubjectReference::COMMONS });
         }
-        let place = hash(key) & (PLACES - 2);
-        let pair = self.0.get(place..place + 2).unwrap_or_default();
-        let mine = |known: &&Known| known.key.get(..usize::from(known.length)) == Some(key);
-        match pair.iter().find(mine) {
-            Some(known) => Ok(known.reference),
-            // The first place if it is free, else the second, which the next one takes again.
-            None => Err(Some(place + usize::from(pair.first().is_some_and(|one| one.length > 0)))),
+        let (filled, length) = filled_up(key);
+        let first = hash(filled) & (PLACES - 2);
+        for place in [first, first + 1] {
+            if self.lengths[place] == length && self.known[place].key == filled {
+                return Ok(self.known[place].reference);
+            }
         }
+        // The first place if it is free, else the second, which the next one takes again.
+        Err(Some(first + usize::from(self.lengths[first] > 0)))
     }
 
     fn put(&mut self, place: Place, key: &[u8], reference: SubjectReference) {
-        let known = place.and_then(|place| self.0.get_mut(place));
-        if let (Some(known), Ok(length)) = (known, u8::try_from(key.len()))
-            && let Some(bytes) = known.key.get_mut(..key.len())
-        {
-            bytes.copy_from_slice(key);
-            known.length = length;
-            known.reference = reference;
+        if let Some(place) = place {
+            let (key, length) = filled_up(key);
+            self.lengths[place] = length;
+            self.known[place] = Known { key, reference };
         }
     }
 }
 
-fn hash(key: &[u8]) -> usize {
+/// A key of at most 16 bytes as a number, and its length.
+fn filled_up(key: &[u8]) -> (u128, u8) {
+    let mut bytes = [0; KEY_BYTES_MAX];
+    bytes[..key.len()].copy_from_slice(key);
+    // Cannot truncate: at most 16.
+    #[allow(clippy::cast_possible_truncation)]
+    let length = key.len() as u8;
+    (u128::from_le_bytes(bytes), length)
+}
+
+fn hash(key: u128) -> usize {
     use std::hash::Hasher as _;
     let mut hasher = rustc_hash::FxHasher::default();
-    hasher.write(key);
+    hasher.write_u128(key);
     // Which of the table's places: any bits will do.
     #[allow(clippy::cast_possible_truncation)]
     let hash = hasher.finish() as usize;

@@ -47,14 +47,60 @@ impl std::ops::AddAssign for Sealed {
 pub struct SealingTools {
     /// Where segments go.
     pub packs: PackStream,
-    compressor: Compressor,
-    encoder: Encoder,
+    filling: Filling,
 }
 
 impl SealingTools {
     /// Tools that write to `packs`.
     pub fn new(packs: PackStream) -> io::Result<Self> {
-        Ok(Self { packs, compressor: Compressor::new()?, encoder: Encoder::new()? })
+        let filling = Filling {
+            compressor: Compressor::new()?,
+            encoder: Encoder::new()?,
+            lines: Vec::new(),
+            rows: 0,
+            raw_bytes: 0,
+        };
+        Ok(Self { packs, filling })
+    }
+}
+
+/// The one segment that is being filled.
+struct Filling {
+    compressor: Compressor,
+    encoder: Encoder,
+    lines: Vec<u8>,
+    rows: u64,
+    /// The rows' length as lines or tuples.
+    raw_bytes: usize,
+}
+
+impl Filling {
+    /// Takes a row; whether the segment is full.
+    fn push(&mut self, form: &RowForm, row: &[u8]) -> Result<bool, OpsError> {
+        self.rows += 1;
+        match form {
+            RowForm::Lines => {
+                self.lines.extend_from_slice(row);
+                self.raw_bytes += row.len();
+            }
+            RowForm::Tuples(layout) => {
+                self.encoder.push(layout, row)?;
+                self.raw_bytes += columns::tuple_bytes(row);
+            }
+        }
+        Ok(self.raw_bytes >= RAW_BYTES_TARGET)
+    }
+
+    /// The payload, and its rows and their length.
+    fn finish(&mut self, form: &RowForm) -> Result<(Codec, Vec<u8>, u64, u64), OpsError> {
+        let (codec, payload) = match form {
+            RowForm::Lines => self.compressor.compress(&self.lines)?,
+            RowForm::Tuples(layout) => (Codec::Columns, self.encoder.finish(layout)?),
+        };
+        self.lines.clear();
+        let (rows, raw_bytes) =
+            (std::mem::take(&mut self.rows), std::mem::take(&mut self.raw_bytes));
+        Ok((codec, payload, rows, raw_bytes as u64))
     }
 }
 
@@ -81,7 +127,8 @@ impl SegmentsOf<'_> {
     }
 }
 
-/// Seals the rows of one unit.
+/// Seals the rows of one unit. One segment at a time is being filled: of the commons, of a subject who
+/// owns very many rows, or of the subject at hand.
 pub struct SegmentSink<'a> {
     of: SegmentsOf<'a>,
     keys: &'a Arc<SubjectKeys>,
@@ -89,44 +136,8 @@ pub struct SegmentSink<'a> {
     /// What the previous backup has of the part at hand.
     before: Option<(Part, Option<PreviousPartition>)>,
     entries: Vec<IndexEntry>,
-    commons: Pending,
-    hers: Pending,
-    heavy: Option<(SubjectReference, Resolved, Pending)>,
+    heavy: Option<(SubjectReference, Resolved)>,
     sealed: Sealed,
-}
-
-/// Rows that wait for their segment to fill.
-#[derive(Default)]
-struct Pending {
-    rows: Vec<u8>,
-    /// Where each row ends.
-    ends: Vec<usize>,
-    /// Their length as lines or tuples.
-    raw_bytes: usize,
-}
-
-impl Pending {
-    /// Takes a row; whether the segment is full.
-    fn push(&mut self, form: &RowForm, row: &[u8]) -> bool {
-        self.rows.extend_from_slice(row);
-        self.ends.push(self.rows.len());
-        self.raw_bytes += match form {
-            RowForm::Lines => row.len(),
-            RowForm::Tuples(_) => columns::tuple_bytes(row),
-        };
-        self.raw_bytes >= RAW_BYTES_TARGET
-    }
-
-    fn clear(&mut self) {
-        self.rows.clear();
-        self.ends.clear();
-        self.raw_bytes = 0;
-    }
-
-    fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| &self.rows[begin..*end])
-    }
 }
 
 impl<'a> SegmentSink<'a> {
@@ -142,8 +153,6 @@ impl<'a> SegmentSink<'a> {
             tools,
             before: None,
             entries: Vec::new(),
-            commons: Pending::default(),
-            hers: Pending::default(),
             heavy: None,
             sealed: Sealed::default(),
         }
@@ -151,13 +160,13 @@ impl<'a> SegmentSink<'a> {
 
     /// Takes a row that is nobody's.
     pub fn commons_row(&mut self, row: &[u8]) -> Result<(), OpsError> {
-        if self.commons.push(self.of.form, row) { self.seal_commons() } else { Ok(()) }
+        if self.tools.filling.push(self.of.form, row)? { self.seal_commons() } else { Ok(()) }
     }
 
     /// Everything was handed over: the entries, ascending, and what was sealed.
     pub fn finish(mut self) -> Result<(Vec<IndexEntry>, Sealed), OpsError> {
-        self.seal_commons()?;
         self.finish_heavy()?;
+        self.seal_commons()?;
         // A subject's segments stay in the order in which they were sealed.
         self.entries.sort_by_key(|entry| entry.reference);
         Ok((self.entries, self.sealed))
@@ -182,34 +191,20 @@ impl<'a> SegmentSink<'a> {
     }
 
     fn seal_commons(&mut self) -> Result<(), OpsError> {
-        let mut pending = std::mem::take(&mut self.commons);
         let keys = Arc::clone(self.keys);
-        self.seal(SubjectReference::COMMONS, keys.commons(), &pending)?;
-        pending.clear();
-        self.commons = pending;
-        Ok(())
+        self.seal(SubjectReference::COMMONS, keys.commons())
     }
 
-    fn seal(
-        &mut self,
-        reference: SubjectReference,
-        key: &[u8; 32],
-        pending: &Pending,
-    ) -> Result<(), OpsError> {
-        let rows = pending.ends.len() as u64;
-        if rows == 0 {
+    /// Seals the segment that is being filled, if there is a row in it.
+    fn seal(&mut self, reference: SubjectReference, key: &[u8; 32]) -> Result<(), OpsError> {
+        if self.tools.filling.rows == 0 {
             return Ok(());
         }
         let SegmentsOf { vault, source, relation, form, .. } = self.of;
-        let (codec, payload, layout) = match form {
-            RowForm::Lines => {
-                let (codec, payload) = self.tools.compressor.compress(&pending.rows)?;
-                (codec, payload, None)
-            }
-            RowForm::Tuples(layout) => {
-                let (payload, _) = self.tools.encoder.encode(layout, pending.rows())?;
-                (Codec::Columns, payload, Some(&**layout))
-            }
+        let (codec, payload, rows, raw_bytes) = self.tools.filling.finish(form)?;
+        let layout = match form {
+            RowForm::Lines => None,
+            RowForm::Tuples(layout) => Some(&**layout),
         };
         let context = segment::context(vault, source, relation, reference, codec, layout);
         let sealer = SegmentSealer::new(key);
@@ -227,7 +222,7 @@ impl<'a> SegmentSink<'a> {
                     offset: placed.offset,
                     length: sealed.len() as u64,
                     rows,
-                    raw_bytes: pending.raw_bytes as u64,
+                    raw_bytes,
                 }
             }
         };
@@ -243,21 +238,21 @@ impl<'a> SegmentSink<'a> {
         &mut self,
         reference: SubjectReference,
         resolved: &Resolved,
-        pending: &Pending,
     ) -> Result<(), OpsError> {
         match resolved {
-            Resolved::Key(key) => self.seal(reference, key.expose(), pending),
+            Resolved::Key(key) => self.seal(reference, key.expose()),
             Resolved::Erased => {
-                self.sealed.rows_of_erased += pending.ends.len() as u64;
+                let (_, _, rows, _) = self.tools.filling.finish(self.of.form)?;
+                self.sealed.rows_of_erased += rows;
                 Ok(())
             }
         }
     }
 
     fn finish_heavy(&mut self) -> Result<(), OpsError> {
-        let Some((reference, resolved, pending)) = self.heavy.take() else { return Ok(()) };
+        let Some((reference, resolved)) = self.heavy.take() else { return Ok(()) };
         self.sealed.subjects += u64::from(matches!(resolved, Resolved::Key(_)));
-        self.seal_resolved(reference, &resolved, &pending)
+        self.seal_resolved(reference, &resolved)
     }
 }
 
@@ -265,38 +260,33 @@ impl RowSink for SegmentSink<'_> {
     type Error = OpsError;
 
     fn sorted(&mut self, rows: &SortedRows) -> Result<(), OpsError> {
+        self.finish_heavy()?;
         let references: Vec<_> = rows.subjects().map(|(reference, _)| reference).collect();
         let resolved = self.keys.resolve(&references)?;
-        let mut pending = std::mem::take(&mut self.hers);
         for ((reference, rows), resolved) in rows.subjects().zip(&resolved) {
             for row in rows {
-                if pending.push(self.of.form, row) {
-                    self.seal_resolved(reference, resolved, &pending)?;
-                    pending.clear();
+                if self.tools.filling.push(self.of.form, row)? {
+                    self.seal_resolved(reference, resolved)?;
                 }
             }
-            self.seal_resolved(reference, resolved, &pending)?;
-            pending.clear();
+            self.seal_resolved(reference, resolved)?;
             self.sealed.subjects += u64::from(matches!(resolved, Resolved::Key(_)));
         }
-        self.hers = pending;
         Ok(())
     }
 
     fn heavy_row(&mut self, reference: SubjectReference, row: &[u8]) -> Result<(), OpsError> {
-        if self.heavy.as_ref().is_none_or(|(heavy, _, _)| *heavy != reference) {
+        if self.heavy.as_ref().is_none_or(|(heavy, _)| *heavy != reference) {
             self.finish_heavy()?;
             let resolved = self.keys.resolve(&[reference])?.pop();
             let resolved = resolved.ok_or(OpsError::Bug("a subject was not resolved"))?;
-            self.heavy = Some((reference, resolved, Pending::default()));
+            self.heavy = Some((reference, resolved));
         }
-        if let Some((_, _, pending)) = &mut self.heavy
-            && pending.push(self.of.form, row)
-            && let Some((reference, resolved, mut pending)) = self.heavy.take()
+        if self.tools.filling.push(self.of.form, row)?
+            && let Some((reference, resolved)) = self.heavy.take()
         {
-            self.seal_resolved(reference, &resolved, &pending)?;
-            pending.clear();
-            self.heavy = Some((reference, resolved, pending));
+            self.seal_resolved(reference, &resolved)?;
+            self.heavy = Some((reference, resolved));
         }
         Ok(())
     }

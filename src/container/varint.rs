@@ -16,7 +16,16 @@ pub fn put(bytes: &mut Vec<u8>, mut number: u64) {
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl Reader<'_> {
+    #[inline]
     pub fn number(&mut self) -> Option<u64> {
+        if let [byte @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Some(u64::from(*byte));
+        }
+        self.longer_number()
+    }
+
+    fn longer_number(&mut self) -> Option<u64> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.0.split_first()?;

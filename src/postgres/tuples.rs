@@ -4,7 +4,7 @@
 //! 16-bit count of fields, then each field with a 32-bit length, -1 for NULL), and a trailer, which is
 //! a count of -1.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Signature, flags (none) and the length of the header's extension (none).
@@ -23,6 +23,8 @@ pub struct NotBinary;
 #[derive(Debug, Default)]
 pub struct Tuples {
     chunk: Bytes,
+    /// How much of the chunk has been taken.
+    taken: usize,
     state: State,
 }
 
@@ -37,30 +39,33 @@ enum State {
 impl Tuples {
     /// Hands over a chunk. All tuples of the one before must have been taken.
     pub fn push(&mut self, chunk: Bytes) {
-        if self.chunk.is_empty() {
+        if self.taken == self.chunk.len() {
             self.chunk = chunk;
         } else {
             // A tuple that came in parts; PostgreSQL sends one whole tuple a message.
-            let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
-            joined.extend_from_slice(&self.chunk);
+            let begun = self.chunk.get(self.taken..).unwrap_or_default();
+            let mut joined = BytesMut::with_capacity(begun.len() + chunk.len());
+            joined.extend_from_slice(begun);
             joined.extend_from_slice(&chunk);
             self.chunk = joined.freeze();
         }
+        self.taken = 0;
     }
 
     /// The next whole tuple, its count of fields included; `None` when another chunk is needed.
-    pub fn next_tuple(&mut self) -> Result<Option<Bytes>, NotBinary> {
+    pub fn next_tuple(&mut self) -> Result<Option<&[u8]>, NotBinary> {
         if self.state == State::Header && !self.skip_header()? {
             return Ok(None);
         }
-        let Some((count, mut rest)) = self.chunk.split_first_chunk::<2>() else { return Ok(None) };
+        let begun = self.chunk.get(self.taken..).unwrap_or_default();
+        let Some((count, mut rest)) = begun.split_first_chunk::<2>() else { return Ok(None) };
         if self.state == State::Ended {
             return Err(NotBinary);
         }
         if count == TRAILER {
             self.state = State::Ended;
-            self.chunk.advance(2);
-            return if self.chunk.is_empty() { Ok(None) } else { Err(NotBinary) };
+            self.taken += 2;
+            return if self.taken == self.chunk.len() { Ok(None) } else { Err(NotBinary) };
         }
         for _ in 0..u16::from_be_bytes(*count) {
             let Some((length, after)) = rest.split_first_chunk::<4>() else { return Ok(None) };
@@ -71,14 +76,15 @@ impl Tuples {
             let Some((_, after)) = after.split_at_checked(length) else { return Ok(None) };
             rest = after;
         }
-        let length = self.chunk.len() - rest.len();
-        Ok(Some(self.chunk.split_to(length)))
+        let length = begun.len() - rest.len();
+        self.taken += length;
+        Ok(begun.get(..length))
     }
 
     /// Whether the trailer came. False after the end of a COPY means that it was cut short.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.state == State::Ended && self.chunk.is_empty()
+        self.state == State::Ended && self.taken == self.chunk.len()
     }
 
     fn skip_header(&mut self) -> Result<bool, NotBinary> {
@@ -93,7 +99,7 @@ impl Tuples {
         if rest.len() < extension {
             return Ok(false);
         }
-        self.chunk.advance(HEADER.len() + extension);
+        self.taken = HEADER.len() + extension;
         self.state = State::Tuples;
         Ok(true)
     }

@@ -1,7 +1,7 @@
 //! One row in memory between the server and its segment: cells, compact and in a form that sorts.
 //!
 //! ```text
-//! row  = NULLs (a bit a column) || cell of every column that is not NULL || length of the tuple (4)
+//! row  = cell of every column that is not NULL || NULLs (a bit a column) || length of the tuple (4)
 //! cell of a number    zigzag varint; in the first column eight bytes, so that rows sort by it
 //! cell of a numeric   scale (1) || units (zigzag varint), or 31 || length (varint) || bytes
 //! cell of a text      pattern's number + 1 (varint) || groups (varints), or 0 || length || bytes
@@ -56,6 +56,7 @@ impl<'a> Fields<'a> {
 #[derive(Default)]
 pub struct CellWriter {
     found: Found,
+    nulls: Vec<u8>,
 }
 
 impl CellWriter {
@@ -66,12 +67,12 @@ impl CellWriter {
         mut fields: Fields<'_>,
         row: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        let nulls = row.len();
-        row.resize(nulls + layout.null_bytes(), 0);
+        self.nulls.clear();
+        self.nulls.resize(layout.null_bytes(), 0);
         let tuple_bytes = u32::try_from(2 + fields.0.len()).map_err(|_| Malformed)?;
         for (place, column) in layout.columns().iter().enumerate() {
             let Some(value) = fields.take()? else {
-                row[nulls + place / 8] |= 1 << (place % 8);
+                self.nulls[place / 8] |= 1 << (place % 8);
                 continue;
             };
             match column.kind {
@@ -107,6 +108,7 @@ impl CellWriter {
                 ColumnKind::Fixed16 => row.extend_from_slice(&array::<16>(value)?),
             }
         }
+        row.extend_from_slice(&self.nulls);
         row.extend_from_slice(&tuple_bytes.to_le_bytes());
         if fields.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }

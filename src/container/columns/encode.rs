@@ -81,8 +81,9 @@ impl Encoder {
             self.columns.iter_mut().for_each(Column::clear);
         }
         self.rows += 1;
-        let (nulls, rest) = row.split_at_checked(layout.null_bytes()).ok_or(Malformed)?;
-        let (cells, _) = rest.split_last_chunk::<4>().ok_or(Malformed)?;
+        let (rest, _) = row.split_last_chunk::<4>().ok_or(Malformed)?;
+        let cells_bytes = rest.len().checked_sub(layout.null_bytes()).ok_or(Malformed)?;
+        let (cells, nulls) = rest.split_at(cells_bytes);
         let mut cells = Reader(cells);
         for (place, (column, of)) in self.columns.iter_mut().zip(layout.columns()).enumerate() {
             if nulls[place / 8] >> (place % 8) & 1 == 1 {

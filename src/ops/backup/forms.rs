@@ -133,7 +133,7 @@ async fn patterns(
     while let Some(chunk) = rows.next_chunk().await {
         tuples.push(chunk?);
         while let Some(tuple) = tuples.next_tuple()? {
-            let (_, mut fields) = Fields::of(&tuple)?;
+            let (_, mut fields) = Fields::of(tuple)?;
             let Some(key) = fields.take()? else { continue };
             let person = people.hash_one(key);
             for (kind, collector) in kinds.iter().zip(&mut collectors) {

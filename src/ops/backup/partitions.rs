@@ -123,8 +123,10 @@ impl Partitions {
                 pieces.push_mut(Vec::with_capacity(piece_bytes))
             }
         };
-        buffer.extend_from_slice(&reference.0);
-        buffer.extend_from_slice(&length.to_le_bytes());
+        let mut head = [0; HEAD_BYTES];
+        head[..SubjectReference::BYTES].copy_from_slice(&reference.0);
+        head[SubjectReference::BYTES..].copy_from_slice(&length.to_le_bytes());
+        buffer.extend_from_slice(&head);
         buffer.extend_from_slice(row);
         self.buffered_bytes += HEAD_BYTES + row.len();
         let new = self.buffered_bytes - self.told_bytes;

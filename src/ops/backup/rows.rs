@@ -61,7 +61,7 @@ pub fn deal(
                 tuples.push(chunk);
                 while let Some(tuple) = tuples.next_tuple()? {
                     rows += 1;
-                    match reader.read(&tuple, &mut row)? {
+                    match reader.read(tuple, &mut row)? {
                         Owner::Nobody => dealer.sink.commons_row(&row)?,
                         Owner::Text(key) => dealer.owned(None, key, &row)?,
                         Owner::Value(type_oid, key) => dealer.owned(Some(type_oid), key, &row)?,

@@ -35,7 +35,6 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             one.class.to_owned(),
             count(one.rows),
             bytes(one.stored_bytes),
-            bytes(one.referenced_bytes),
             one.note.clone().unwrap_or_default(),
         ]
     };
@@ -43,8 +42,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let text = if rows.is_empty() {
         "There is no backup yet.\n".to_owned()
     } else {
-        let headers = ["backup", "source", "class", "rows", "stored", "referred to", "note"];
-        context.output.table(&headers, &["rows", "stored", "referred to"], &rows)
+        let headers = ["backup", "source", "class", "rows", "stored", "note"];
+        context.output.table(&headers, &["rows", "stored"], &rows)
     };
     std::future::ready(Report::new(&json!({ "backups": backups }), text)).await
 }

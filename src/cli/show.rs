@@ -52,7 +52,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
   snapshot    {} UTC
   complete    {} UTC
   rows        {}
-  stored      {} in {}
+  stored      {}, and {} of earlier backups referred to; {} in all
 
 {table}",
         summary.backup,
@@ -65,6 +65,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         when(&details.finished_at),
         count(summary.rows),
         bytes(summary.stored_bytes),
+        bytes(summary.referenced_bytes),
         counted(details.packs, "pack", "packs"),
     );
     Report::new(&details, text)

@@ -54,7 +54,7 @@ pub struct BackupDetails {
     pub map_digest: Digest,
     /// The version of `pg_dump`, where the schema is in the backup.
     pub pg_dump_version: Option<String>,
-    /// Packs.
+    /// Packs, whoever wrote them.
     pub packs: u64,
     /// What there is of each relation.
     pub relations: Vec<RelationDetails>,
@@ -71,7 +71,7 @@ pub struct RelationDetails {
     pub subjects: u64,
     /// Bytes before compression.
     pub raw_bytes: u64,
-    /// Bytes stored.
+    /// Bytes sealed, by this backup or an earlier one.
     pub stored_bytes: u64,
     /// Rows left out because their subject had been erased before.
     pub rows_of_erased: u64,

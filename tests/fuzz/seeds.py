@@ -13,8 +13,11 @@ VECTORS = HERE.parent / "vectors"
 KINDS = {
     "index_block": ["index-entries"],
     "index_listing": ["index-listing"],
-    "index_seal": ["index-block", "index-directory"],
-    "headers": ["index-header", "pack-header"],
+    "layer_block": ["layer-entries"],
+    "layer_listing": ["layer-listing"],
+    "layer_key": ["layer-key"],
+    "index_seal": ["index-block", "index-directory", "layer-block", "layer-directory"],
+    "headers": ["index-header", "layer-header", "pack-header"],
     "age_file": ["age-file", "master-secret"],
     "secret_file": ["epoch-secret", "epoch-share"],
     "segment": ["segment"],
@@ -92,8 +95,8 @@ def main(corpus):
                     write(target, "plain-" + path.stem, bytes.fromhex(header["plain"]))
                 if target == "replica_cell" and "plain" in header:
                     write("replica_rows", "plain-" + path.stem, bytes.fromhex(header["plain"]))
-    for path in sorted((VECTORS / "manifest").glob("*.txt")):
-        write("manifest", path.stem, read(path)[0]["json"].encode())
+    for path in sorted(VECTORS.glob("manifest*/*.txt")):
+        write("manifest", f"{path.parent.name}-{path.stem}", read(path)[0]["json"].encode())
     for path in sorted((VECTORS / "wrapped-key").glob("*.txt")):
         header, data = read(path)
         write("wrapped_key", path.stem, bytes.fromhex(header.get("shard-key", "")) + data)

@@ -43,17 +43,26 @@ def segment(header, data):
     expect(header, "plain", rows)
 
 
+def version(header):
+    return 2 if header["kind"].startswith("layer-") else 1
+
+
 def index_block(header, data):
     place = {"relation": int(header["relation"]), "entries": int(header["entries"])}
     place |= {"first": of(header, "first"), "last": of(header, "last")}
     key = reader.index_key(header["identity"])
     vault, backup = of(header, "vault"), header["backup"]
-    reader.open_block(key, vault, backup, int(header["number"]), place, data)
+    reader.open_block(key, vault, backup, int(header["number"]), place, data, version(header))
 
 
 def index_directory(header, data):
     key = reader.index_key(header["identity"])
-    reader.open_directory(key, of(header, "vault"), header["backup"], data)
+    reader.open_directory(key, of(header, "vault"), header["backup"], data, version(header))
+
+
+def layer_key(header, data):
+    vault, user, layer = of(header, "vault"), header["backup"], header["layer"]
+    expect(header, "secret", reader.layer_key(header["identity"], vault, user, layer, data))
 
 
 def manifest(header, data):
@@ -162,13 +171,22 @@ KINDS = {
         data, of(header, "vault"), of(header, "pack")
     ),
     "index-header": lambda header, data: reader.check_index_header(
-        data, of(header, "vault"), header["backup"]
+        data, of(header, "vault"), header["backup"], 1
     ),
     "index-directory": index_directory,
-    "index-listing": lambda header, data: reader.parse_listing(data),
+    "index-listing": lambda header, data: reader.parse_listing(data, 1),
     "index-block": index_block,
     "index-entries": lambda header, data: reader.parse_block(data),
+    "layer-header": lambda header, data: reader.check_index_header(
+        data, of(header, "vault"), header["backup"], 2
+    ),
+    "layer-directory": index_directory,
+    "layer-listing": lambda header, data: reader.parse_listing(data, 2),
+    "layer-block": index_block,
+    "layer-entries": lambda header, data: reader.parse_layer_block(data),
+    "layer-key": layer_key,
     "manifest": manifest,
+    "manifest-2": manifest,
     "age-file": age_file,
     "wrapped-key": wrapped_key,
     "epoch-secret": epoch_share,
@@ -182,7 +200,7 @@ KINDS = {
     "replica-data": replica_data,
     "replica-cell": replica_cell,
 }
-NEED_AGE = {"manifest", "age-file", "master-secret"}
+NEED_AGE = {"manifest", "manifest-2", "age-file", "master-secret"}
 
 
 def main():

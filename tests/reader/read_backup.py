@@ -265,9 +265,17 @@ FIELDS = {
     "version": int, "written_by": str, "vault": str, "backup": str, "source": str,
     "source_name": str, "class": str, "contents": str, "note": (str, type(None)),
     "started_at": str, "snapshot_at": str, "schema": dict, "map": dict, "relations": list,
-    "packs": list, "index": (dict, type(None)), "schema_archive": (dict, type(None)),
+    "packs": list, "layers": list, "schema_archive": (dict, type(None)),
 }  # fmt: skip
-PACK = {"id": str, "bytes": int, "sha256": str}
+PACK = {"id": str, "bytes": int, "sha256": str, "used": int}
+LAYER = {
+    "backup": str, "bytes": int, "sha256": str, "directory_offset": int, "entries": int,
+    "key": (str, type(None)),
+}  # fmt: skip
+# Of version 1
+PACK_1 = {"id": str, "bytes": int, "sha256": str}
+FIELDS_1 = {name: kind for name, kind in FIELDS.items() if name != "layers"}
+FIELDS_1 |= {"index": (dict, type(None))}
 RELATION = {
     "relation": (dict, str), "format": str, "rows": int, "segments": int, "subjects": int,
     "raw_bytes": int, "sealed_bytes": int, "rows_of_erased": int,
@@ -299,18 +307,20 @@ def check_manifest(data, vault, backup):
         version = manifest["version"]
     except (ValueError, KeyError, TypeError):
         raise malformed("this is no manifest") from None
-    if version > 1:
+    if version > 2:
         raise Refused("newer-format", f"{what} has version {version}")
-    check_fields(manifest, FIELDS, what)
+    check_fields(manifest, FIELDS_1 if version == 1 else FIELDS, what)
     check_fields(manifest["map"], MAP, f"{what}'s map")
     for pack in manifest["packs"]:
-        check_fields(pack, PACK, f"{what}'s packs")
+        check_fields(pack, PACK_1 if version == 1 else PACK, f"{what}'s packs")
     for relation in manifest["relations"]:
         check_fields(relation, RELATION, f"{what}'s relations")
         if relation["format"] not in ("copy-text", "large-object-pieces"):
             raise malformed(f"{what}: a row format that is not known")
     if manifest.get("index"):
         check_fields(manifest["index"], INDEX, f"{what}'s index")
+    if version == 2:
+        check_layers(manifest, what)
     if manifest.get("schema_archive"):
         check_fields(manifest["schema_archive"], ARCHIVE, f"{what}'s schema archive")
     if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}", manifest["backup"]):
@@ -320,6 +330,21 @@ def check_manifest(data, vault, backup):
     if manifest["backup"] != backup:
         raise Refused("other-backup", f"{what} belongs to another backup")
     return manifest
+
+
+def check_layers(manifest, what):
+    layers, packs = manifest["layers"], manifest["packs"]
+    for layer in layers:
+        check_fields(layer, LAYER, f"{what}'s layers")
+        key, is_own = layer["key"], layer["backup"] == manifest["backup"]
+        fits = key is None if is_own else re.fullmatch("[0-9a-f]{120}", key or "")
+        if not fits or layer["directory_offset"] > layer["bytes"]:
+            raise malformed(f"{what} has a layer that cannot be")
+    for names in ([layer["backup"] for layer in layers], [pack["id"] for pack in packs]):
+        if len(set(names)) < len(names):
+            raise malformed(f"{what} lists an object twice")
+    if len(layers) > 2 or (packs and not layers):
+        raise malformed(f"{what} has another number of layers than there can be")
 
 
 def name_parts(name):
@@ -335,14 +360,16 @@ def name_parts(name):
 # Section 8 and 11: packs and the index
 
 
-def check_header(header, magic, vault, own, length, what):
+def check_header(header, magic, vault, own, length, what, expected=1, newest=1):
     if len(header) < length:
         raise malformed(f"{what} ends within its header")
     if header[:6] != magic:
         raise malformed(f"{what} begins with another magic")
     version = struct.unpack(">H", header[6:8])[0]
-    if version != 1:
+    if not 1 <= version <= newest:
         raise Refused("newer-format", f"{what} has version {version}")
+    if version != expected:
+        raise malformed(f"{what} has version {version}, and its manifest says {expected}")
     if header[8:24] != vault:
         raise Refused("other-vault", f"{what} belongs to another vault")
     if header[24:length] != own:
@@ -355,23 +382,34 @@ def check_pack_header(header, vault, pack):
     check_header(header, b"SRPACK", vault, pack, 40, f"the pack {pack.hex()}")
 
 
-def check_index_header(header, vault, backup):
-    check_header(header, b"SRINDX", vault, backup.encode(), 47, f"the index of {backup}")
+def check_index_header(header, vault, backup, version):
+    what = f"the index of {backup}"
+    check_header(header, b"SRINDX", vault, backup.encode(), 47, what, version, newest=2)
 
 
 def index_key(identity):
     return hkdf(b"", identity.encode(), b"strongroom index key v1")
 
 
-def open_directory(key, vault, backup, sealed):
-    bound_to = context("strongroom index directory v1", vault, backup)
+def layer_key(identity, vault, backup, layer, wrapped):
+    """The key of a layer that another backup wrote."""
+    bound_to = context("strongroom wrap index key v1", vault, backup, layer)
+    return unwrap(index_key(identity), bound_to, wrapped, f"the key of the layer of {layer}")
+
+
+def open_directory(key, vault, backup, sealed, version):
+    """The pack ids of a layer (none of version 1) and the places of the blocks."""
+    bound_to = context(f"strongroom index directory v{version}", vault, backup)
     what = f"the index's directory of {backup}"
-    return parse_listing(open_sealed(key, 2**64 - 1, bound_to, sealed, what))
+    return parse_listing(open_sealed(key, 2**64 - 1, bound_to, sealed, what), version)
 
 
-def parse_listing(plain):
+def parse_listing(plain, version):
     listing = Bytes(plain, "the index's directory")
-    places = []
+    packs, places = [], []
+    if version == 2:
+        for _ in range(listing.varint()):
+            packs.append(listing.take(16))
     for _ in range(listing.varint()):
         place = {"relation": listing.varint(32), "first": listing.take(16)}
         place["last"] = listing.take(16)
@@ -379,13 +417,13 @@ def parse_listing(plain):
             place[field] = listing.varint()
         places.append(place)
     listing.end()
-    return places
+    return packs, places
 
 
-def open_block(key, vault, backup, number, place, sealed):
-    bound_to = context("strongroom index block v1", vault, backup, number)
+def open_block(key, vault, backup, number, place, sealed, version):
+    bound_to = context(f"strongroom index block v{version}", vault, backup, number)
     plain = open_sealed(key, number, bound_to, sealed, f"block {number} of the index of {backup}")
-    relation, entries = parse_block(plain)
+    relation, entries = (parse_block if version == 1 else parse_layer_block)(plain)
     is_placed = relation == place["relation"] and len(entries) == place["entries"] and entries
     if not is_placed or (entries[0]["reference"], entries[-1]["reference"]) != (
         place["first"],
@@ -410,6 +448,52 @@ def parse_block(plain):
         if entries and entries[-1]["reference"] > entry["reference"]:
             raise malformed("entries of the index are out of order")
         entries.append(entry)
+    block.end()
+    return relation, entries
+
+
+CODEC, NO_ROWS, FOLLOWS, SAME = 7, 7, 8, 15
+
+
+def parse_layer_block(plain):
+    """A block of a layer. A mark is an entry of the codec 7 without a segment."""
+    block = Bytes(plain, "a block of the index")
+    relation, count = block.varint(32), block.varint()
+    entries, before, end = [], None, None
+    for _ in range(count):
+        flags = block.take(1)[0]
+        shared, codec = flags >> 4, flags & CODEC
+        if before is None and shared:
+            raise malformed("the first entry of a block shares bytes with none")
+        kept = before if shared == SAME else before[:shared] if before else b""
+        reference = kept + block.take(16 - len(kept))
+        if before is not None:
+            same = len(os.path.commonprefix([before, reference]))
+            if reference < before or shared != (SAME if same == 16 else min(same, 14)):
+                raise malformed("a reference is out of order or not in its one form")
+        is_mark = codec == NO_ROWS
+        if shared == SAME and (is_mark or entries[-1]["codec"] == NO_ROWS):
+            raise malformed("a mark is not the only entry of its subject")
+        before, entry = reference, {"reference": reference, "codec": codec}
+        entries.append(entry)
+        if is_mark:
+            if flags & FOLLOWS:
+                raise malformed("a mark follows a segment")
+            continue
+        if codec not in (0, 1):
+            raise malformed("an entry of the index has a codec that is not known")
+        entry["content_mac"] = block.take(32)
+        if flags & FOLLOWS:
+            if end is None or end[1] >= 2**64:
+                raise malformed("a segment follows none")
+            entry["pack"], entry["offset"] = end
+        else:
+            entry["pack"], entry["offset"] = block.varint(32), block.varint()
+            if end == (entry["pack"], entry["offset"]):
+                raise malformed("a segment follows, and does not say so")
+        for field in ("length", "rows", "raw_bytes"):
+            entry[field] = block.varint()
+        end = entry["pack"], entry["offset"] + entry["length"]
     block.end()
     return relation, entries
 
@@ -658,13 +742,23 @@ class Backup:
         folder = self.store / "backups" / self.id
         if self.manifest.get("schema_archive"):
             yield folder / "schema.age", self.manifest["schema_archive"]
-        if self.manifest.get("index"):
-            yield folder / "index", self.manifest["index"]
+        for layer in self.layers():
+            yield self.layer_path(layer), layer
         for pack in self.manifest["packs"]:
-            yield self.pack_path(pack), pack
+            yield self.pack_path(pack["id"]), pack
+
+    def layers(self):
+        """The layers of the index; an index of version 1 is the backup's only layer."""
+        if self.manifest["version"] == 1:
+            index = self.manifest.get("index")
+            return [index | {"backup": self.id, "key": None}] if index else []
+        return self.manifest["layers"]
+
+    def layer_path(self, layer):
+        return self.store / "backups" / layer["backup"] / "index"
 
     def pack_path(self, pack):
-        return self.store / "packs" / pack["id"][:2] / f"{pack['id']}.pack"
+        return self.store / "packs" / pack[:2] / f"{pack}.pack"
 
     def damaged_objects(self):
         for path, expected in self.objects():
@@ -687,18 +781,37 @@ class Backup:
         return age_open(self.identity, sealed, "the schema archive")
 
     def entries(self):
-        """Every index entry with the number of its relation."""
-        if not self.manifest.get("index"):
-            return
-        key, vault = index_key(self.identity), self.keys.vault
-        with (self.store / "backups" / self.id / "index").open("rb") as index:
-            check_index_header(index.read(47), vault, self.id)
-            index.seek(self.manifest["index"]["directory_offset"])
-            places = open_directory(key, vault, self.id, index.read())
+        """Every index entry that counts, with the number of its relation and its pack's id."""
+        layers = [list(self.layer_entries(layer)) for layer in self.layers()]
+        upper = layers[1] if len(layers) == 2 else []
+        replaced = {(relation, entry["reference"]) for relation, entry in upper}
+        for relation, entry in layers[0] if layers else []:
+            if entry["codec"] == NO_ROWS:
+                raise malformed("the lowest layer of the index has a mark")
+            if (relation, entry["reference"]) not in replaced:
+                yield relation, entry
+        yield from (one for one in upper if one[1]["codec"] != NO_ROWS)
+
+    def layer_entries(self, layer):
+        vault, version = self.keys.vault, self.manifest["version"]
+        if layer["key"] is None:
+            key = index_key(self.identity)
+        else:
+            wrapped = bytes.fromhex(layer["key"])
+            key = layer_key(self.identity, vault, self.id, layer["backup"], wrapped)
+        with self.layer_path(layer).open("rb") as index:
+            check_index_header(index.read(47), vault, layer["backup"], version)
+            index.seek(layer["directory_offset"])
+            packs, places = open_directory(key, vault, layer["backup"], index.read(), version)
+            if version == 1:
+                packs = [bytes.fromhex(pack["id"]) for pack in self.manifest["packs"]]
             for number, place in enumerate(places):
                 index.seek(place["offset"])
                 sealed = index.read(place["length"])
-                for entry in open_block(key, vault, self.id, number, place, sealed):
+                found = open_block(key, vault, layer["backup"], number, place, sealed, version)
+                for entry in found:
+                    number = entry.get("pack", 0)
+                    entry["pack"] = packs[number].hex() if number < len(packs) else None
                     yield place["relation"], entry
 
     def segment(self, relation, entry):
@@ -709,14 +822,14 @@ class Backup:
             key = self.keys.subject(entry["reference"], self.epoch)
         if key is None:
             return None
-        if entry["pack"] >= len(self.manifest["packs"]):
+        pack = entry["pack"]
+        if pack not in {one["id"] for one in self.manifest["packs"]}:
             raise malformed("the index names a pack that the manifest does not list")
-        pack = self.manifest["packs"][entry["pack"]]
-        what = f"a segment at {entry['offset']} in pack {pack['id']}"
-        file = self.files.get(pack["id"])
+        what = f"a segment at {entry['offset']} in pack {pack}"
+        file = self.files.get(pack)
         if file is None:
-            file = self.files[pack["id"]] = self.pack_path(pack).open("rb")
-            check_pack_header(file.read(40), self.keys.vault, bytes.fromhex(pack["id"]))
+            file = self.files[pack] = self.pack_path(pack).open("rb")
+            check_pack_header(file.read(40), self.keys.vault, bytes.fromhex(pack))
         file.seek(entry["offset"])
         sealed = file.read(entry["length"]) if entry["length"] <= RAW_BYTES_MAX else b""
         bound_to = segment_context(

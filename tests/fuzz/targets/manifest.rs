@@ -1,5 +1,5 @@
 //! A manifest's JSON, sealed as a whole, so that it is read as an authentic one. What is read is
-//! written and read again as the same.
+//! written and read again as the same; but version 1 is read only.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,6 +17,9 @@ fuzz_target!(|json: &[u8]| {
     }
     let sealed = identity.seal("a manifest", json).unwrap();
     if let Ok(manifest) = Manifest::open(&sealed, &identity, vault, &backup, "a manifest") {
+        if manifest.has_index_of_version_1() {
+            return;
+        }
         let sealed = manifest.seal(&identity, "a manifest").unwrap();
         let again = Manifest::open(&sealed, &identity, vault, &backup, "a manifest").unwrap();
         assert!(again == manifest);

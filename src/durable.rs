@@ -73,14 +73,53 @@ pub async fn step_async<T, E: Injected>(
 /// # Errors
 /// `AlreadyExists` when the name is taken; whatever the file system reports otherwise.
 pub fn create_file(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
-    let mut temporary = temporary_in(folder)?;
-    temporary.write_all(contents)?;
-    temporary.as_file().sync_all()?;
-    step("file-create", || {
-        temporary.persist_noclobber(path).map_err(|refused| refused.error)?;
-        sync_folder(folder)
-    })
+    let mut file = NewFile::begin(path)?;
+    file.write_all(contents)?;
+    file.finish().map(drop)
+}
+
+/// A file that must not exist yet, written piece by piece. It has its name from [`NewFile::finish`]
+/// on; dropped before, it is gone.
+pub struct NewFile {
+    path: PathBuf,
+    temporary: tempfile::NamedTempFile,
+    bytes: u64,
+}
+
+impl NewFile {
+    /// Begins it, under a temporary name in the same folder.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let temporary = temporary_in(folder_of(path))?;
+        Ok(Self { path: path.to_owned(), temporary, bytes: 0 })
+    }
+
+    /// Makes it durable and gives it its name; how many bytes it has.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken; whatever the file system reports otherwise.
+    pub fn finish(self) -> io::Result<u64> {
+        self.temporary.as_file().sync_all()?;
+        step("file-create", || {
+            self.temporary.persist_noclobber(&self.path).map_err(|refused| refused.error)?;
+            sync_folder(folder_of(&self.path))
+        })?;
+        Ok(self.bytes)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.temporary.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
 }
 
 /// Replaces a file (or makes it) in one step: the old contents or the new ones, never a mixture.

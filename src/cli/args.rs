@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
 use super::{
-    audit, backup, completions, custody, demo, doctor, erase, expire, init, keys, kit, list, man,
-    map, prune, recover, restore, show, source, store, subject, verify,
+    audit, backup, completions, custody, demo, doctor, erase, expire, export, init, keys, kit,
+    list, man, map, prune, recover, restore, show, source, store, subject, verify,
 };
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -84,6 +84,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Restore a backup into a database
     Restore(restore::Args),
+    /// Hand out one person's rows, encrypted
+    Export(export::Args),
     /// Forget one person in every backup that exists
     Erase(erase::Args),
     /// Back up people again who were erased
@@ -242,6 +244,8 @@ mod tests {
             "strongroom verify 20261122T",
             "strongroom restore latest --to postgres:///x --create --table a --table b.c --jobs 3",
             "strongroom restore latest --to env:X --on-gone a.b=null --into-non-empty --no-owner",
+            "strongroom export --source NAME --subject 7 --recipient age1x --output FILE",
+            "strongroom export latest --source NAME --subject 7 --class c --recipient a --output F",
             "strongroom erase --source NAME --subject 7 --class users --reason TEXT --dry-run",
             "strongroom erase --source NAME --subject 7 --reason TEXT --yes",
             "strongroom init --store DIR --kit kit.html",

@@ -132,6 +132,9 @@ fn hint(error: &OpsError) -> String {
              the vault"
         }
         OpsError::AlreadyErased { .. } => "there is nothing left to do",
+        OpsError::Forgotten { .. } => {
+            "answer from the live database, if she is in it again; the backups hold nothing of her"
+        }
         OpsError::ClassNeeded { .. } => "name one with --class",
         OpsError::NoClass { .. } => "see the classes in the subject map",
         OpsError::NotConfirmed => "run it again and type the words, or add --yes",

@@ -20,6 +20,7 @@ pub mod erase;
 pub mod error;
 pub mod exit;
 pub mod expire;
+pub mod export;
 mod failure;
 pub mod init;
 pub mod keys;
@@ -99,6 +100,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Show(args) => show::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
         Command::Subject(args) => subject::run(context, args).await,
         Command::Expire(args) => expire::run(context, args).await,

@@ -239,7 +239,7 @@ pub(super) fn find_class(
     }
 }
 
-fn ensure_known(
+pub(super) fn ensure_known(
     vault: &Vault,
     unlocked: &Arc<Unlocked>,
     source: &SourceRow,

@@ -251,6 +251,17 @@ pub enum OpsError {
         /// When, in RFC 3339.
         erased_at: String,
     },
+    /// Somebody's rows were asked for who was erased.
+    #[error(
+        "the subject (reference {reference}) was erased on {erased_at}; no backup has a row of her \
+         that opens"
+    )]
+    Forgotten {
+        /// Her reference.
+        reference: crate::ids::SubjectReference,
+        /// When, in RFC 3339.
+        erased_at: String,
+    },
     /// Several subject classes, and none was named.
     #[error("source `{name}` has several subject classes: {}", join(.classes))]
     ClassNeeded {
@@ -473,6 +484,7 @@ impl OpsError {
             | Self::NoMap { .. }
             | Self::NoSubject { .. }
             | Self::AlreadyErased { .. }
+            | Self::Forgotten { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
             Self::Postgres(_) | Self::CutShort | Self::Tuples => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod erase;
 mod error;
 pub mod expire;
+pub mod export;
 pub mod forget;
 pub mod init;
 pub mod inspect;

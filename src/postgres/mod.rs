@@ -9,6 +9,7 @@
 //! | [`describe`] | the catalogs of a live database as the values of [`crate::schema`] |
 //! | [`copy`], [`lines`], [`tuples`] | rows out and in, each with its owner's key |
 //! | [`values`] | binary values of built-in types as the text that the server prints |
+//! | [`row_values`] | stored rows as the text of their columns |
 //! | [`large_objects`] | large objects out and in, and whose they are |
 //! | [`tools`] | `pg_dump` for the schema and `pg_restore` to make it again |
 //! | [`target`], [`foreign_keys`] | what a restore asks of the database it writes to |
@@ -22,6 +23,7 @@ pub mod foreign_keys;
 pub mod large_objects;
 pub mod lines;
 mod passfile;
+pub mod row_values;
 pub mod session;
 pub mod target;
 pub mod temporary;

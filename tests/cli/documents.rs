@@ -137,6 +137,8 @@ fn every_field_that_is_printed_is_documented() {
     all.run("list", "", 0);
     all.run("show", "latest", 0);
     all.run("verify", "latest", 0);
+    let export = "--source finance --subject 2 --recipient $RECIPIENT --output export.age";
+    all.run("export", export, 0);
     all.run("erase", "--source finance --subject 2 --reason case --dry-run", 0);
     all.run("erase", "--source finance --subject 2 --reason case --yes", 0);
     let copy = existing(&format!("{}_copy", database.name));

@@ -18,6 +18,7 @@ const COMMANDS: &[&str] = &[
     "show",
     "verify",
     "restore",
+    "export",
     "erase",
     "prune",
     "kit",

@@ -78,12 +78,23 @@ fn a_person_is_forgotten() {
     sandbox.run("strongroom show latest").done();
     sandbox.run("strongroom verify latest").done();
 
+    sandbox.remark("she asks what is held of her");
+    let export = "strongroom export --source finance --subject 2 --recipient $RECIPIENT";
+    sandbox.run(&format!("{export} --output request-117.age")).done();
+    sandbox.fails(&format!("{export} --output request-117.age"), 4);
+    sandbox.fails("strongroom export --source finance --subject 2 --output x.age", 2);
+    sandbox.fails(
+        "strongroom export --source finance --subject 99 --recipient $RECIPIENT --output x",
+        5,
+    );
+
     sandbox.remark("the officer looks first, then erases");
     let erase = "strongroom erase --source finance --subject 2 --reason \"request 2026-118\"";
     sandbox.run(&format!("{erase} --dry-run")).done();
     sandbox.fails(erase, 4);
     sandbox.run(&format!("{erase} --yes")).done();
     sandbox.fails(&format!("{erase} --yes"), 5);
+    sandbox.fails(&format!("{export} --output x.age"), 5);
     sandbox.run("strongroom verify --all").done();
 
     sandbox.remark("she is still in the live database");
@@ -106,6 +117,7 @@ fn a_person_is_forgotten() {
     sandbox.remark("what is on record");
     sandbox.run("strongroom audit list --action erase").done();
     sandbox.run("strongroom audit list --action restore").done();
+    sandbox.run("strongroom audit list --action export").done();
     sandbox.run("strongroom audit list --since 2999-01-01").done();
     sandbox.run("strongroom audit verify").done();
     sandbox.run("strongroom prune --dry-run").done();

@@ -297,9 +297,10 @@ mod tests {
 
     #[test]
     fn of_two_as_near_the_even_one_is_printed() {
-        assert_eq!(text_single(3_347_442.25), "3.3474422e+06");
-        assert_eq!(text_double(1_467_788_936_600_494.25), "1.4677889366004942e+15");
-        assert_eq!(text_double(1_467_788_936_600_493.75), "1.4677889366004938e+15");
+        // 3347442.25, and 1467788936600494 with a quarter more and less.
+        assert_eq!(text_single(f32::from_bits(0x4a4c_4fc9)), "3.3474422e+06");
+        assert_eq!(text_double(f64::from_bits(0x4314_dbc8_f8af_6eb9)), "1.4677889366004942e+15");
+        assert_eq!(text_double(f64::from_bits(0x4314_dbc8_f8af_6eb7)), "1.4677889366004938e+15");
     }
 
     proptest! {

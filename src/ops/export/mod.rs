@@ -1,0 +1,221 @@
+//! Export: one person's rows out of a backup, as one file that only its receivers can open.
+//!
+//! Nobody else's segment is opened, and of the packs only her segments are read. The file has its
+//! name once all of it is durable.
+
+mod archive;
+mod contents;
+mod csv;
+mod person;
+mod words;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use self::contents::{ExportedColumn, ExportedLargeObject, ExportedTable};
+
+use self::archive::Archive;
+use self::person::{Person, Share};
+use super::audited::{Access, audited_with};
+use super::backup_reader::BackupReader;
+use super::subject_keys::{Standing, SubjectKeys};
+use super::vault::Vault;
+use super::{OpsError, erase, select, sources};
+use crate::audit::Action;
+use crate::catalog::backups::{self, BackupFilter, BackupKind, BackupRow};
+use crate::catalog::sources::SourceRow;
+use crate::clock::timestamp;
+use crate::container::segment::Relation;
+use crate::crypto::SecretText;
+use crate::ids::{BackupId, SubjectReference};
+use crate::keys::master::{Credentials, Protection};
+use crate::policy::subject_map;
+
+/// The selector of the newest backup.
+const LATEST: &str = "latest";
+/// The audit log names so many receivers.
+const RECIPIENTS_NAMED_MAX: usize = 4;
+
+/// Whose rows to hand out, from where, and to whom.
+pub struct ExportRequest {
+    /// The source's name.
+    pub source: String,
+    /// The subject class, needed where the source has several.
+    pub class: Option<String>,
+    /// Her key, as the officer has it.
+    pub subject: SecretText,
+    /// The backup's selector; `latest` is the newest of the source that has rows.
+    pub backup: String,
+    /// The age public keys of the receivers, at least one.
+    pub recipients: Vec<String>,
+    /// The file to write; must not exist.
+    pub output: PathBuf,
+}
+
+/// What was handed out.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportReport {
+    /// The backup.
+    pub backup: BackupId,
+    /// The source.
+    pub source: String,
+    /// The subject class.
+    pub class: String,
+    /// Her reference: what the audit log calls her.
+    pub subject_reference: SubjectReference,
+    /// The moment that the rows show.
+    pub snapshot_at: String,
+    /// The file.
+    pub output: String,
+    /// Receivers who can open it.
+    pub recipients: u64,
+    /// Tables in which she has rows.
+    pub tables: Vec<ExportedTable>,
+    /// Her large objects.
+    pub large_objects: Vec<ExportedLargeObject>,
+    /// Her rows, all tables together.
+    pub rows: u64,
+    /// The file's length.
+    pub bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// Hands out one person's rows.
+pub async fn export(
+    vault: &Vault,
+    credentials: &Credentials,
+    request: &ExportRequest,
+) -> Result<ExportReport, OpsError> {
+    let recipients = match Protection::recipients(&request.recipients)? {
+        Protection::Recipients(recipients) if !recipients.is_empty() => recipients,
+        _ => return Err(OpsError::Bug("an export without receivers")),
+    };
+    let source = sources::find(vault, &request.source)?;
+    let row = backup_of(vault, &source, &request.backup)?;
+    let detail = format!("backup={} recipients={}", row.backup_id, recipients.len());
+    audited_with(vault, Action::Export, &source.name, Some(&detail), async |access| {
+        let begun_at = vault.clock().now();
+        for recipient in request.recipients.iter().take(RECIPIENTS_NAMED_MAX) {
+            access.add_detail(&format!("to={recipient}"));
+        }
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let class = erase::find_class(vault, &source, request.class.as_deref())?;
+        let key = subject_map::canonical_key(&class, request.subject.expose())?;
+        let reference =
+            unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+        access.name_object(&reference.to_string())?;
+        erase::ensure_known(vault, &unlocked, &source, &class, reference).map_err(forgotten)?;
+        let keys = SubjectKeys::of_backup(vault, &unlocked, &row)?;
+        let standing = keys.standing(&[reference])?.pop();
+        let not_in =
+            |reason: String| OpsError::NotInBackup { backup: row.backup_id.clone(), reason };
+        let subject_key = match standing {
+            Some(Standing::Key(key)) => key,
+            Some(Standing::KeyDamaged(error)) => return Err(error),
+            _ => {
+                return Err(not_in(format!(
+                    "opens nothing of the subject (reference {reference}): she was erased after it"
+                )));
+            }
+        };
+        let identity = unlocked.backup_identity(&row)?;
+        let reader = BackupReader::open(vault, &row, identity).await?;
+        let person = Person { reader: &reader, reference, key: subject_key };
+        let shares = person.shares().await?;
+        if shares.is_empty() {
+            return Err(not_in(format!("holds no rows of the subject (reference {reference})")));
+        }
+        let mut report = ExportReport {
+            backup: row.backup_id.clone(),
+            source: source.name.clone(),
+            class: class.name.clone(),
+            subject_reference: reference,
+            snapshot_at: timestamp(row.snapshot_at),
+            output: request.output.display().to_string(),
+            recipients: recipients.len() as u64,
+            tables: Vec::new(),
+            large_objects: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            seconds: 0.0,
+        };
+        let mut archive = Archive::begin(&request.output, &recipients, begun_at)?;
+        archive.file("README.txt", words::readme(&report, begun_at).as_bytes())?;
+        write(&mut archive, &person, &shares, &mut report).await?;
+        let index = words::index(&report, &key, begun_at)?;
+        archive.file("export.json", &index)?;
+        facts(access, &report);
+        report.bytes = archive.finish()?;
+        report.seconds = (vault.clock().now() - begun_at).as_seconds_f64();
+        Ok(report)
+    })
+    .await
+}
+
+/// The backup that was asked for, which must be of the source and have rows.
+fn backup_of(vault: &Vault, source: &SourceRow, selector: &str) -> Result<BackupRow, OpsError> {
+    if selector == LATEST {
+        let filter = BackupFilter { source_id: Some(source.source_id), class: None };
+        let rows = backups::list(vault.catalog().connection(), &filter)?;
+        let newest = rows.into_iter().find(|row| row.kind != BackupKind::SchemaOnly);
+        return newest.ok_or_else(|| OpsError::NoBackup {
+            selector: format!("{selector} of source {}", source.name),
+        });
+    }
+    let row = select::backup(vault, selector)?;
+    let reason = if row.source_id != source.source_id {
+        format!("is not of source {}", source.name)
+    } else if row.kind == BackupKind::SchemaOnly {
+        "holds the schema only, no rows".to_owned()
+    } else {
+        return Ok(row);
+    };
+    Err(OpsError::NotInBackup { backup: row.backup_id, reason })
+}
+
+/// What an erasure says of someone who is gone, as an export says it.
+fn forgotten(error: OpsError) -> OpsError {
+    match error {
+        OpsError::AlreadyErased { reference, erased_at } => {
+            OpsError::Forgotten { reference, erased_at }
+        }
+        other => other,
+    }
+}
+
+async fn write(
+    archive: &mut Archive,
+    person: &Person<'_>,
+    shares: &[Share],
+    report: &mut ExportReport,
+) -> Result<(), OpsError> {
+    for share in shares {
+        let Some(summary) = person.reader.manifest().relations.get(share.number as usize) else {
+            return Err(OpsError::Bug("a relation was found that does not exist"));
+        };
+        match &summary.relation {
+            Relation::Table(name) => {
+                let place = report.tables.len() + 1;
+                let table = contents::table(archive, person, share, summary, name, place).await?;
+                report.rows += table.rows;
+                report.tables.push(table);
+            }
+            Relation::LargeObjects => {
+                report.large_objects = contents::large_objects(archive, person, share).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn facts(access: &Access<'_>, report: &ExportReport) {
+    access.add_detail(&format!(
+        "tables={} rows={} large_objects={}",
+        report.tables.len(),
+        report.rows,
+        report.large_objects.len()
+    ));
+}

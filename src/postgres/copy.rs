@@ -1,4 +1,4 @@
-//! Rows out of a table and into one, by COPY in its text format.
+//! Rows out of a table and into one, by COPY.
 //!
 //! For a table that belongs to data subjects, the statement asks the server for the owner of each
 //! row in the same pass: the first field of a line is the subject's key, or `\N` for nobody.
@@ -39,14 +39,33 @@ pub fn copy_out_statement(table: &Table, owner: Option<&OwnerPath>, equality: &E
     )
 }
 
+/// How COPY writes a row down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// A line of text.
+    Text,
+    /// A tuple: the number of fields, then each with its length. What stands before the first tuple
+    /// and after the last is [`CopyIn`]'s to send.
+    Binary,
+}
+
+/// What a binary COPY begins with: the signature, no flags, no extension of the header.
+const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What it ends with: a tuple of -1 fields.
+const BINARY_TRAILER: &[u8] = b"\xff\xff";
+
 /// The statement that writes rows into a table, in the order of [`copy_out_statement`]'s columns.
 #[must_use]
-pub fn copy_in_statement(table: &Table) -> String {
+pub fn copy_in_statement(table: &Table, format: CopyFormat) -> String {
     let columns: Vec<_> =
         table.copied_columns().map(|column| quote_identifier(&column.name)).collect();
     let list =
         if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-    format!("COPY {}{list} FROM STDIN", table.name.quoted())
+    let options = match format {
+        CopyFormat::Text => "",
+        CopyFormat::Binary => " (FORMAT binary)",
+    };
+    format!("COPY {}{list} FROM STDIN{options}", table.name.quoted())
 }
 
 /// The expression that gives the key of a row's owner as text, or NULL if any part of it is NULL.
@@ -173,19 +192,34 @@ impl Session {
 
     /// Starts writing. Nothing is kept unless [`CopyIn::finish`] succeeds.
     pub async fn copy_in(&self, statement: &str) -> Result<CopyIn, PostgresError> {
-        self.start_copy_in(statement, "writing rows".to_owned()).await
+        self.start_copy_in(statement, CopyFormat::Text, "writing rows".to_owned()).await
     }
 
-    /// Starts writing a table's rows; errors name it.
-    pub async fn copy_table_in(&self, table: &Table) -> Result<CopyIn, PostgresError> {
-        self.start_copy_in(&copy_in_statement(table), writing(&table.name)).await
+    /// Starts writing a table's rows; errors name it. Several sessions may write one table at the
+    /// same time.
+    pub async fn copy_table_in(
+        &self,
+        table: &Table,
+        format: CopyFormat,
+    ) -> Result<CopyIn, PostgresError> {
+        self.start_copy_in(&copy_in_statement(table, format), format, writing(&table.name)).await
     }
 
-    async fn start_copy_in(&self, statement: &str, doing: String) -> Result<CopyIn, PostgresError> {
-        match self.client.copy_in(statement).await {
-            Ok(sink) => Ok(CopyIn { sink: Box::pin(sink), link: self.link.clone(), doing }),
-            Err(error) => Err(self.link.failure(&doing, &error)),
+    async fn start_copy_in(
+        &self,
+        statement: &str,
+        format: CopyFormat,
+        doing: String,
+    ) -> Result<CopyIn, PostgresError> {
+        let sink = match self.client.copy_in(statement).await {
+            Ok(sink) => Box::pin(sink),
+            Err(error) => return Err(self.link.failure(&doing, &error)),
+        };
+        let mut copy = CopyIn { sink, link: self.link.clone(), format, doing };
+        if format == CopyFormat::Binary {
+            copy.send(Bytes::from_static(BINARY_HEADER)).await?;
         }
+        Ok(copy)
     }
 }
 
@@ -222,11 +256,12 @@ impl Stream for CopyOut {
 pub struct CopyIn {
     sink: Pin<Box<CopyInSink<Bytes>>>,
     link: Link,
+    format: CopyFormat,
     doing: String,
 }
 
 impl CopyIn {
-    /// Sends bytes: any part of the rows' text, cut anywhere. Waits while the server is busy.
+    /// Sends bytes: any part of the rows, cut anywhere. Waits while the server is busy.
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), PostgresError> {
         // `feed` gathers small rows into larger messages; `finish` sends the last of them.
         let sent = self.sink.feed(bytes).await;
@@ -235,6 +270,9 @@ impl CopyIn {
 
     /// Ends the rows; their number, as the server counted them.
     pub async fn finish(mut self) -> Result<u64, PostgresError> {
+        if self.format == CopyFormat::Binary {
+            self.send(Bytes::from_static(BINARY_TRAILER)).await?;
+        }
         let finished = self.sink.as_mut().finish().await;
         finished.map_err(|error| self.link.failure(&self.doing, &error))
     }
@@ -306,7 +344,15 @@ mod tests {
             copy_out_statement(&empty, None, &Equality::default()),
             "COPY (SELECT  FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0) TO STDOUT"
         );
-        assert_eq!(copy_in_statement(&empty), "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN");
+        assert_eq!(
+            copy_in_statement(&empty, CopyFormat::Text),
+            "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN"
+        );
+        let plain = table(TableKind::Ordinary, &[("a", false), ("b", false)]);
+        assert_eq!(
+            copy_in_statement(&plain, CopyFormat::Binary),
+            "COPY \"app\".\"Ä \"\"x\"\"\" (\"a\", \"b\") FROM STDIN (FORMAT binary)"
+        );
     }
 
     #[test]

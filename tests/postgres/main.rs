@@ -411,7 +411,7 @@ async fn triggers_can_be_kept_from_firing() {
     target::disable_triggers_for_session(&session).await.unwrap();
     let schema = describe(&session).await.unwrap();
     let referrals = named(&schema, "app.referrals");
-    let mut rows = session.copy_in(&copy_in_statement(referrals)).await.unwrap();
+    let mut rows = session.copy_in(&copy_in_statement(referrals, CopyFormat::Text)).await.unwrap();
     let (one, two) = (person(1), person(9));
     rows.send(Bytes::from(format!("{one}\t{two}\t\\N\n"))).await.unwrap();
     assert_eq!(rows.finish().await.unwrap(), 1);

@@ -6,12 +6,13 @@ mod failing;
 mod leaving_nothing_behind;
 #[path = "../support/mod.rs"]
 mod support;
+mod writing_at_once;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use strongroom::postgres::copy::{copy_in_statement, split_owner};
+use strongroom::postgres::copy::{CopyFormat, copy_in_statement, split_owner};
 use strongroom::postgres::lines::Lines;
 use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
 use strongroom::postgres::tools::{RestoreOptions, Section, Tools, dump_schema, restore_section};
@@ -216,7 +217,7 @@ async fn a_whole_database_makes_the_round_trip() {
     let options = RestoreOptions::default();
     restore_section(&tools, &copy, &archive, Section::PreData, &options).await.unwrap();
     for table in &schema.tables {
-        let mut rows = target_session.copy_table_in(table).await.unwrap();
+        let mut rows = target_session.copy_table_in(table, CopyFormat::Text).await.unwrap();
         let lines = lines_of(&source, table, None).await;
         for line in &lines {
             rows.send(line.clone()).await.unwrap();

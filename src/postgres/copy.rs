@@ -15,6 +15,7 @@ use super::error::PostgresError;
 use super::foreign_keys::{self, BUILT_IN_EQUALITY};
 pub use super::lines::{Lines, composite_key, key_parts, split_owner};
 use super::session::{Link, Session, value};
+use super::tuples;
 use crate::schema::{OwnerPath, QualifiedName, Table, TableKind, quote_identifier};
 
 /// In which of COPY's formats rows travel.
@@ -258,10 +259,7 @@ impl Session {
     }
 
     /// Starts reading a table; errors name it.
-    pub async fn copy_table_out(
-        &self,
-        read: &TableRead<'_>,
-    ) -> Result<CopyOut, PostgresError> {
+    pub async fn copy_table_out(&self, read: &TableRead<'_>) -> Result<CopyOut, PostgresError> {
         let doing = format!("reading the rows of {}", read.table.name);
         let equality = self.equality(read.owner).await?;
         match self.client.copy_out(&copy_out_statement(read, &equality)).await {
@@ -272,23 +270,34 @@ impl Session {
 
     /// Starts writing. Nothing is kept unless [`CopyIn::finish`] succeeds.
     pub async fn copy_in(&self, statement: &str) -> Result<CopyIn, PostgresError> {
-        self.start_copy_in(statement, "writing rows".to_owned()).await
+        self.start_copy_in(statement, CopyFormat::Text, "writing rows".to_owned()).await
     }
 
-    /// Starts writing a table's rows; errors name it.
+    /// Starts writing a table's rows; errors name it. Several sessions may write one table at the
+    /// same time.
     pub async fn copy_table_in(
         &self,
         table: &Table,
         format: CopyFormat,
     ) -> Result<CopyIn, PostgresError> {
-        self.start_copy_in(&copy_in_statement(table, format), writing(&table.name)).await
+        self.start_copy_in(&copy_in_statement(table, format), format, writing(&table.name)).await
     }
 
-    async fn start_copy_in(&self, statement: &str, doing: String) -> Result<CopyIn, PostgresError> {
-        match self.client.copy_in(statement).await {
-            Ok(sink) => Ok(CopyIn { sink: Box::pin(sink), link: self.link.clone(), doing }),
-            Err(error) => Err(self.link.failure(&doing, &error)),
+    async fn start_copy_in(
+        &self,
+        statement: &str,
+        format: CopyFormat,
+        doing: String,
+    ) -> Result<CopyIn, PostgresError> {
+        let sink = match self.client.copy_in(statement).await {
+            Ok(sink) => Box::pin(sink),
+            Err(error) => return Err(self.link.failure(&doing, &error)),
+        };
+        let mut copy = CopyIn { sink, link: self.link.clone(), format, doing };
+        if format == CopyFormat::Binary {
+            copy.send(Bytes::from_static(tuples::HEADER)).await?;
         }
+        Ok(copy)
     }
 }
 
@@ -325,11 +334,12 @@ impl Stream for CopyOut {
 pub struct CopyIn {
     sink: Pin<Box<CopyInSink<Bytes>>>,
     link: Link,
+    format: CopyFormat,
     doing: String,
 }
 
 impl CopyIn {
-    /// Sends bytes: any part of the rows' text, cut anywhere. Waits while the server is busy.
+    /// Sends bytes: any part of the rows, cut anywhere. Waits while the server is busy.
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), PostgresError> {
         // `feed` gathers small rows into larger messages; `finish` sends the last of them.
         let sent = self.sink.feed(bytes).await;
@@ -338,6 +348,9 @@ impl CopyIn {
 
     /// Ends the rows; their number, as the server counted them.
     pub async fn finish(mut self) -> Result<u64, PostgresError> {
+        if self.format == CopyFormat::Binary {
+            self.send(Bytes::from_static(tuples::TRAILER)).await?;
+        }
         let finished = self.sink.as_mut().finish().await;
         finished.map_err(|error| self.link.failure(&self.doing, &error))
     }
@@ -411,7 +424,15 @@ mod tests {
             copy_out_statement(&TableRead::lines(&empty, None), &Equality::default()),
             "COPY (SELECT  FROM ONLY \"app\".\"Ä \"\"x\"\"\" t0) TO STDOUT"
         );
-        assert_eq!(copy_in_statement(&empty, CopyFormat::Text), "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN");
+        assert_eq!(
+            copy_in_statement(&empty, CopyFormat::Text),
+            "COPY \"app\".\"Ä \"\"x\"\"\" FROM STDIN"
+        );
+        let plain = table(TableKind::Ordinary, &[("a", false), ("b", false)]);
+        assert_eq!(
+            copy_in_statement(&plain, CopyFormat::Binary),
+            "COPY \"app\".\"Ä \"\"x\"\"\" (\"a\", \"b\") FROM STDIN (FORMAT binary)"
+        );
     }
 
     #[test]

@@ -90,7 +90,12 @@ impl Tuples {
     fn skip_header(&mut self) -> Result<bool, NotBinary> {
         let Some((header, rest)) = self.chunk.split_first_chunk::<19>() else { return Ok(false) };
         let number = |place: usize| {
-            u32::from_be_bytes([header[place], header[place + 1], header[place + 2], header[place + 3]])
+            u32::from_be_bytes([
+                header[place],
+                header[place + 1],
+                header[place + 2],
+                header[place + 3],
+            ])
         };
         if header[..11] != *SIGNATURE || number(11) & CRITICAL_FLAGS != 0 {
             return Err(NotBinary);

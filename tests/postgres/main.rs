@@ -7,6 +7,7 @@ mod leaving_nothing_behind;
 #[path = "../support/mod.rs"]
 mod support;
 mod values;
+mod writing_at_once;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -392,7 +393,8 @@ async fn a_role_that_may_only_read_is_enough_and_what_it_cannot_read_is_named() 
     administrator.batch("a right", &grant).await.unwrap();
     let schema = describe(&session).await.unwrap();
     // A policy applies to this table: it must fail, not give fewer rows.
-    let error = session.copy_table_out(&TableRead::lines(named(&schema, "app.accounts"), None)).await;
+    let error =
+        session.copy_table_out(&TableRead::lines(named(&schema, "app.accounts"), None)).await;
     let error = match error {
         Err(error) => error,
         Ok(mut rows) => rows.next_chunk().await.unwrap().unwrap_err(),

@@ -201,8 +201,7 @@ impl<'a> Column<'a> {
                 let start = tuple.len();
                 tuple.extend_from_slice(&[0; 4]);
                 let mut lists = self.groups.iter_mut();
-                let mut groups =
-                    std::iter::from_fn(|| Some(lists.next()?.next()?.cast_unsigned()));
+                let mut groups = std::iter::from_fn(|| Some(lists.next()?.next()?.cast_unsigned()));
                 self.of.patterns.put_together(pattern, &mut groups, tuple)?;
                 let length = i32::try_from(tuple.len() - start - 4).ok()?;
                 tuple.get_mut(start..start + 4)?.copy_from_slice(&length.to_be_bytes());

@@ -253,8 +253,7 @@ pub fn take(bytes: &mut &[u8], count: usize) -> Result<Vec<i64>, Malformed> {
     match head >> 6 {
         PLAIN | STRIDED => {
             let least = signed(&mut reader)?;
-            let stride =
-                if head >> 6 == STRIDED { reader.number().ok_or(Malformed)? } else { 1 };
+            let stride = if head >> 6 == STRIDED { reader.number().ok_or(Malformed)? } else { 1 };
             *bytes = reader.0;
             bits::take(bytes, width, count, |packed| {
                 numbers.push(least.wrapping_add(packed.wrapping_mul(stride) as i64));
@@ -311,14 +310,24 @@ mod tests {
 
     fn some() -> impl Strategy<Value = Vec<i64>> {
         let any_numbers = prop::collection::vec(any::<i64>(), 0..40).boxed();
-        let few = prop::collection::vec(prop::sample::select(vec![i64::MIN, -7, 0, i64::MAX]), 0..90).boxed();
+        let few =
+            prop::collection::vec(prop::sample::select(vec![i64::MIN, -7, 0, i64::MAX]), 0..90)
+                .boxed();
         let near = (any::<i64>(), prop::collection::vec(0_i64..1000, 0..90))
-            .prop_map(|(base, near)| near.into_iter().map(|one| base.wrapping_add(one)).collect()).boxed();
+            .prop_map(|(base, near)| near.into_iter().map(|one| base.wrapping_add(one)).collect())
+            .boxed();
         let sorted = (any::<i32>(), 1_i64..100_000, prop::collection::vec(0_i64..1000, 0..90))
             .prop_map(|(base, stride, steps)| {
                 let mut number = i64::from(base);
-                steps.into_iter().map(|step| { number += step * stride; number }).collect()
-            }).boxed();
+                steps
+                    .into_iter()
+                    .map(|step| {
+                        number += step * stride;
+                        number
+                    })
+                    .collect()
+            })
+            .boxed();
         prop_oneof![any_numbers, few, near, sorted]
     }
 

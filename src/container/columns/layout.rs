@@ -143,9 +143,8 @@ impl TryFrom<Vec<ColumnLayout>> for Layout {
     type Error = &'static str;
 
     fn try_from(columns: Vec<ColumnLayout>) -> Result<Self, &'static str> {
-        let misplaced = |column: &ColumnLayout| {
-            column.kind != ColumnKind::Text && !column.patterns.is_empty()
-        };
+        let misplaced =
+            |column: &ColumnLayout| column.kind != ColumnKind::Text && !column.patterns.is_empty();
         if columns.iter().any(misplaced) {
             return Err("only texts have patterns");
         }

@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn a_text_of_one_person_is_no_pattern_however_often_she_has_it() {
         let hers = (0..1000).map(|_| (7, "canary of one".to_owned()));
-        let shared = (0..PEOPLE_MIN as u64).map(|person| (person, format!("REWE {}", 1000 + person)));
+        let shared =
+            (0..PEOPLE_MIN as u64).map(|person| (person, format!("REWE {}", 1000 + person)));
         let of_too_few = (1..PEOPLE_MIN as u64).map(|person| (person, "of forty-nine".to_owned()));
         let patterns = collected(hers.chain(shared).chain(of_too_few));
         assert_eq!(patterns.texts().collect::<Vec<_>>(), ["REWE \u{4}"]);

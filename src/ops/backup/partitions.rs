@@ -209,9 +209,9 @@ impl Gathered {
                 dealt.parts.push((chunks, buffer));
             }
         }
-        let together = readers.first().map_or(0, |reader| {
-            TOGETHER_BYTES_MAX.min(reader.budget.sorted_bytes_max())
-        });
+        let together = readers
+            .first()
+            .map_or(0, |reader| TOGETHER_BYTES_MAX.min(reader.budget.sorted_bytes_max()));
         let mut units: Vec<Range<usize>> = Vec::new();
         let mut unit_bytes = 0;
         for (partition, dealt) in dealt.iter().enumerate() {

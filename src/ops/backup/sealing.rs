@@ -120,7 +120,8 @@ pub fn seal(
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();
+        let others: Vec<_> =
+            (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();
         let own = seal_some();
         let others = others.into_iter().map(|other| {
             other.join().unwrap_or(Err(OpsError::Bug("a thread of work ended abnormally")))

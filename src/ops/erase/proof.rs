@@ -250,9 +250,8 @@ impl Trial<'_> {
         let Some(summary) = reader.manifest().relations.get(number as usize) else { return false };
         let read = reader.read_pack(entry.pack, entry.offset, entry.length).await;
         let (vault, source) = (self.vault.id(), self.source.source_id);
-        let open = |sealed: Bytes| {
-            open_segment(vault, source, summary, entry, key, &sealed).is_ok()
-        };
+        let open =
+            |sealed: Bytes| open_segment(vault, source, summary, entry, key, &sealed).is_ok();
         read.is_ok_and(open)
     }
 }

@@ -9,7 +9,6 @@ use super::csv;
 use super::person::{Person, Share};
 use crate::container::ContainerError;
 use crate::container::manifest::{RelationSummary, RowFormat};
-use crate::container::segment::Relation;
 use crate::ops::OpsError;
 use crate::ops::restore::large_objects::Piece;
 use crate::postgres::row_values::Rows;
@@ -119,8 +118,10 @@ impl TableRows<'_> {
         let malformed =
             |reason| ContainerError::malformed(&format!("a segment of {relation}"), reason);
         let entry = &self.share.entries[segment];
-        let opened = self.person.open(relation, entry).await?;
+        let opened = self.person.open(self.share.number, entry).await?;
+        let types: Vec<u32> = self.table.copied_columns().map(|column| column.type_oid).collect();
         let rows = match self.summary.format {
+            RowFormat::CopyBinary => Rows::binary(&opened, &types),
             RowFormat::CopyText => Rows::text(&opened, self.table.copied_columns().count()),
             RowFormat::LargeObjectPieces => return Err(malformed("it is not of a table").into()),
         };
@@ -222,7 +223,7 @@ impl Opened<'_> {
     async fn segment(&mut self, number: usize) -> Result<&[u8], OpsError> {
         let rows = match self.last.take() {
             Some((last, rows)) if last == number => rows,
-            _ => self.person.open(&Relation::LargeObjects, &self.share.entries[number]).await?,
+            _ => self.person.open(self.share.number, &self.share.entries[number]).await?,
         };
         Ok(&self.last.insert((number, rows)).1)
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::container::index_block::IndexEntry;
-use crate::container::segment::Relation;
 use crate::ids::SubjectReference;
 use crate::keys::SubjectKey;
 use crate::ops::OpsError;
@@ -57,15 +56,18 @@ impl Person<'_> {
 
     /// The rows of one of her segments, from the nearest copy that authenticates. Nothing else of the
     /// pack is read.
-    pub async fn open(&self, relation: &Relation, entry: &IndexEntry) -> Result<Vec<u8>, OpsError> {
+    pub async fn open(&self, relation: u32, entry: &IndexEntry) -> Result<Vec<u8>, OpsError> {
         let manifest = self.reader.manifest();
+        let Some(summary) = manifest.relations.get(relation as usize) else {
+            return Err(OpsError::Bug("a relation was found that does not exist"));
+        };
         let (_, name) = self.reader.pack(entry.pack)?;
         let key = self.key.expose();
         let mut attempts = self.reader.copies().attempts(&name);
         while let Some(store) = attempts.next_store() {
             let opened = match read_exact(store, &name, entry.offset, entry.length).await {
                 Ok(sealed) => {
-                    open_segment(manifest.vault, manifest.source, relation, entry, key, &sealed)
+                    open_segment(manifest.vault, manifest.source, summary, entry, key, &sealed)
                         .map_err(OpsError::from)
                 }
                 Err(error) => Err(error),

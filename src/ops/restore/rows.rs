@@ -1,9 +1,14 @@
-//! Rows into the target, several relations at a time, the largest first.
+//! Rows into the target through several connections.
+//!
+//! A connection takes the largest relation that nobody has begun, and scans it. When all are begun,
+//! it helps with one that is still under way: the pieces that come out of a scan go to whichever
+//! connection asks next, so all of them end at about the same time, however unequal the relations.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{RestoreRequest, large_objects};
@@ -13,10 +18,15 @@ use crate::ops::OpsError;
 use crate::ops::backup_reader::BackupReader;
 use crate::ops::scan::{self, Scanned};
 use crate::ops::subject_keys::SubjectKeys;
-use crate::postgres::{CopyFormat, Session, tuples};
+use crate::postgres::Session;
+use crate::postgres::copy::CopyFormat;
 use crate::postgres::target::disable_triggers_for_session;
 use crate::progress::ProgressSink;
 use crate::schema::Table;
+
+/// A smaller table is not worth a second connection.
+const SHARED_BYTES_MIN: u64 = 1 << 20;
+const NOT_IN_MANIFEST: OpsError = OpsError::Bug("a relation is not in the manifest");
 
 /// One relation, restored.
 #[derive(Debug, Clone)]
@@ -43,8 +53,18 @@ pub async fn restore_all(
         reader.manifest().relations.get(*number as usize).map_or(0, |one| one.raw_bytes)
     };
     numbers.sort_by_key(|number| std::cmp::Reverse(bytes(number)));
-    let jobs = request.jobs.clamp(1, numbers.len().max(1));
-    let queue = Arc::new(Mutex::new(VecDeque::from(numbers)));
+    let mut counts: BTreeMap<u32, Counts> =
+        numbers.iter().map(|number| (*number, Counts::default())).collect();
+    let is_shared = |number: &u32| {
+        let summary = reader.manifest().relations.get(*number as usize);
+        summary.is_some_and(|one| one.raw_bytes >= SHARED_BYTES_MIN && is_table(&one.relation))
+    };
+    let jobs = if numbers.iter().any(is_shared) {
+        request.jobs.max(1)
+    } else {
+        request.jobs.clamp(1, numbers.len().max(1))
+    };
+    let queue = Arc::new(Queue { waiting: Mutex::new(numbers.into()), shared: Mutex::default() });
     let mut writers = JoinSet::new();
     for _ in 0..jobs {
         let writer = Writer {
@@ -52,141 +72,215 @@ pub async fn restore_all(
             keys: Arc::clone(keys),
             request: request.clone(),
             progress: Arc::clone(progress),
+            queue: Arc::clone(&queue),
         };
-        writers.spawn(writer.run(Arc::clone(&queue)));
+        writers.spawn(writer.run());
     }
-    let mut restored = Vec::new();
     while let Some(done) = writers.join_next().await {
         // An error here drops the other writers, which closes their connections.
-        restored.extend(done.map_err(|_| OpsError::Bug("a writer of rows ended abnormally"))??);
+        let written = done.map_err(|_| OpsError::Bug("a writer of rows ended abnormally"))??;
+        for (number, part) in written {
+            counts.entry(number).or_default().add(&part);
+        }
     }
-    Ok(restored)
+    counts.iter().map(|(number, counts)| add_up(reader, *number, counts, request.salvage)).collect()
 }
 
+/// What all connections together wrote of a relation, which must be what the manifest says.
+fn add_up(
+    reader: &BackupReader,
+    number: u32,
+    counts: &Counts,
+    salvage: bool,
+) -> Result<RestoredRelation, OpsError> {
+    let summary = reader.manifest().relations.get(number as usize).ok_or(NOT_IN_MANIFEST)?;
+    let mut restored = RestoredRelation {
+        relation: summary.relation.clone(),
+        rows: counts.rows,
+        forgotten: counts.forgotten,
+        damaged: counts.damaged,
+    };
+    if salvage {
+        // What a damaged index no longer leads to is lost too.
+        restored.damaged = summary.rows.saturating_sub(restored.rows + restored.forgotten);
+        return Ok(restored);
+    }
+    let found = restored.rows + restored.forgotten + restored.damaged;
+    if found == summary.rows {
+        Ok(restored)
+    } else {
+        let (relation, expected) = (summary.relation.to_string(), summary.rows);
+        Err(OpsError::RowsMissing { relation, expected, found })
+    }
+}
+
+fn is_table(relation: &Relation) -> bool {
+    matches!(relation, Relation::Table(_))
+}
+
+/// What became of rows that a scan gave.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    rows: u64,
+    forgotten: u64,
+    damaged: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.forgotten += other.forgotten;
+        self.damaged += other.damaged;
+    }
+}
+
+type Pieces = mpsc::Receiver<Result<Scanned, OpsError>>;
+
+/// A table that is being scanned, for every connection that has time.
+struct Scan {
+    number: u32,
+    pieces: tokio::sync::Mutex<Pieces>,
+}
+
+/// What there is to do.
+struct Queue {
+    /// Relations that nobody has begun, the largest first.
+    waiting: Mutex<VecDeque<u32>>,
+    /// Tables under way that are worth a second connection, the largest first.
+    shared: Mutex<Vec<Arc<Scan>>>,
+}
+
+impl Queue {
+    fn next(&self) -> Option<u32> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn share(&self, scan: &Arc<Scan>) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(scan));
+    }
+
+    fn to_help(&self) -> Option<Arc<Scan>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).first().map(Arc::clone)
+    }
+
+    /// A scan that gives nothing more needs no help.
+    fn is_over(&self, scan: &Scan) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|one| one.number != scan.number);
+    }
+}
+
+/// One connection, and what it needs.
 struct Writer {
     reader: Arc<BackupReader>,
     keys: Arc<SubjectKeys>,
     request: RestoreRequest,
     progress: Arc<dyn ProgressSink>,
+    queue: Arc<Queue>,
 }
 
 impl Writer {
-    async fn run(
-        self,
-        queue: Arc<Mutex<VecDeque<u32>>>,
-    ) -> Result<Vec<RestoredRelation>, OpsError> {
+    /// Writes until nothing is left to begin or to help with; what it wrote, relation by relation.
+    async fn run(self) -> Result<Vec<(u32, Counts)>, OpsError> {
         let session = Session::connect(&self.request.target).await?;
         if self.request.contents == Contents::DataOnly {
             disable_triggers_for_session(&session).await?;
         }
-        let mut restored = Vec::new();
-        loop {
-            let number = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(number) = number else { return Ok(restored) };
-            restored.push(self.relation(&session, number).await?);
+        let mut written = Vec::new();
+        while let Some(number) = self.queue.next() {
+            written.push((number, self.relation(&session, number).await?));
         }
+        while let Some(scan) = self.queue.to_help() {
+            written.push((scan.number, self.pieces(&session, &scan).await?));
+        }
+        Ok(written)
     }
 
-    async fn relation(&self, session: &Session, number: u32) -> Result<RestoredRelation, OpsError> {
+    async fn relation(&self, session: &Session, number: u32) -> Result<Counts, OpsError> {
         let manifest = self.reader.manifest();
-        let bug = OpsError::Bug("a relation is not in the manifest");
-        let Some(summary) = manifest.relations.get(number as usize) else { return Err(bug) };
-        let mut restored = RestoredRelation {
-            relation: summary.relation.clone(),
-            rows: 0,
-            forgotten: 0,
-            damaged: 0,
-        };
-        match &summary.relation {
-            Relation::Table(name) => {
-                let Some(table) = manifest.schema.table(name) else { return Err(bug) };
-                self.table(session, number, summary, table, &mut restored).await?;
-            }
-            Relation::LargeObjects => {
-                self.large_objects(session, number, summary, &mut restored).await?;
-            }
+        let summary = manifest.relations.get(number as usize).ok_or(NOT_IN_MANIFEST)?;
+        let mut pieces = scan::relation(&self.reader, number, summary, &self.keys);
+        if !is_table(&summary.relation) {
+            return self.large_objects(session, &mut pieces).await;
         }
-        if self.request.salvage {
-            // What a damaged index no longer leads to is lost too.
-            restored.damaged = summary.rows.saturating_sub(restored.rows + restored.forgotten);
+        let scan = Arc::new(Scan { number, pieces: pieces.into() });
+        if summary.raw_bytes >= SHARED_BYTES_MIN {
+            self.queue.share(&scan);
         }
-        let found = restored.rows + restored.forgotten + restored.damaged;
-        if found != summary.rows && !self.request.salvage {
-            return Err(OpsError::RowsMissing {
-                relation: summary.relation.to_string(),
-                expected: summary.rows,
-                found,
-            });
-        }
-        Ok(restored)
+        self.pieces(session, &scan).await
     }
 
-    async fn table(
-        &self,
-        session: &Session,
-        number: u32,
-        summary: &RelationSummary,
-        table: &Table,
-        restored: &mut RestoredRelation,
-    ) -> Result<(), OpsError> {
-        let mut items = scan::relation(&self.reader, number, summary, &self.keys);
-        let is_binary = summary.format == RowFormat::CopyBinary;
-        let format = if is_binary { CopyFormat::Binary } else { CopyFormat::Text };
+    /// Writes this connection's share of a table.
+    async fn pieces(&self, session: &Session, scan: &Scan) -> Result<Counts, OpsError> {
+        let table = self.table(scan.number)?;
+        let mut counts = Counts::default();
+        let format = match self.summary(scan.number)?.format {
+            RowFormat::CopyBinary => CopyFormat::Binary,
+            _ => CopyFormat::Text,
+        };
         let mut copy = session.copy_table_in(table, format).await?;
-        if is_binary {
-            copy.send(Bytes::from_static(tuples::HEADER)).await?;
-        }
-        while let Some(item) = items.recv().await {
-            if let Some((lines, rows)) = self.take(item, restored)? {
-                let bytes = lines.len() as u64;
-                copy.send(lines).await?;
-                self.progress.advance(rows, bytes);
+        loop {
+            let item = scan.pieces.lock().await.recv().await;
+            let Some(item) = item else { break };
+            if let Some((rows, number_of_rows)) = self.take(item, &mut counts)? {
+                let bytes = rows.len() as u64;
+                copy.send(rows).await?;
+                self.progress.advance(number_of_rows, bytes);
             }
         }
-        if is_binary {
-            copy.send(Bytes::from_static(tuples::TRAILER)).await?;
-        }
+        self.queue.is_over(scan);
         let written = copy.finish().await?;
-        if written == restored.rows {
-            Ok(())
+        if written == counts.rows {
+            Ok(counts)
         } else {
-            let (table, expected) = (table.name.clone(), restored.rows);
+            let (table, expected) = (table.name.clone(), counts.rows);
             Err(OpsError::RowCount { table, expected, written })
+        }
+    }
+
+    fn summary(&self, number: u32) -> Result<&RelationSummary, OpsError> {
+        self.reader.manifest().relations.get(number as usize).ok_or(NOT_IN_MANIFEST)
+    }
+
+    fn table(&self, number: u32) -> Result<&Table, OpsError> {
+        let manifest = self.reader.manifest();
+        match manifest.relations.get(number as usize).map(|summary| &summary.relation) {
+            Some(Relation::Table(name)) => manifest.schema.table(name).ok_or(NOT_IN_MANIFEST),
+            _ => Err(NOT_IN_MANIFEST),
         }
     }
 
     async fn large_objects(
         &self,
         session: &Session,
-        number: u32,
-        summary: &RelationSummary,
-        restored: &mut RestoredRelation,
-    ) -> Result<(), OpsError> {
-        let mut items = scan::relation(&self.reader, number, summary, &self.keys);
+        pieces: &mut Pieces,
+    ) -> Result<Counts, OpsError> {
+        let mut counts = Counts::default();
         let mut writer = large_objects::Writer::begin(session, &self.request).await?;
-        while let Some(item) = items.recv().await {
-            if let Some((lines, rows)) = self.take(item, restored)? {
+        while let Some(item) = pieces.recv().await {
+            if let Some((lines, rows)) = self.take(item, &mut counts)? {
                 let bytes = lines.len() as u64;
                 writer.lines(&lines).await?;
                 self.progress.advance(rows, bytes);
             }
         }
-        writer.finish().await
+        writer.finish().await?;
+        Ok(counts)
     }
 
-    /// Counts what a scan gave; the lines, if there are any to write.
+    /// Counts what a scan gave; the rows, if there are any to write.
     fn take(
         &self,
         item: Result<Scanned, OpsError>,
-        restored: &mut RestoredRelation,
+        counts: &mut Counts,
     ) -> Result<Option<(Bytes, u64)>, OpsError> {
         match item {
             Ok(Scanned::Rows { lines, rows }) => {
-                restored.rows += rows;
+                counts.rows += rows;
                 return Ok(Some((lines, rows)));
             }
-            Ok(Scanned::Forgotten { rows }) => restored.forgotten += rows,
-            Ok(Scanned::Damaged { rows, .. }) if self.request.salvage => restored.damaged += rows,
+            Ok(Scanned::Forgotten { rows }) => counts.forgotten += rows,
+            Ok(Scanned::Damaged { rows, .. }) if self.request.salvage => counts.damaged += rows,
             Ok(Scanned::Damaged { problem, .. }) => return Err(problem),
             Err(error) if self.request.salvage && error.is_damage() => {}
             Err(error) => return Err(error),

@@ -71,7 +71,8 @@ pub const BACKUPS: &[Backup] = &[
         name: "pgbackrest",
         needs: &["pgbackrest", "setpriv"],
         prepare: "$AS_OWNER mkdir $CLUSTER/repository && $AS_OWNER $PGBACKREST stanza-create",
-        line: "$AS_OWNER $PGBACKREST --type=full --start-fast backup",
+        line: "$AS_OWNER $PGBACKREST --type=full --start-fast --no-archive-check --compress-type=zst \
+               --compress-level=3 --process-max=$JOBS --repo1-retention-full=1 backup",
         is_physical: true,
     },
 ];
@@ -109,8 +110,7 @@ pub const RESTORES: &[Restore] = &[
 
 const PGBACKREST: &str = "pgbackrest --stanza=bench --pg1-path=$CLUSTER/data --pg1-port=$PGPORT \
     --pg1-socket-path=$CLUSTER --pg1-user=postgres --repo1-path=$CLUSTER/repository \
-    --repo1-cipher-type=aes-256-cbc --repo1-retention-full=1 --no-archive-check \
-    --compress-type=zst --compress-level=3 --process-max=$JOBS --log-level-console=warn \
+    --repo1-cipher-type=aes-256-cbc --log-level-console=warn \
     --log-level-file=off --lock-path=$CLUSTER/locks";
 
 /// What the command lines name: a key, a folder of a peer's own, the connections.

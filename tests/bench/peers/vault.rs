@@ -68,9 +68,9 @@ impl<'a> Vault<'a> {
 
     pub fn restore(&self, database: &str) -> Cost {
         let jobs = self.jobs.to_string();
-        let mut command =
-            self.command(&["restore", "latest", "--to", "env:TARGET_URL", "--create", "--jobs"]);
-        command.arg(jobs).env("TARGET_URL", format!("postgresql:///{database}"));
+        let to = ["restore", "latest", "--to", "env:TARGET_URL", "--create", "--jobs", &jobs];
+        let mut command = self.command(&to);
+        command.env("TARGET_URL", format!("postgresql:///{database}"));
         self.run(&mut command)
     }
 

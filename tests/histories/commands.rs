@@ -81,8 +81,7 @@ impl History<'_> {
             let person = self.random.random_range(0..PEOPLE);
             self.beginning.write(person, self.moment).await;
         }
-        let mut there = rows(&self.beginning.source.session().await).await;
-        there.retain(|person, _| !self.promises.erased.contains(person));
+        let there = rows(&self.beginning.source.session().await).await;
         let (vault, credentials) = (self.rough_vault(), self.credentials());
         let before = backups_in(&vault);
         let request = BackupRequest {
@@ -96,7 +95,8 @@ impl History<'_> {
         };
         let made = backup(&vault, &credentials, &request, &progress()).await;
         for new in backups_in(&vault).difference(&before) {
-            self.promises.taken.insert(new.clone(), there.clone());
+            let taken = self.promises.take(&vault, there.clone());
+            self.promises.taken.insert(new.clone(), taken);
         }
         if let Some(report) = self.say("backup", "", made) {
             // What a liar says that it has taken was promised by the liar alone.

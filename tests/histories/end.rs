@@ -77,7 +77,8 @@ impl History<'_> {
             assert!(copies.all(|copy| copy.state == CopyHealth::Intact), "{report:?}");
             let id = report.backup.to_string();
             let count = |rows: &crate::beginning::Rows| rows.values().map(Vec::len).sum::<usize>();
-            let (all, left) = (count(&self.promises.taken[&id]), count(&self.promises.rows(&id)));
+            let (all, left) =
+                (count(&self.promises.taken[&id].rows), count(&self.promises.rows(&id)));
             let found = (report.rows + report.rows_forgotten, report.rows);
             assert_eq!(found, (all as u64, left as u64), "{report:?}\n{}", self.story());
             seen.insert(id);

@@ -3,24 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom::catalog::backups::{self, BackupFilter};
+use strongroom::catalog::tombstones;
 use strongroom::ids::Epoch;
 use strongroom::ops::vault::Vault;
 
 use crate::beginning::Rows;
 
+/// What a backup took.
+pub struct Taken {
+    /// The rows.
+    pub rows: Rows,
+    /// How many erasures there were before it.
+    pub erasures: usize,
+}
+
 /// What was promised so far.
 #[derive(Default)]
 pub struct Promises {
-    /// What was in the source when a backup was made, but for people who were forgotten by then; of
-    /// every backup that the catalog ever had.
-    pub taken: BTreeMap<String, Rows>,
+    /// What is in each backup that the catalog ever had.
+    pub taken: BTreeMap<String, Taken>,
     /// Backups that were called complete, and that nobody asked to expire.
     pub complete: BTreeSet<String>,
     /// Backups whose expiry was called confirmed.
     pub expired: BTreeSet<String>,
     /// Backups that somebody asked to expire, whatever came of it.
     pub given_up: BTreeSet<String>,
-    /// People who are erased, in the order in which it was committed.
+    /// People who were erased, in the order in which it was committed.
     pub erased: Vec<i64>,
     /// How many of them were called confirmed.
     pub confirmed: usize,
@@ -29,10 +37,21 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// The rows of a backup that must restore now.
+    /// The rows that a backup takes now. The marks by which erased people are known go with the last
+    /// backup from before their erasure; whoever is still in the source is then taken as somebody new.
+    pub fn take(&self, vault: &Vault, mut rows: Rows) -> Taken {
+        if !tombstones::quarters(vault.catalog().connection()).unwrap().is_empty() {
+            rows.retain(|person, _| !self.erased.contains(person));
+        }
+        Taken { rows, erasures: self.erased.len() }
+    }
+
+    /// The rows of a backup that must restore now: not those of people erased after it.
     pub fn rows(&self, backup: &str) -> Rows {
-        let mut rows = self.taken[backup].clone();
-        rows.retain(|person, _| !self.erased.contains(person));
+        let taken = &self.taken[backup];
+        let gone = self.erased.get(taken.erasures..).unwrap_or_default();
+        let mut rows = taken.rows.clone();
+        rows.retain(|person, _| !gone.contains(person));
         rows
     }
 

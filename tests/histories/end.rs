@@ -102,7 +102,9 @@ impl History<'_> {
             assert_eq!(old, [], "{}", self.story());
             contents.push(found);
         }
-        assert!(contents[0] == contents[1], "the stores differ\n{}", self.story());
+        // Of the catalog's replica, a liar may have wrong bytes where nothing is any more.
+        let same = self.second == Second::Liar || contents[0] == contents[1];
+        assert!(same, "the stores differ\n{}", self.story());
     }
 
     /// Every erasure is final, and a copy of the catalog from before the first one opens nothing.

@@ -34,11 +34,12 @@ const START_SECONDS_MAX: u64 = 90;
 
 /// Who may do what; the credentials file has a profile of each name. The last is unknown to the
 /// server, and `wrong` has the right name and another secret.
-const IDENTITIES: [(&str, &str); 4] = [
+const IDENTITIES: [(&str, &str); 5] = [
     ("default", r#""Admin","Read","Write","List","Tagging""#),
     ("reader", r#""Read","List""#),
     ("writer", r#""Write""#),
     ("lister", r#""List","Write""#),
+    ("keeper", r#""Read","Write""#),
 ];
 const SECRET: &str = "only-for-tests";
 
@@ -154,7 +155,7 @@ fn certificate(folder: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-keyout", "server.key", "-out", "server.crt", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext"])
+        .args(["-subj", "/CN=a server of strongroom's tests", "-addext"])
         .arg("subjectAltName=DNS:localhost,IP:127.0.0.1")
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .current_dir(folder)

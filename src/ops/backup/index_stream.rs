@@ -48,6 +48,13 @@ impl IndexStream {
         state.stream.write_blocking(Bytes::from(sealed))
     }
 
+    /// What the store said when it stopped taking blocks.
+    pub async fn why_stopped(self) -> OpsError {
+        let Some(state) = Arc::into_inner(self.0) else { return OpsError::StoreStopped };
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.stream.finish().await.err().unwrap_or(OpsError::StoreStopped)
+    }
+
     /// Writes the directory and makes the index durable. From a thread that may block, when every
     /// other holder of this index is gone.
     pub fn finish(self, runtime: &Handle) -> Result<IndexSummary, OpsError> {

@@ -278,7 +278,10 @@ impl Work<'_> {
             },
             progress: Arc::clone(self.progress),
         };
-        let summaries = relations::read_all(reading, plans, jobs).await?;
+        let summaries = match relations::read_all(reading, plans, jobs).await {
+            Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),
+            outcome => outcome?,
+        };
         let finished = tokio::task::spawn_blocking(move || index.finish(&Handle::current()));
         let index = finished.await.map_err(|_| OpsError::Bug("a thread of work ended"))??;
         Ok((summaries, Some(index)))

@@ -3,6 +3,9 @@
 //!
 //!     cargo bench --bench s3_throughput
 //!     cargo bench --bench s3_throughput -- --mb 512 --rounds 5 --json FILE
+//!     cargo bench --bench s3_throughput -- --program PATH
+//!
+//! The last one measures another build of the program than the one that cargo has just made.
 //!
 //! The server is SeaweedFS on this machine, started by the benchmark; the database is PostgreSQL, too.
 //! Half of its bytes are ledger rows, which compress, half are documents, which do not. Every command
@@ -49,7 +52,8 @@ fn main() {
     };
     let number = |name: &str, usual: u64| value(name).map_or(usual, |text| text.parse().unwrap());
     let (mb, rounds) = (number("--mb", 256), number("--rounds", 3));
-    let workshop = Workshop::new(mb);
+    let program = value("--program").unwrap_or(env!("CARGO_BIN_EXE_strongroom").to_owned());
+    let workshop = Workshop::new(mb, program.into());
     let (raw, stored) = (workshop.raw_bytes, workshop.stored_bytes);
     println!(
         "{mb} MB asked for: {:.1} MB of rows, {:.1} MB stored in {} objects; {rounds} rounds in turns",

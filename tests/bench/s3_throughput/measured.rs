@@ -47,7 +47,8 @@ pub fn run(server: &S3Server, command: &Command) -> Measured {
     let before = server.requests();
     let output = accountant.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let counted: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let counted: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
     assert_eq!(counted["code"], 0, "{command:?}: {said}");
     let mut requests = server.requests();
     for (kind, count) in before {

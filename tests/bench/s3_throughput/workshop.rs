@@ -20,6 +20,7 @@ type Line = (&'static str, u64, Measured);
 /// Everything that a round works with.
 pub struct Workshop {
     folder: TempDir,
+    program: PathBuf,
     cluster: TemporaryCluster,
     server: &'static S3Server,
     bucket: String,
@@ -35,7 +36,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// A database of so many megabytes, backed up into a directory.
-    pub fn new(mb: u64) -> Self {
+    pub fn new(mb: u64, program: PathBuf) -> Self {
         let server = seaweed();
         let cluster = TemporaryCluster::start(&TemporaryOptions::new("bench")).unwrap();
         let url = database::make(&cluster, mb);
@@ -44,6 +45,7 @@ impl Workshop {
         fs::write(folder.path().join("identity"), identity.to_string().expose_secret()).unwrap();
         let mut workshop = Self {
             folder,
+            program,
             cluster,
             server,
             bucket: server.bucket(false),
@@ -78,7 +80,7 @@ impl Workshop {
     }
 
     fn strongroom(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).args(["--json", "--config", "strongroom.toml"]);
         command.args(["--identity", "identity"]).current_dir(self.folder.path());
         command
@@ -96,7 +98,7 @@ impl Workshop {
     fn with_stores(&self, stores: &[(&str, &str, &str)]) {
         let file = self.path("strongroom.toml");
         let text = fs::read_to_string(&file).unwrap();
-        let begin = text.find("[store]").or_else(|| text.find("[[store]]")).unwrap();
+        let begin = text.find("[[store]]").or_else(|| text.find("[store]")).unwrap();
         let end = begin + text[begin..].find("\n[[custodian]]").unwrap();
         let stores: String = stores
             .iter()
@@ -123,15 +125,34 @@ impl Workshop {
         self.with_stores(&[here, ("there", &url, "weekly")]);
         let copy = self.strongroom(&["store", "copy", "latest", "--to", "there"]);
         measure("to the bucket: store copy", stored, &copy);
-        measure("to the bucket: aws s3 cp", stored, &self.aws(&self.local(), &self.remote("aws", round)));
-        measure("to the bucket: rclone copy", stored, &self.rclone(&self.local(), &format!("s3:{}/rclone-{round}", self.bucket)));
-        self.with_stores(&[("there", &url, "weekly"), ("back", &back, "monthly"), here]);
+        measure(
+            "to the bucket: aws s3 cp",
+            stored,
+            &self.aws(&self.local(), &self.remote("aws", round)),
+        );
+        measure(
+            "to the bucket: rclone copy",
+            stored,
+            &self.rclone(&self.local(), &format!("s3:{}/rclone-{round}", self.bucket)),
+        );
+        self.with_stores(&[("there", &url, "weekly"), ("back", &back, "pre-migration"), here]);
         let copy = self.strongroom(&["store", "copy", "latest", "--to", "back"]);
         measure("from the bucket: store copy", stored, &copy);
         let aws_back = self.path(&format!("aws-{round}"));
-        measure("from the bucket: aws s3 cp", stored, &self.aws(&self.remote("aws", round), &aws_back.display().to_string()));
+        measure(
+            "from the bucket: aws s3 cp",
+            stored,
+            &self.aws(&self.remote("aws", round), &aws_back.display().to_string()),
+        );
         let rclone_back = self.path(&format!("rclone-{round}"));
-        measure("from the bucket: rclone copy", stored, &self.rclone(&format!("s3:{}/rclone-{round}", self.bucket), &rclone_back.display().to_string()));
+        measure(
+            "from the bucket: rclone copy",
+            stored,
+            &self.rclone(
+                &format!("s3:{}/rclone-{round}", self.bucket),
+                &rclone_back.display().to_string(),
+            ),
+        );
         for folder in [&back, &format!("aws-{round}"), &format!("rclone-{round}")] {
             let found = ["packs", "backups"].map(|part| size(&self.path(folder).join(part)).1);
             assert_eq!(found.iter().sum::<u64>(), stored, "{folder}");
@@ -144,8 +165,7 @@ impl Workshop {
         let backup = self.strongroom(&["backup", "main", "--class", "weekly"]);
         measure("backup into the bucket", raw, &backup);
         let target = self.cluster.url(&format!("restored_{round}"));
-        let mut restore =
-            self.strongroom(&["restore", "latest", "--to", "env:TARGET", "--create"]);
+        let mut restore = self.strongroom(&["restore", "latest", "--to", "env:TARGET", "--create"]);
         restore.env("TARGET", &target);
         measure("restore from the bucket", raw, &restore);
         self.cluster.drop_database(&format!("restored_{round}")).unwrap();

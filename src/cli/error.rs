@@ -108,7 +108,8 @@ impl From<StoreError> for CliError {
                 "check that it is mounted, and its `url` in the configuration file",
             ),
             StoreError::Unsupported { .. } => told(Exit::Usage)
-                .hint("name a directory, as in `/mnt/backups`, or `s3://bucket/prefix`"),
+                .hint("correct the store's `url`: a directory, as in `/mnt/backups`, or `s3://bucket/prefix`; \
+                 docs/stores.md lists all parameters"),
             StoreError::Connection { problem, .. } => told(Exit::Store).hint(connection(problem)),
             StoreError::Credentials { .. } => told(Exit::Store).hint(
                 "check the access key and its secret (AWS_PROFILE, AWS_ACCESS_KEY_ID, `profile` or \

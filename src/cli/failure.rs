@@ -223,6 +223,10 @@ fn replica_hint(error: &ReplicaError) -> String {
             "use the vault from one machine; where the other is the one that counts, make this \
              machine's catalog anew with `strongroom recover`"
         }
+        ReplicaError::Unasked { .. } => {
+            "make it reachable; where it is lost for good, leave it out of the command, and what it \
+             alone held is lost with it"
+        }
         ReplicaError::NoReplica { .. } => {
             "check that this is the vault's store, and that it is mounted"
         }

@@ -84,14 +84,14 @@ pub async fn audited_with<T>(
         // The access has failed already; that its entry fails too must not hide why.
         Err(error) => return Err(error),
     };
-    replicate(vault).await?;
+    replicate(vault, action).await?;
     Ok(value)
 }
 
 /// Brings the catalog's replica in the store up to date, before the command reports success. A
 /// command that only reads leaves that to another where it cannot, for nothing hangs on it but the
 /// replica of its entries in the audit log.
-async fn replicate(vault: &Vault) -> Result<(), OpsError> {
+async fn replicate(vault: &Vault, action: Action) -> Result<(), OpsError> {
     let Some(unlocked) = vault.unlocked() else { return Ok(()) };
     if vault.is_writing() {
         let lock = vault.lock_for_recovery()?;
@@ -99,7 +99,12 @@ async fn replicate(vault: &Vault) -> Result<(), OpsError> {
         return match replica::sync(vault, &keys, &lock).await {
             Ok(_) => Ok(()),
             // The command says already that what it did is provisional, and why.
-            Err(_) if forgetting::current(vault.catalog().connection())?.is_some() => Ok(()),
+            Err(_)
+                if forgets(action)
+                    && forgetting::current(vault.catalog().connection())?.is_some() =>
+            {
+                Ok(())
+            }
             Err(source) => Err(OpsError::ReplicaBehind { source: Box::new(source) }),
         };
     }
@@ -111,6 +116,12 @@ async fn replicate(vault: &Vault) -> Result<(), OpsError> {
         vault.warn(&format!("the catalog's replica in the store is behind: {error}"));
     }
     Ok(())
+}
+
+/// Whether an access reports by itself that a forgetting is provisional. Any other, a backup above all,
+/// promises something that the replica must hold, whatever an earlier forgetting waits for.
+fn forgets(action: Action) -> bool {
+    matches!(action, Action::Erase | Action::Expire | Action::Custody | Action::Rotate)
 }
 
 /// A detail, where there is one.

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 #![allow(clippy::print_stderr, reason = "what is skipped says so")]
 
+#[path = "../support/answering.rs"]
+mod answering;
 mod arguments;
+mod buckets;
 mod damage;
 mod databases;
 mod disks;
@@ -11,8 +14,12 @@ mod keys;
 mod processes;
 #[path = "../cli/redact.rs"]
 mod redact;
+#[path = "../support/s3_server.rs"]
+mod s3_server;
 #[path = "../cli/sandbox.rs"]
 mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tools.rs"]
+mod tools;
 mod vaults;

@@ -53,6 +53,8 @@ pub const FILTERS: &[(&str, &str)] = &[
     (r"\d+\.\d s \([\d,]+ rows/s\)", "[time]"),
     (r"\d+\.\d s\b", "[time]"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:5432"),
+    (r"s3://test-\d+", "s3://bucket"),
+    (r"it says \w+, \d+ \w+ \d+ [\d:]+ GMT", "it says [moment]"),
     (r"\(process \d+\)", "(process [pid])"),
     (r"PostgreSQL 15\.\d+", "PostgreSQL 15.0"),
     (r"(?m)  \S+@\S+$", "  operator@machine"),

@@ -2,6 +2,7 @@
 //! S3 on a server that behaves differently, and the faulty wrapper without faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+#[path = "../support/answering.rs"]
 mod answering;
 mod contract;
 mod s3;

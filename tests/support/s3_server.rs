@@ -5,10 +5,16 @@
 //! process ends, that pipe closes, and the shell kills the server and removes its folder.
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the server writes counts as floating point"
+)]
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read as _, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -34,11 +40,12 @@ const START_SECONDS_MAX: u64 = 90;
 
 /// Who may do what; the credentials file has a profile of each name. The last is unknown to the
 /// server, and `wrong` has the right name and another secret.
-const IDENTITIES: [(&str, &str); 4] = [
+const IDENTITIES: [(&str, &str); 5] = [
     ("default", r#""Admin","Read","Write","List","Tagging""#),
     ("reader", r#""Read","List""#),
     ("writer", r#""Write""#),
     ("lister", r#""List","Write""#),
+    ("keeper", r#""Read","Write""#),
 ];
 const SECRET: &str = "only-for-tests";
 
@@ -76,6 +83,7 @@ pub struct S3Server {
     folder: PathBuf,
     http: u16,
     https: Option<u16>,
+    metrics: Option<u16>,
 }
 
 /// SeaweedFS, shared by all tests of this process.
@@ -90,8 +98,8 @@ pub fn moto() -> &'static S3Server {
     SERVER.get_or_init(|| S3Server::start(&moto_line))
 }
 
-/// A command line, and the ports of HTTP and HTTPS in it.
-type Line = (String, u16, Option<u16>);
+/// A command line, and the ports of HTTP, HTTPS and metrics in it.
+type Line = (String, u16, Option<u16>, Option<u16>);
 
 fn weed_line(folder: &Path) -> Line {
     let weed =
@@ -108,7 +116,7 @@ fn weed_line(folder: &Path) -> Line {
     fs::write(folder.join("identities.json"), identities).unwrap();
     fs::create_dir_all(folder.join("data")).unwrap();
     certificate(folder);
-    let ports = free_ports(9);
+    let ports = free_ports(10);
     let sockets: Vec<String> = ports
         .iter()
         .flat_map(|port| {
@@ -117,8 +125,18 @@ fn weed_line(folder: &Path) -> Line {
         })
         .collect();
     fs::write(folder.join("sockets"), sockets.join("\n")).unwrap();
-    let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, http, s3_grpc, https] =
-        ports[..]
+    let [
+        master,
+        master_grpc,
+        volume,
+        volume_grpc,
+        filer,
+        filer_grpc,
+        http,
+        s3_grpc,
+        https,
+        metrics,
+    ] = ports[..]
     else {
         unreachable!()
     };
@@ -129,11 +147,11 @@ fn weed_line(folder: &Path) -> Line {
          -filer.port.grpc={filer_grpc} -s3 -s3.port={http} -s3.port.grpc={s3_grpc} \
          -s3.port.https={https} -s3.cert.file=server.crt -s3.key.file=server.key \
          -s3.port.iceberg=0 -s3.port.lance=0 -s3.config=identities.json -s3.iam=false \
-         -s3.autoCreateBucket=false -master.telemetry=false -master.volumeSizeLimitMB=1024 \
+         -s3.autoCreateBucket=false -metricsPort={metrics} -master.telemetry=false -master.volumeSizeLimitMB=1024 \
          -volume.max=500 -filer.localSocket=filer.sock -s3.localSocket=s3.sock",
         weed.display()
     );
-    (line, http, Some(https))
+    (line, http, Some(https), Some(metrics))
 }
 
 fn moto_line(folder: &Path) -> Line {
@@ -146,7 +164,7 @@ fn moto_line(folder: &Path) -> Line {
     .unwrap();
     let line =
         format!("env PYTHONPATH='{}' python3 serve.py -H 127.0.0.1 -p {port}", package.display());
-    (line, port, None)
+    (line, port, None, None)
 }
 
 /// A certificate for `localhost` and 127.0.0.1.
@@ -154,7 +172,7 @@ fn certificate(folder: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-keyout", "server.key", "-out", "server.crt", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext"])
+        .args(["-subj", "/CN=a server of strongroom's tests", "-addext"])
         .arg("subjectAltName=DNS:localhost,IP:127.0.0.1")
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .current_dir(folder)
@@ -190,10 +208,11 @@ impl S3Server {
         }
         profiles.push_str("[wrong]\naws_access_key_id=default\naws_secret_access_key=wrong\n");
         fs::write(folder.join("credentials"), profiles).unwrap();
-        let mut server = Self { _keeper: keeper, life, folder, http: 0, https: None };
+        let mut server =
+            Self { _keeper: keeper, life, folder, http: 0, https: None, metrics: None };
         for _ in 0..5 {
-            let (line, http, https) = line(&server.folder);
-            (server.http, server.https) = (http, https);
+            let (line, http, https, metrics) = line(&server.folder);
+            (server.http, server.https, server.metrics) = (http, https, metrics);
             writeln!(server.life, "{line}").unwrap();
             server.life.flush().unwrap();
             if server.answers() {
@@ -284,6 +303,27 @@ impl S3Server {
             .credentials_provider(credentials)
             .build();
         Client::from_conf(config)
+    }
+
+    /// How often SeaweedFS was asked for what, since it began, by its own count.
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for line in self.metrics().lines() {
+            let Some(rest) = line.strip_prefix("SeaweedFS_s3_request_total{") else { continue };
+            let kind =
+                rest.split("type=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+            let count: f64 = rest.rsplit(' ').next().unwrap().parse().unwrap();
+            *counts.entry(kind.to_owned()).or_default() += count as u64;
+        }
+        counts
+    }
+
+    fn metrics(&self) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.metrics.unwrap())).unwrap();
+        write!(connection, "GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// A bucket for one test. With Object Lock it keeps versions too.

@@ -57,17 +57,7 @@ impl DataSeal {
 
     /// Checks a data object's header, so that a mix-up is named as one.
     pub fn check_header(&self, bytes: &[u8], object: &str) -> Result<(), ContainerError> {
-        let header = bytes
-            .first_chunk::<HEADER_BYTES>()
-            .ok_or_else(|| ContainerError::malformed(object, "it ends within its header"))?;
-        check_beginning(header, MAGIC, "it is not a data object of a replica", object)?;
-        if header[8..24] != self.vault.0 {
-            return Err(ContainerError::OtherVault { object: object.to_owned() });
-        }
-        if header[24..] != self.sequence.to_be_bytes() {
-            return Err(ContainerError::OtherReplica { object: object.to_owned() });
-        }
-        Ok(())
+        check_header(bytes, self.vault, self.sequence, object)
     }
 
     /// Opens a cell, given the sealed bytes at its place: its lines, frame by frame.
@@ -161,6 +151,26 @@ impl DataWriter {
     pub fn finish(self) -> DataSeal {
         self.seal
     }
+}
+
+/// Checks the header of the data object of a vault and number.
+pub fn check_header(
+    bytes: &[u8],
+    vault: VaultId,
+    sequence: u64,
+    object: &str,
+) -> Result<(), ContainerError> {
+    let header = bytes
+        .first_chunk::<HEADER_BYTES>()
+        .ok_or_else(|| ContainerError::malformed(object, "it ends within its header"))?;
+    check_beginning(header, MAGIC, "it is not a data object of a replica", object)?;
+    if header[8..24] != vault.0 {
+        return Err(ContainerError::OtherVault { object: object.to_owned() });
+    }
+    if header[24..] != sequence.to_be_bytes() {
+        return Err(ContainerError::OtherReplica { object: object.to_owned() });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -68,6 +68,14 @@ impl IndexStream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).differs = true;
     }
 
+    /// What the store said when it stopped taking blocks.
+    pub async fn why_stopped(self) -> OpsError {
+        let Some(state) = Arc::into_inner(self.0) else { return OpsError::StoreStopped };
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(stream) = state.output.stream else { return OpsError::StoreStopped };
+        stream.finish().await.err().unwrap_or(OpsError::StoreStopped)
+    }
+
     /// What was written, once every other holder of this layer is gone.
     pub fn close(self) -> Result<ClosedIndex, OpsError> {
         let state = Arc::into_inner(self.0)

@@ -305,7 +305,10 @@ impl Work<'_> {
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
-        let summaries = relations::read_all(reading, plans, jobs).await?;
+        let summaries = match relations::read_all(reading, plans, jobs).await {
+            Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),
+            outcome => outcome?,
+        };
         let index = index.close()?;
         let layers = match previous.filter(|previous| previous.is_shared()) {
             // What was written of the layer is let go: the previous backup's say the same.

@@ -41,38 +41,33 @@ pub struct Chosen {
     pub newest: Newest,
 }
 
-/// The stores that are there and are the vault's.
-///
-/// # Errors
-/// Why the first one cannot be used, when none can; any that is another vault's.
-pub async fn stores(
-    places: &VaultPlaces,
-    environment: &Environment,
-    vault: VaultId,
-) -> Result<Copies, OpsError> {
-    let (mut found, mut first) = (Vec::new(), None);
+/// The stores, each of which must be there and be the vault's: the one that is not may hold the newest
+/// replica, and a vault that goes on from an older one has lost what was recorded since. Whoever knows
+/// that a store is lost does not name it.
+pub async fn stores(places: &VaultPlaces, vault: VaultId) -> Result<Copies, OpsError> {
+    let mut found = Vec::new();
     for settings in &places.stores {
         let opened = async {
             let store = crate::store::open(&settings.url)?;
             super::check::marker(&*store, vault).await?;
             Ok::<_, OpsError>(store)
         };
+        let name = settings.name.clone();
         match opened.await {
-            Ok(store) => found.push(NamedStore { name: settings.name.clone(), store }),
-            Err(error @ (OpsError::Store(_) | OpsError::StoreWithoutVault { .. })) => {
-                if places.stores.len() > 1 {
-                    let name = &settings.name;
-                    (environment.warn)(&format!("store `{name}` is left out: {error}"));
-                }
-                first = first.or(Some(error));
-            }
-            Err(error) => return Err(error),
+            Ok(store) => found.push(NamedStore { name, store }),
+            Err(error) => return Err(unasked(name, places.stores.len(), error)),
         }
     }
-    if found.is_empty() {
-        Err(first.unwrap_or(OpsError::StoreStopped))
+    Ok(Copies::new(found))
+}
+
+/// Why a store cannot be asked, with its name where there are several.
+fn unasked(store: String, stores: usize, error: OpsError) -> OpsError {
+    let is_away = matches!(error, OpsError::Store(_) | OpsError::StoreWithoutVault { .. });
+    if stores > 1 && is_away {
+        ReplicaError::Unasked { store, source: Box::new(error) }.into()
     } else {
-        Ok(Copies::new(found))
+        error
     }
 }
 
@@ -86,16 +81,16 @@ pub async fn best(
     epoch: Option<Epoch>,
     master: &MasterSecret,
 ) -> Result<(Chosen, EpochSecret, Head), OpsError> {
+    let stores = copies.stores().len();
     let mut heads = Vec::new();
-    let mut failure = None;
     for store in copies.stores() {
         match newest_head(&*store.store, 0, true).await {
             Ok(number) => heads.push((number, store)),
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error) => return Err(unasked(store.name.clone(), stores, error)),
         }
     }
+    let mut failure = None;
     let newest = heads.iter().map(|(number, _)| *number).max();
-    let several = copies.stores().len() > 1;
     for (_, store) in heads.into_iter().filter(|(number, _)| Some(*number) == newest) {
         let tried = match self::newest(&*store.store, vault, epochs, epoch).await {
             Ok(chosen) => {
@@ -106,7 +101,7 @@ pub async fn best(
         match tried {
             Ok(found) => return Ok(found),
             Err(error) => {
-                if several {
+                if stores > 1 {
                     (environment.warn)(&format!("store `{}`: {error}", store.name));
                 }
                 failure = Some(error);

@@ -73,7 +73,8 @@ pub struct LaterShare {
 
 /// What a recovery needs.
 pub struct RecoverRequest<'a> {
-    /// Where the vault's parts shall be, and where its stores are: those that are left of them.
+    /// Where the vault's parts shall be, and where its stores are: those that are left of them, each of
+    /// which must answer.
     pub places: VaultPlaces,
     /// The moment, and who gave the command.
     pub environment: Environment,
@@ -145,7 +146,7 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let copies = choose::stores(&places, &environment, vault).await?;
+    let copies = choose::stores(&places, vault).await?;
     let (chosen, secret, head) =
         choose::best(&copies, &environment, vault, epochs, epoch, &master).await?;
     let (sequence, known) = (chosen.sequence, Catalog::version());

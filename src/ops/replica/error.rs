@@ -1,7 +1,7 @@
 //! What can be wrong with the catalog's replica in the store.
 
 use crate::ids::{Epoch, VaultId};
-use crate::ops::ErrorKind;
+use crate::ops::{ErrorKind, OpsError};
 
 /// Why a replica was not written, or no catalog made from it.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum ReplicaError {
         found: u64,
         /// The newest that this catalog knows; 0 for none.
         known: u64,
+    },
+    /// One of several stores cannot be asked, and may hold the newest replica.
+    #[error("store `{store}` cannot be asked whether it holds a newer catalog: {source}")]
+    Unasked {
+        /// The store's name.
+        store: String,
+        /// Why not.
+        source: Box<OpsError>,
     },
     /// There is no replica.
     #[error("the store {location} holds no replica of the catalog")]
@@ -118,6 +126,7 @@ impl ReplicaError {
             | Self::NewerCatalog { .. }
             | Self::Damaged { .. } => ErrorKind::Integrity,
             Self::Rollback { .. } => ErrorKind::Refused,
+            Self::Unasked { source, .. } => source.kind(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Which replica in a store is the newest, and whether this catalog comes from it.
 
-use super::{ReplicaError, bring_up, places};
+use super::{ReplicaError, bring_up, open_head, places};
 use crate::catalog::replica::{self, State};
 use crate::container::names;
+use crate::container::replica::head::HeadHeader;
 use crate::crypto::digest;
-use crate::ids::Digest;
 use crate::ops::OpsError;
 use crate::ops::backup_reader::read_whole;
 use crate::ops::vault::Vault;
@@ -51,12 +51,6 @@ pub async fn newest_head(
     Ok(newest)
 }
 
-/// SHA-256 of the head of that number.
-async fn head_digest(store: &dyn Store, sequence: u64) -> Result<Digest, OpsError> {
-    let bytes = read_whole(store, &names::replica_head(sequence).parse()?).await?;
-    Ok(digest::sha256(&bytes))
-}
-
 /// Checks that the newest replica in every store is the one that this catalog knows, or the one that
 /// it was about to write. To be called at the beginning of every command that writes, with the
 /// writer's lock held.
@@ -71,7 +65,7 @@ pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
     let several = vault.stores().are_several();
     let (mut holders, mut lacking, mut failure) = (Vec::new(), Vec::new(), None);
     for store in places::stores(vault).await? {
-        match standing(&*store.store, &state).await {
+        match standing(vault, &*store.store, &state).await {
             Ok(true) => holders.push(store),
             Ok(false) => lacking.push(store),
             Err(error @ OpsError::Store(_)) if several => {
@@ -95,8 +89,8 @@ pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
 }
 
 /// Whether a store has the newest replica that this catalog knows, or the pending one; `false` where
-/// it has an older one or none.
-async fn standing(store: &dyn Store, state: &State) -> Result<bool, OpsError> {
+/// it has an older one or none, or where its head is damaged.
+async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<bool, OpsError> {
     let newest = newest_head(store, state.sequence, false).await?;
     let known = match (&state.pending, newest) {
         (_, Some(newest)) if newest == state.sequence => state.sha256,
@@ -108,10 +102,26 @@ async fn standing(store: &dyn Store, state: &State) -> Result<bool, OpsError> {
         _ => return Ok(false),
     };
     let found = newest.unwrap_or_default();
-    if known != Some(head_digest(store, found).await?) {
-        let location = store.location();
-        let known = state.sequence;
-        return Err(ReplicaError::AnotherMachine { location, found, known }.into());
+    let head = read_whole(store, &names::replica_head(found).parse()?).await?;
+    if known == Some(digest::sha256(&head)) {
+        return Ok(true);
     }
-    Ok(true)
+    if found == state.sequence && is_damaged(vault, &head, found) {
+        return Ok(false);
+    }
+    let (location, known) = (store.location(), state.sequence);
+    Err(ReplicaError::AnotherMachine { location, found, known }.into())
+}
+
+/// Whether a head is nobody's. Another machine's opens with the keys of its epoch; of an epoch whose
+/// keys are not at hand, nobody can say.
+pub fn is_damaged(vault: &Vault, head: &[u8], sequence: u64) -> bool {
+    let object = names::replica_head(sequence);
+    match (HeadHeader::expect(head, vault.id(), sequence, &object), vault.unlocked()) {
+        (Err(_), _) => true,
+        (Ok(header), Some(unlocked)) if header.epoch == unlocked.ring().epoch() => {
+            open_head(head, sequence, &unlocked.ring().replica_keys()).is_err()
+        }
+        _ => false,
+    }
 }

@@ -129,7 +129,7 @@ async fn write_head_to(
     bytes: &Bytes,
 ) -> Result<(), OpsError> {
     if vault.stores().are_several() {
-        bring_up::data(vault, store, all).await?;
+        bring_up::data(vault, store, all, false).await?;
     }
     let store = &*store.store;
     match durable::step_async("replica.head", create(store, name, bytes)).await {

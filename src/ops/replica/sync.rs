@@ -63,7 +63,8 @@ pub async fn sync(
     _lock: &Writing<'_>,
 ) -> Result<SyncReport, OpsError> {
     let mut report = SyncReport::default();
-    publish(vault, &mut report).await?;
+    // One that is void is followed by one that holds everything.
+    let _ = publish(vault, &mut report).await?;
     let taken = durable::step("replica.take", || vault.catalog().transaction(replica::take))?;
     let state = replica::state(vault.catalog().connection())?;
     report.sequence = state.sequence;
@@ -82,8 +83,10 @@ pub async fn sync(
             Ok::<_, OpsError>(replica::set_pending(transaction, &pending)?)
         })
     })?;
-    publish(vault, &mut report).await?;
-    Ok(report)
+    match publish(vault, &mut report).await? {
+        None => Ok(report),
+        Some(error) => Err(error),
+    }
 }
 
 /// Cells that were written, and the object that holds them.
@@ -283,15 +286,25 @@ fn with_key(
 
 /// Writes the head that is pending, if one is, and notes that it is durable. Then the superseded head
 /// goes, unless it is of an older epoch, and with it data objects that no cell lies in any more.
-async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<(), OpsError> {
+///
+/// Returns why the head is void, where what it leads to is damaged wherever it is: its number is used
+/// up, no store has it, and the next sync writes everything anew.
+async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<Option<OpsError>, OpsError> {
     let state = replica::state(vault.catalog().connection())?;
-    let Some(pending) = state.pending else { return Ok(()) };
+    let Some(pending) = state.pending else { return Ok(None) };
     let head = Bytes::from(pending.head);
     let name = names::replica_head(pending.sequence);
-    let took = places::write_head(vault, pending.sequence, &name, &head).await?;
+    let (took, void) = match places::write_head(vault, pending.sequence, &name, &head).await {
+        Ok(took) => (took, None),
+        Err(error) if error.is_damage() => (Vec::new(), Some(error)),
+        Err(error) => return Err(error),
+    };
     let dead = durable::step("replica.settle", || {
         vault.catalog().transaction(|transaction| {
             let dead = replica::settle(transaction, digest::sha256(&head))?;
+            if void.is_some() {
+                replica::mark_all(transaction)?;
+            }
             for object in &dead {
                 vault_keys::delete(transaction, &ReplicaKeys::kind(object.sequence))?;
             }
@@ -308,5 +321,5 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<(), OpsError>
     let (removed, left) = places::remove(&took, &superseded).await;
     report.removed += removed;
     report.left += left;
-    Ok(())
+    Ok(void)
 }

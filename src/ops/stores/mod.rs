@@ -141,15 +141,6 @@ impl Stores {
         self.0.iter().filter_map(away).collect()
     }
 
-    /// Puts another store in the place of one that nobody has opened yet: one that fails on purpose.
-    /// Only tests do that.
-    #[cfg(debug_assertions)]
-    pub fn replace(&self, name: &str, store: &Arc<dyn Store>) {
-        for one in self.0.iter().filter(|one| one.settings.name == name) {
-            let _ = one.opened.set(Arc::clone(store));
-        }
-    }
-
     /// Notes that a store has failed for good: nothing more of this command goes there.
     pub fn lost(&self, name: &str, reason: &str) {
         for one in self.0.iter().filter(|one| one.settings.name == name && self.are_several()) {

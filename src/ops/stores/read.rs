@@ -35,8 +35,13 @@ impl Copies {
     /// Copies in a vault's stores.
     pub async fn of(vault: &Vault) -> Result<Self, OpsError> {
         let stores = ready(vault).await?;
-        let away = vault.stores().away().into_iter().next();
-        Ok(Self { away, ..Self::new(stores) })
+        Ok(Self::among(vault, stores))
+    }
+
+    /// Copies in some of a vault's stores.
+    #[must_use]
+    pub fn among(vault: &Vault, stores: Vec<NamedStore>) -> Self {
+        Self { away: vault.stores().away().into_iter().next(), ..Self::new(stores) }
     }
 
     /// The stores.
@@ -113,12 +118,16 @@ impl<'a> Attempts<'a> {
     #[must_use]
     pub fn error(self) -> OpsError {
         match (self.failure, &self.copies.away) {
-            (Some(OpsError::Store(StoreError::NotFound { .. })), Some((name, reason))) => {
+            (None | Some(OpsError::Store(StoreError::NotFound { .. })), Some((name, reason))) => {
                 let location = format!("`{name}`, where `{}` may be", self.name);
                 let source = std::io::Error::other(reason.clone());
                 StoreError::Unreachable { location, source }.into()
             }
-            (failure, _) => failure.unwrap_or(OpsError::StoreStopped),
+            (Some(failure), _) => failure,
+            (None, None) => {
+                let location = "any other store".to_owned();
+                StoreError::NotFound { location, name: self.name.to_string() }.into()
+            }
         }
     }
 }

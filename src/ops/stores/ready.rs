@@ -40,8 +40,17 @@ pub async fn ready(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
         }
     }
     if found.is_empty() {
+        let lost = stores.away().into_iter().next();
         stores.0.iter().for_each(|one| *one.standing() = Standing::Unknown);
-        return Err(first.unwrap_or(OpsError::StoreStopped));
+        return Err(match (first, lost) {
+            (Some(error), _) => error,
+            // All were lost in the course of this command.
+            (None, Some((name, reason))) => {
+                let (location, source) = (format!("`{name}`"), std::io::Error::other(reason));
+                StoreError::Unreachable { location, source }.into()
+            }
+            (None, None) => OpsError::StoreStopped,
+        });
     }
     Ok(found)
 }

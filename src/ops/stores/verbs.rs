@@ -250,7 +250,7 @@ pub async fn copy_to(
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         let stores = check_all(vault).await?;
         let to = named(vault, &stores, &chosen)?;
-        let copies = Copies::new(stores.clone());
+        let copies = Copies::among(vault, stores.clone());
         progress.phase(&format!("copying {}", row.backup_id));
         let listed = BTreeMap::new();
         let copied = backup(vault, &unlocked, &copies, to, &row, &listed, false, progress).await;
@@ -275,7 +275,7 @@ pub async fn reconcile(
     audited(vault, Action::Store, "stores", async |access| {
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         let stores = check_all(vault).await?;
-        let copies = Copies::new(stores.clone());
+        let copies = Copies::among(vault, stores.clone());
         let mut report = ReconcileReport { stores: Vec::new() };
         for one in chosen {
             let name = &one.settings.name;
@@ -362,7 +362,7 @@ impl Work<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if let Err(error) = replica::bring_up(self.vault, to).await {
+        if let Err(error) = replica::bring_up(self.vault, to, verify).await {
             done.problems.push(format!("the catalog's replica: {error}"));
         }
         Ok(())

@@ -3,8 +3,9 @@
 //!
 //! They stand for what is left of a failure once a store's own retries are used up. Faults are given
 //! per call ([`FaultyStore::inject`]) or drawn from a seed ([`FaultyStore::seeded`]); the same calls
-//! with the same seed meet the same faults. Only debug builds have this module. In them,
-//! `STRONGROOM_STORE_FAULTS` (a text of [`Faults`]) wraps every store that the program opens.
+//! with the same seed meet the same faults, whatever else goes on at the same time. Only debug builds
+//! have this module. In them, `STRONGROOM_STORE_FAULTS` (a text of [`Faults`]) wraps every store that
+//! the program opens, and [`stand_in`] one place of a process.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,20 +14,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     Capabilities, ConnectionProblem, Leftover, Lock, ObjectInfo, ObjectName, ObjectWriter,
-    OldVersion, Store, StoreError, Written,
+    OldVersion, Store, StoreError,
 };
-use crate::ids::Digest;
 
 mod plan;
+mod stand_in;
 #[cfg(test)]
 mod tests;
+mod writer;
+
+pub(super) use stand_in::standing_in;
+pub use stand_in::{StandIn, stand_in};
 
 pub use plan::{Fault, Faults, Operation};
 use plan::{Plan, mix};
+use writer::FaultyWriter;
 
 /// The environment variable that makes every store of the process faulty.
 pub const VARIABLE: &str = "STRONGROOM_STORE_FAULTS";
@@ -65,7 +70,7 @@ impl FaultyStore {
     /// A wrapper with these faults.
     #[must_use]
     pub fn with(inner: Arc<dyn Store>, faults: Faults) -> Self {
-        let plan = Plan { faults, ..Plan::default() };
+        let plan = Plan::new(faults);
         Self { inner, plan: Arc::new(Mutex::new(plan)), recent: Arc::default() }
     }
 
@@ -87,6 +92,12 @@ impl FaultyStore {
         self.plan().injected.clone()
     }
 
+    /// Goes on with other faults and counts calls anew; what was injected until now. A stale list
+    /// still knows the changes before.
+    pub fn go_on(&self, faults: Faults) -> Vec<(Operation, u64, Fault)> {
+        std::mem::replace(&mut *self.plan(), Plan::new(faults)).injected
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,10 +107,8 @@ impl FaultyStore {
     }
 
     /// The fault of this call, and whether its work is done nevertheless.
-    fn next(&self, operation: Operation) -> Option<(Fault, bool)> {
-        let mut plan = self.plan();
-        let fault = plan.next(operation)?;
-        let even = plan.calls.get(&operation).is_some_and(|calls| calls % 2 == 0);
+    fn next(&self, operation: Operation, name: &str) -> Option<(Fault, bool)> {
+        let (fault, even) = self.plan().next(operation, name)?;
         Some((fault, fault == Fault::ErrorAfter || (fault == Fault::TimeOut && even)))
     }
 
@@ -129,7 +138,7 @@ impl FaultyStore {
         name: &str,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        match self.next(operation) {
+        match self.next(operation, name) {
             None => call.await,
             Some((fault, done)) => {
                 if done {
@@ -141,14 +150,7 @@ impl FaultyStore {
     }
 
     fn writer(&self, name: &ObjectName, inner: Box<dyn ObjectWriter>) -> Box<dyn ObjectWriter> {
-        Box::new(FaultyWriter {
-            store: self.clone(),
-            name: name.clone(),
-            inner: Some(inner),
-            torn: false,
-            bytes: 0,
-            sha256: Sha256::new(),
-        })
+        Box::new(FaultyWriter::new(self.clone(), name.clone(), inner))
     }
 
     /// The list before the last few changes that were made through this wrapper.
@@ -161,6 +163,15 @@ impl FaultyStore {
         list.dedup_by(|a, b| a.name == b.name);
         list
     }
+}
+
+/// The same bytes but for one bit in their middle.
+fn flipped(bytes: &Bytes) -> Bytes {
+    let mut flipped = bytes.to_vec();
+    if let Some(byte) = flipped.get_mut(bytes.len() / 2) {
+        *byte ^= 1;
+    }
+    flipped.into()
 }
 
 fn remember<T>(recent: &mut VecDeque<T>, what: T) {
@@ -212,20 +223,15 @@ impl Store for FaultyStore {
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StoreError> {
-        let fault = self.next(Operation::ReadRange).map(|(fault, _)| fault);
+        let fault = self.next(Operation::ReadRange, name.as_str()).map(|(fault, _)| fault);
         if let Some(fault @ (Fault::ServerError | Fault::SlowDown | Fault::TimeOut)) = fault {
             return Err(self.failure(name.as_str(), fault));
         }
         let mut bytes = self.inner.read_range(name, offset, length).await?;
         match fault {
             Some(Fault::ShortRead) => bytes.truncate(bytes.len() / 2),
-            Some(Fault::FlippedBit) if !bytes.is_empty() => {
-                let mut flipped = bytes.to_vec();
-                let middle = flipped.len() / 2;
-                flipped[middle] ^= 1;
-                bytes = flipped.into();
-            }
-            Some(Fault::FlippedBit) | None => {}
+            Some(Fault::FlippedBit) => bytes = flipped(&bytes),
+            None => {}
             Some(fault) => return Err(self.failure(name.as_str(), fault)),
         }
         Ok(bytes)
@@ -236,7 +242,7 @@ impl Store for FaultyStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        match self.next(Operation::List) {
+        match self.next(Operation::List, prefix) {
             None => self.inner.list(prefix).await,
             Some((Fault::Stale, _)) => Ok(self.stale(prefix, self.inner.list(prefix).await?)),
             Some((fault, _)) => Err(self.failure(prefix, fault)),
@@ -264,91 +270,23 @@ impl Store for FaultyStore {
     }
 
     async fn lock_of(&self, name: &ObjectName) -> Result<Lock, StoreError> {
-        self.with_errors(Operation::Size, name.as_str(), self.inner.lock_of(name)).await
+        self.with_errors(Operation::Lock, name.as_str(), self.inner.lock_of(name)).await
     }
 
     async fn lock(&self, name: &ObjectName, lock: &Lock) -> Result<(), StoreError> {
-        self.inner.lock(name, lock).await
+        self.with_errors(Operation::Lock, name.as_str(), self.inner.lock(name, lock)).await
     }
 
     async fn old_versions(&self, prefix: &str) -> Result<Vec<OldVersion>, StoreError> {
-        self.inner.old_versions(prefix).await
+        self.with_errors(Operation::Versions, prefix, self.inner.old_versions(prefix)).await
     }
 
     async fn bring_back(&self, name: &ObjectName) -> Result<bool, StoreError> {
-        self.inner.bring_back(name).await
+        let bring_back = self.inner.bring_back(name);
+        self.with_errors(Operation::Versions, name.as_str(), bring_back).await
     }
 
     async fn probe(&self) -> Result<Capabilities, StoreError> {
         self.inner.probe().await
-    }
-}
-
-struct FaultyWriter {
-    store: FaultyStore,
-    name: ObjectName,
-    /// `None` once the upload was abandoned.
-    inner: Option<Box<dyn ObjectWriter>>,
-    torn: bool,
-    bytes: u64,
-    sha256: Sha256,
-}
-
-#[async_trait]
-impl ObjectWriter for FaultyWriter {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.bytes += bytes.len() as u64;
-        self.sha256.update(&bytes);
-        let fault = self.store.next(Operation::Write);
-        self.torn |= matches!(fault, Some((Fault::Torn, _)));
-        let Some(inner) = &mut self.inner else {
-            return Err(self.store.failure(self.name.as_str(), Fault::Abandoned));
-        };
-        match fault {
-            _ if self.torn => Ok(()),
-            None => inner.write(bytes).await,
-            Some((fault, done)) => {
-                if done {
-                    inner.write(bytes).await?;
-                } else if fault == Fault::Reset {
-                    inner.write(bytes.slice(..bytes.len() / 2)).await?;
-                }
-                // Whoever goes on after an error would write an object with a hole.
-                if let Some(inner) = self.inner.take()
-                    && fault == Fault::Abandoned
-                {
-                    inner.abandon().await;
-                }
-                Err(self.store.failure(self.name.as_str(), fault))
-            }
-        }
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Written, StoreError> {
-        let Self { store, name, inner, torn, bytes, sha256 } = *self;
-        let Some(inner) = inner else {
-            return Err(store.failure(name.as_str(), Fault::Abandoned));
-        };
-        let fault = store.next(Operation::Finish);
-        let written = match fault {
-            Some((Fault::Abandoned, _)) => {
-                inner.abandon().await;
-                return Err(store.failure(name.as_str(), Fault::Abandoned));
-            }
-            Some((fault, false)) => return Err(store.failure(name.as_str(), fault)),
-            _ => inner.finish().await?,
-        };
-        remember(&mut store.recent().written, name.clone());
-        if let Some((fault, _)) = fault {
-            return Err(store.failure(name.as_str(), fault));
-        }
-        let pretended = Written { bytes, sha256: Digest(sha256.finalize().into()) };
-        Ok(if torn { pretended } else { written })
-    }
-
-    async fn abandon(self: Box<Self>) {
-        if let Some(inner) = self.inner {
-            inner.abandon().await;
-        }
     }
 }

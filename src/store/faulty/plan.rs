@@ -29,6 +29,10 @@ crate::words! {
     /// tells the length and digest of all bytes that were handed over. A lie: what such a store
     /// called complete does not restore.
     Torn = "torn",
+    /// A write stores its bytes with one bit flipped, as a success. A lie.
+    Altered = "altered",
+    /// Finishing is a success, and the object is not there: it was lost after it. A lie.
+    Vanished = "vanished",
 }
 
 crate::words! {
@@ -50,13 +54,17 @@ crate::words! {
     Delete = "delete",
     /// [`crate::store::Store::leftovers`] and `remove_leftovers`.
     Leftovers = "leftovers",
+    /// [`crate::store::Store::old_versions`] and `bring_back`.
+    Versions = "versions",
+    /// [`crate::store::Store::lock`] and `lock_of`.
+    Lock = "lock",
 }
 
 impl Fault {
     /// Whether the store says something was done that was not.
     #[must_use]
     pub fn is_lie(self) -> bool {
-        self == Self::Torn
+        matches!(self, Self::Torn | Self::Altered | Self::Vanished)
     }
 }
 
@@ -65,21 +73,25 @@ impl Operation {
     #[must_use]
     pub fn faults(self) -> &'static [Fault] {
         use Fault::{
-            Abandoned, ErrorAfter, FlippedBit, Full, Reset, ServerError, ShortRead, SlowDown,
-            Stale, TimeOut, Torn,
+            Abandoned, Altered, ErrorAfter, FlippedBit, Full, Reset, ServerError, ShortRead,
+            SlowDown, Stale, TimeOut, Torn, Vanished,
         };
         match self {
             Self::Create => &[ServerError, SlowDown, TimeOut, Full],
             Self::Write => {
-                &[ServerError, SlowDown, TimeOut, Reset, ErrorAfter, Full, Abandoned, Torn]
+                &[ServerError, SlowDown, TimeOut, Reset, ErrorAfter, Full, Abandoned, Torn, Altered]
             }
-            Self::Finish => &[ServerError, SlowDown, TimeOut, ErrorAfter, Full, Abandoned],
+            Self::Finish => {
+                &[ServerError, SlowDown, TimeOut, ErrorAfter, Full, Abandoned, Vanished]
+            }
             Self::ReadRange => {
                 &[ServerError, SlowDown, TimeOut, Reset, ErrorAfter, ShortRead, FlippedBit]
             }
             Self::Size => &[ServerError, SlowDown, TimeOut],
             Self::List => &[ServerError, SlowDown, TimeOut, Stale],
-            Self::Delete | Self::Leftovers => &[ServerError, SlowDown, TimeOut, ErrorAfter],
+            Self::Delete | Self::Leftovers | Self::Versions | Self::Lock => {
+                &[ServerError, SlowDown, TimeOut, ErrorAfter]
+            }
         }
     }
 }
@@ -142,17 +154,30 @@ pub(super) struct Plan {
     pub(super) faults: Faults,
     pub(super) calls: BTreeMap<Operation, u64>,
     pub(super) injected: Vec<(Operation, u64, Fault)>,
+    /// Calls by kind of object, of which faults are drawn.
+    drawn: BTreeMap<(Operation, String), u64>,
 }
 
 impl Plan {
-    /// Counts a call and says what goes wrong with it.
-    pub(super) fn next(&mut self, operation: Operation) -> Option<Fault> {
+    pub(super) fn new(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Counts a call and says what goes wrong with it, and whether the number by which that was
+    /// chosen is even.
+    pub(super) fn next(&mut self, operation: Operation, name: &str) -> Option<(Fault, bool)> {
         let calls = self.calls.entry(operation).or_default();
         *calls += 1;
         let call = *calls;
-        let fault = self.given(operation, call).or_else(|| self.drawn(operation, call))?;
+        let kind = kind(name);
+        let number = self.drawn.entry((operation, kind.clone())).or_default();
+        *number += 1;
+        let number = *number;
+        let given = self.given(operation, call).map(|fault| (fault, call));
+        let drawn = || self.draw(operation, &kind, number).map(|fault| (fault, number));
+        let (fault, chosen_by) = given.or_else(drawn)?;
         self.injected.push((operation, call, fault));
-        Some(fault)
+        Some((fault, chosen_by % 2 == 0))
     }
 
     fn given(&self, operation: Operation, call: u64) -> Option<Fault> {
@@ -160,17 +185,26 @@ impl Plan {
         given.filter(|fault| operation.faults().contains(fault))
     }
 
-    fn drawn(&self, operation: Operation, call: u64) -> Option<Fault> {
+    fn draw(&self, operation: Operation, kind: &str, number: u64) -> Option<Fault> {
         let Faults { seed, per_mille, lies, only, .. } = &self.faults;
         if !only.is_empty() && !only.contains(&operation) {
             return None;
         }
         let possible = operation.faults().iter().copied();
         let possible: Vec<_> = possible.filter(|fault| *lies || !fault.is_lie()).collect();
-        let draw = mix(seed ^ mix(call ^ mix(operation as u64)));
+        let kind = kind.bytes().fold(operation as u64, |kind, byte| mix(kind ^ u64::from(byte)));
+        let draw = mix(seed ^ mix(number ^ mix(kind)));
         let chosen = usize::try_from((draw >> 32) % possible.len() as u64).ok()?;
         (draw % 1000 < *per_mille).then(|| possible[chosen])
     }
+}
+
+/// A name without its numbers and ids. Calls are counted by that, so that what is drawn does not
+/// hang on the order in which the calls of several tasks happen to come, nor on random ids.
+fn kind(name: &str) -> String {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-');
+    let is_word = |part: &&str| part.len() > 2 && part.bytes().all(letter);
+    name.split('/').filter(is_word).collect::<Vec<_>>().join("/")
 }
 
 /// `SplitMix64`'s output function: a different number for every number.
@@ -202,10 +236,29 @@ mod tests {
     fn lies_are_drawn_only_where_they_are_asked_for() {
         for lies in [false, true] {
             let faults = Faults { per_mille: 1000, lies, ..Faults::default() };
-            let mut plan = Plan { faults, ..Plan::default() };
-            let drawn: Vec<_> = (0..500).filter_map(|_| plan.next(Operation::Write)).collect();
+            let mut plan = Plan::new(faults);
+            let drawn: Vec<_> = (0..500).filter_map(|_| plan.next(Operation::Write, "a")).collect();
             assert_eq!(drawn.len(), 500);
-            assert_eq!(drawn.iter().any(|fault| fault.is_lie()), lies);
+            assert_eq!(drawn.iter().any(|(fault, _)| fault.is_lie()), lies);
         }
+    }
+
+    #[test]
+    fn what_is_drawn_hangs_neither_on_ids_nor_on_the_order_of_tasks() {
+        let names = ["backups/20261124T1/index", "packs/a7/a7e1.pack", "backups/20261125T9/index"];
+        assert_eq!(names.map(kind), ["backups/index", "packs", "backups/index"]);
+        let drawn = |order: [&str; 2]| {
+            let faults = Faults { seed: 3, per_mille: 300, ..Faults::default() };
+            let mut plan = Plan::new(faults);
+            let mut of_packs = Vec::new();
+            for name in order.repeat(100) {
+                let fault = plan.next(Operation::Finish, name);
+                if name.starts_with("packs") {
+                    of_packs.push(fault);
+                }
+            }
+            of_packs
+        };
+        assert_eq!(drawn([names[0], names[1]]), drawn(["packs/b1/b1.pack", names[2]]));
     }
 }

@@ -1,6 +1,7 @@
 //! The faulty store injects what it is told to, and nothing else.
 
 use super::*;
+use crate::store::Written;
 use crate::store::directory::DirectoryStore;
 
 fn stored(root: &tempfile::TempDir) -> Arc<dyn Store> {
@@ -54,6 +55,35 @@ async fn a_torn_object_pretends_to_be_whole() {
     store.inject(Operation::Write, 2, Fault::Torn);
     assert_eq!(put(&store, "torn").await.unwrap(), whole);
     assert_eq!(store.size(&name("torn")).await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn wrong_bytes_and_a_vanished_object_are_reported_as_done() {
+    let root = tempfile::tempdir().unwrap();
+    let inner = stored(&root);
+    let whole = put(&*inner, "whole").await.unwrap();
+    let store = FaultyStore::new(Arc::clone(&inner));
+    store.inject(Operation::Write, 2, Fault::Altered);
+    store.inject(Operation::Finish, 2, Fault::Vanished);
+    assert_eq!(put(&store, "altered").await.unwrap(), whole);
+    assert_eq!(inner.read_range(&name("altered"), 0, 10).await.unwrap(), "0123456689");
+    assert_eq!(put(&store, "vanished").await.unwrap(), whole);
+    assert!(matches!(store.size(&name("vanished")).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(inner.leftovers().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn whoever_opens_a_place_gets_what_stands_in_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let place = root.path().display().to_string();
+    let store = FaultyStore::new(stored(&root));
+    store.inject(Operation::List, 1, Fault::SlowDown);
+    let standing = stand_in(&place, &store);
+    crate::store::open(&place).unwrap().list("").await.unwrap_err();
+    assert_eq!(store.go_on(Faults::default()).len(), 1);
+    drop(standing);
+    crate::store::open(&place).unwrap().list("").await.unwrap();
+    assert_eq!(store.calls(Operation::List), 0);
 }
 
 #[tokio::test]

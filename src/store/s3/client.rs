@@ -97,7 +97,7 @@ pub(super) async fn connect(place: &Place) -> Result<Client, StoreError> {
         return Err(StoreError::Credentials { location: location(), reason: "none".to_owned() });
     };
     if let Err(error) = credentials.provide_credentials().await {
-        let reason = format!("none could be loaded ({})", text_of(&error));
+        let reason = format!("none could be loaded ({})", one_line(&text_of(&error)));
         return Err(StoreError::Credentials { location: location(), reason });
     }
     let mut config = aws_sdk_s3::config::Builder::from(&found)
@@ -182,4 +182,12 @@ fn over_tls(place: &Place) -> Result<SharedHttpClient, StoreError> {
 fn shared(connector: Connector) -> SharedHttpClient {
     let connector: SharedHttpConnector = connector.into_shared();
     http_client_fn(move |_, _| connector.clone())
+}
+
+/// What the chain of places says that was searched in vain, a place a line, as a part of a sentence.
+fn one_line(text: &str) -> String {
+    let Some((said, places)) = text.split_once(". Attempted:") else { return text.to_owned() };
+    let places = places.lines().filter_map(|line| line.split(':').next()).map(str::trim);
+    let places: Vec<_> = places.filter(|place| !place.is_empty()).collect();
+    format!("{said}; looked for in {}", places.join(", "))
 }

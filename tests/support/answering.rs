@@ -1,4 +1,6 @@
 //! A tiny server that answers what a test wants: for what no real server can be made to do.
+#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

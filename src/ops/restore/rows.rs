@@ -204,7 +204,9 @@ impl Writer {
             return self.large_objects(session, &mut pieces).await;
         }
         let scan = Arc::new(Scan { number, pieces: pieces.into() });
-        if summary.raw_bytes >= SHARED_BYTES_MIN {
+        // Into a database that is in use a table comes whole or not at all.
+        let is_shared = self.request.contents != Contents::DataOnly;
+        if is_shared && summary.raw_bytes >= SHARED_BYTES_MIN {
             self.queue.share(&scan);
         }
         self.pieces(session, &scan).await

@@ -12,10 +12,9 @@ use crate::ops::export::{ExportReport, ExportRequest, export};
 
 /// What `export` takes.
 #[derive(clap::Args)]
-#[command(
-    override_usage = "strongroom export --source NAME --subject KEY --recipient AGE1… --output FILE \
-                      [OPTIONS] [BACKUP]"
-)]
+#[command(override_usage = "\
+strongroom export --source NAME --subject KEY --recipient AGE1…
+           --output FILE [OPTIONS] [BACKUP]")]
 #[command(after_help = "\
 Example:
   strongroom export --source finance --subject 48211 \\

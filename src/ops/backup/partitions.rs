@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = SubjectReference::BYTES + 4;
 /// Partitions are sorted together up to this many bytes, if the budget allows it.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
 /// Rows are gathered in pieces of so many bytes; a longer row is a piece by itself.
-const PIECE_BYTES: usize = 32 << 10;
+const PIECE_BYTES: usize = 16 << 10;
 /// A reader tells the budget of its rows after so many bytes.
 const TOLD_BYTES: usize = 256 << 10;
 
@@ -409,7 +409,7 @@ impl SortedRow {
 }
 
 impl SortedRows {
-    /// Cannot truncate: a piece is 32 KiB or one row, and a row is below 2^32 bytes.
+    /// Cannot truncate: a piece is 16 KiB or one row, and a row is below 2^32 bytes.
     #[allow(clippy::cast_possible_truncation)]
     fn new(pieces: Pieces) -> Self {
         let mut rows = Vec::with_capacity(pieces.iter().map(Vec::len).sum::<usize>() / 64);

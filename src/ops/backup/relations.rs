@@ -1,11 +1,13 @@
-//! All relations of a backup, through several connections on one snapshot, the largest first.
+//! All relations of a backup, through several connections on one snapshot: first the tables of the
+//! subjects themselves, then the largest. Making the keys of subjects who are new is work for one thread,
+//! which so is done while others read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::forms::{self, OwnerField, RowForm};
 use super::index_stream::IndexStream;
@@ -36,6 +38,8 @@ const QUEUE_CHUNKS: usize = 16;
 const CHUNK_BYTES: usize = 64 << 10;
 /// A table from this size on is read through several connections.
 const SPLIT_FROM_BYTES: u64 = 32 << 20;
+/// In more parts than there are connections, so that all of them end at about the same time.
+const PARTS_A_JOB: u32 = 2;
 /// Servers from this version on find the rows of a range of pages without reading the others.
 const RANGES_SINCE_MAJOR: u32 = 14;
 
@@ -48,6 +52,8 @@ pub struct RelationPlan {
     /// How its rows are read and sealed.
     pub form: RowForm,
     owners: Owners,
+    /// Whether its rows are the subjects themselves.
+    is_root: bool,
     bytes_estimated: u64,
     how: How,
     /// What is read by itself, in the table's order.
@@ -72,7 +78,9 @@ impl RelationPlan {
         let mut plans = Vec::new();
         for (number, table) in (0..).zip(&schema.tables) {
             let owner = owners.remove(&table.name).flatten();
-            plans.push(Self::of_table(session, (number, schema, table), owner, jobs).await?);
+            let mut plan = Self::of_table(session, (number, schema, table), owner, jobs).await?;
+            plan.is_root = map.classes.iter().any(|class| class.root == table.name);
+            plans.push(plan);
         }
         if schema.large_objects > 0 {
             let (columns, shared) = owner_columns(schema, map)?;
@@ -81,6 +89,7 @@ impl RelationPlan {
                 relation: Relation::LargeObjects,
                 form: RowForm::Lines,
                 owners: Owners::Reference,
+                is_root: false,
                 bytes_estimated: 0,
                 how: How::LargeObjects(columns, shared),
                 parts: vec![Part::All],
@@ -116,6 +125,7 @@ impl RelationPlan {
             relation: Relation::Table(table.name.clone()),
             form,
             owners,
+            is_root: false,
             bytes_estimated: table.bytes_estimated,
             how: How::Table { table: Box::new(table.clone()), owner },
             parts,
@@ -175,14 +185,14 @@ async fn parts(session: &Session, table: &Table, jobs: usize) -> Result<Vec<Part
     if !is_split {
         return Ok(vec![Part::All]);
     }
-    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
-    let share = session.pages(table).await?.div_ceil(jobs).max(1);
+    let parts = u32::try_from(jobs).unwrap_or(u32::MAX).saturating_mul(PARTS_A_JOB);
+    let share = session.pages(table).await?.div_ceil(parts).max(1);
     // The table may have grown since: the last part has no end.
     let part = |number: u32| {
-        let to = (number + 1 < jobs).then(|| share.saturating_mul(number + 1));
+        let to = (number + 1 < parts).then(|| share.saturating_mul(number + 1));
         Part::Pages { from: share.saturating_mul(number), to }
     };
-    Ok((0..jobs).map(part).collect())
+    Ok((0..parts).map(part).collect())
 }
 
 /// The columns that name large objects, and whether those that none names are everybody's.
@@ -286,7 +296,7 @@ pub async fn read_all(
     mut plans: Vec<RelationPlan>,
     jobs: usize,
 ) -> Result<Vec<RelationSummary>, OpsError> {
-    plans.sort_by_key(|plan| std::cmp::Reverse(plan.bytes_estimated));
+    plans.sort_by_key(|plan| (!plan.is_root, std::cmp::Reverse(plan.bytes_estimated)));
     let mut summaries: Vec<Option<RelationSummary>> = plans.iter().map(|_| None).collect();
     let mut queue = VecDeque::new();
     let kind = reading.previous.as_deref().map_or(LayerKind::Whole, Previous::kind);
@@ -304,11 +314,13 @@ pub async fn read_all(
         readers.spawn(read_some(reading.clone(), Arc::clone(&queue)));
     }
     let tools = Arc::clone(&reading.tools);
+    // However this ends, no thread goes on sealing behind it.
+    let _stop = sealing::StopWhenDropped(Arc::clone(&tools));
     drop(reading);
     while let Some(done) = readers.join_next().await {
         // An error here drops the other readers, which closes their connections.
-        let done = done.map_err(|_| OpsError::Bug("a reader of rows ended abnormally"))??;
-        for (number, summary) in done {
+        let done = done.map_err(|_| OpsError::Bug("a reader of rows ended abnormally"));
+        for (number, summary) in done.flatten()? {
             if let Some(place) = summaries.get_mut(number as usize) {
                 *place = Some(summary);
             }
@@ -326,16 +338,34 @@ async fn read_some(
     let session = Session::connect(&reading.settings).await?;
     session.join_snapshot(&reading.snapshot).await?;
     let mut done = Vec::new();
+    // What is complete is sealed beside the reading of what follows.
+    let mut sealing: VecDeque<JoinHandle<Result<(u32, RelationSummary), OpsError>>> =
+        VecDeque::new();
     loop {
+        while sealing.front().is_some_and(JoinHandle::is_finished)
+            && let Some(sealed) = sealing.pop_front()
+        {
+            done.push(joined(sealed).await?);
+        }
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((work, place)) = next else { return Ok(done) };
+        let Some((work, place)) = next else { break };
         let part = read_part(&session, &reading, &work, place).await?;
         if let Some(parts) = work.put(place, part) {
             let (shared, of) = (reading.clone(), Arc::clone(&work));
-            let sealed = in_thread(move || sealing::seal(&shared, &of, parts)).await?;
-            done.push((work.plan.number, work.plan.summary(sealed)));
+            sealing.push_back(tokio::spawn(in_thread(move || {
+                let sealed = sealing::seal(&shared, &of, parts)?;
+                Ok((of.plan.number, of.plan.summary(sealed)))
+            })));
         }
     }
+    for sealed in sealing {
+        done.push(joined(sealed).await?);
+    }
+    Ok(done)
+}
+
+async fn joined<T>(work: JoinHandle<Result<T, OpsError>>) -> Result<T, OpsError> {
+    work.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?
 }
 
 async fn in_thread<T: Send + 'static>(
@@ -390,7 +420,7 @@ async fn read_part(
         let _ = sender.send(rows::END).await;
     }
     drop(sender);
-    let dealt = dealing.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?;
+    let dealt = joined(dealing).await;
     // If both failed, the reason that came first in the data's way is the one to tell.
     sent?;
     dealt

@@ -1,6 +1,6 @@
 //! What the readers of a relation have dealt, sealed by several threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -33,13 +33,15 @@ pub struct ToolPool {
     vault: VaultId,
     packs: PackList,
     idle: Mutex<Vec<SealingTools>>,
+    is_stopped: AtomicBool,
 }
 
 impl ToolPool {
     /// A pool whose packs go to `store` and are listed in `packs`.
     #[must_use]
     pub fn new(runtime: Handle, store: Arc<dyn Store>, vault: VaultId, packs: PackList) -> Self {
-        Self { runtime, store, vault, packs, idle: Mutex::default() }
+        let (idle, is_stopped) = (Mutex::default(), AtomicBool::new(false));
+        Self { runtime, store, vault, packs, idle, is_stopped }
     }
 
     /// Does some work with tools of its own.
@@ -47,6 +49,9 @@ impl ToolPool {
         &self,
         work: impl FnOnce(&mut SealingTools) -> Result<T, OpsError>,
     ) -> Result<T, OpsError> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(OpsError::CutShort);
+        }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut tools = match idle {
             Some(tools) => tools,
@@ -57,6 +62,7 @@ impl ToolPool {
             }
         };
         match work(&mut tools) {
+            Ok(_) if self.is_stopped.load(Ordering::Relaxed) => Err(OpsError::CutShort),
             Ok(done) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(tools);
                 Ok(done)
@@ -70,10 +76,25 @@ impl ToolPool {
         }
     }
 
+    /// Nothing more is sealed, and packs that are open are never finished.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Closes all packs and waits until they are durable. From a thread that may block.
     pub fn close(&self) -> Result<(), OpsError> {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         idle.into_iter().try_for_each(|mut tools| tools.packs.close())
+    }
+}
+
+/// Stops the sealing when whoever waits for it is gone. Where all packs are closed, nothing is left to stop.
+pub struct StopWhenDropped(pub Arc<ToolPool>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

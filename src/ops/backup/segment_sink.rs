@@ -42,8 +42,9 @@ pub struct SegmentSink<'a> {
     layer: LayerWriter,
     listed: &'a PackList,
     previous: Option<&'a Previous>,
-    /// What the previous backup has of the partition at hand, once it was looked at.
-    before: Option<Option<PreviousPartition>>,
+    /// What the previous backup has of the partition at hand, once `is_looked_up`.
+    before: Option<PreviousPartition>,
+    is_looked_up: bool,
     /// The partition at hand; nothing behind the last.
     part: Option<Part>,
     /// Entries of the partition at hand: a heavy subject's come early, so they are sorted at its end.
@@ -89,6 +90,7 @@ impl<'a> SegmentSink<'a> {
             listed,
             previous,
             before: None,
+            is_looked_up: false,
             part: Some(Part::Commons),
             entries: Vec::new(),
             commons: Pending::default(),
@@ -117,12 +119,13 @@ impl<'a> SegmentSink<'a> {
 
     /// What the previous backup has of the partition at hand.
     fn before(&mut self) -> Result<Option<&PreviousPartition>, OpsError> {
-        if self.before.is_none() {
+        if !self.is_looked_up {
             let there = self.previous.zip(self.part);
             let found = there.map(|(previous, part)| previous.partition(self.relation, part));
-            self.before = Some(found.transpose()?.flatten());
+            self.before = found.transpose()?.flatten();
+            self.is_looked_up = true;
         }
-        Ok(self.before.as_ref().and_then(Option::as_ref))
+        Ok(self.before.as_ref())
     }
 
     fn seal_commons(&mut self) -> Result<(), OpsError> {
@@ -196,8 +199,8 @@ impl<'a> SegmentSink<'a> {
         // A subject's segments stay in the order in which they were sealed.
         self.entries.sort_by_key(|entry| entry.reference);
         self.listed.count(&self.entries);
-        let before = self.before.take().flatten();
-        self.layer.partition(before.as_ref(), &self.entries)?;
+        self.layer.partition(self.before.as_ref(), &self.entries)?;
+        (self.before, self.is_looked_up) = (None, false);
         self.entries.clear();
         self.part = next;
         Ok(())

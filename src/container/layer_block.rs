@@ -306,7 +306,7 @@ mod tests {
             assert!(parse(&block(2, &[first.clone(), second]), "i").is_err(), "{what}");
         }
         let mark = [&[NO_ROWS][..], &[1; 16]].concat();
-        assert!(parse(&block(1, &[mark.clone()]), "i").is_ok());
+        assert!(parse(&block(1, std::slice::from_ref(&mark)), "i").is_ok());
         let behind = entry(SAME << 4 | 1, &[], &[3, 40]);
         assert!(parse(&block(2, &[mark, behind]), "i").is_err());
         assert!(parse(&block(1, &[entry(1 | FOLLOWS, &[2; 16], &[])]), "i").is_err());

@@ -51,6 +51,13 @@ impl ObjectStream {
         self.pieces.blocking_send(piece).map_err(|_| Stopped)
     }
 
+    /// Lets go of what was written: no object appears.
+    pub async fn abandon(self) {
+        drop(self.pieces);
+        // The writer is dropped unfinished here and not at some moment after the command's end.
+        drop(self.writer.await);
+    }
+
     /// Makes the object durable and visible.
     pub async fn finish(self) -> Result<Written, OpsError> {
         drop(self.pieces);

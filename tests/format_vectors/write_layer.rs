@@ -216,7 +216,9 @@ fn entries(add: &mut Add<'_>) {
     let plain = index(VAULT, &backup()).plain.remove(0);
     let right = Vector::new("layer-entries", "opens", "A block's plain bytes.", plain.clone());
     add("right", right.clone());
-    let block = |entries: &[Vec<u8>]| [&[0, entries.len() as u8][..], &entries.concat()].concat();
+    let block = |entries: &[Vec<u8>]| {
+        [&[0, u8::try_from(entries.len()).unwrap()][..], &entries.concat()].concat()
+    };
     let first = raw(1, &[1; 16], &[0, 40]);
     let near = [&[1; 15][..], &[2]].concat();
     let opens = [

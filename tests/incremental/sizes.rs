@@ -29,7 +29,8 @@ async fn a_second_backup_writes_what_has_changed() {
     case.sql(&format!("UPDATE notes SET body = {body} WHERE id % 100 = 7")).await;
     let third = case.back_up(&[]);
     let changed = case.stored_bytes() - after_second;
-    let share = |bytes: u64| bytes as f64 / first_bytes as f64;
+    let float = |bytes: u64| f64::from(u32::try_from(bytes).unwrap());
+    let share = |bytes: u64| float(bytes) / float(first_bytes);
     println!(
         "first {first_bytes} bytes; unchanged {unchanged} ({:.4}); 1 % changed {changed} ({:.4}); \
          reported {} and {}",

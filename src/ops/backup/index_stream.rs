@@ -102,6 +102,13 @@ impl ClosedIndex {
         self.0.writer.entries()
     }
 
+    /// Lets go of what was written.
+    pub async fn abandon(self) {
+        if let Some(stream) = self.0.output.stream {
+            stream.abandon().await;
+        }
+    }
+
     /// Writes the directory and makes the layer durable. From a thread that may block.
     pub fn finish(self, backup: BackupId, packs: &[PackId]) -> Result<LayerSummary, OpsError> {
         let entries = self.entries();

@@ -80,7 +80,9 @@ fn changes_since(base: &[IndexEntry], present: &[IndexEntry], say: &mut impl FnM
         if is.is_empty() {
             say(Listed::NoRows(reference));
         } else if was != is {
-            is.iter().for_each(|entry| say(Listed::Segment(entry.clone())));
+            for entry in is {
+                say(Listed::Segment(entry.clone()));
+            }
         }
     }
 }

@@ -311,8 +311,11 @@ impl Work<'_> {
         };
         let index = index.close()?;
         let layers = match previous.filter(|previous| previous.is_shared()) {
-            // What was written of the layer is let go: the previous backup's say the same.
-            Some(previous) if !index.differs() => previous.layers(backup, identity, false)?,
+            // The previous backup's layers say the same.
+            Some(previous) if !index.differs() => {
+                index.abandon().await;
+                previous.layers(backup, identity, false)?
+            }
             Some(previous) if previous.kind() == LayerKind::Changes => {
                 let mut layers = previous.layers(backup, identity, true)?;
                 if index.entries() > 0 {

@@ -9,5 +9,6 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> std::process::ExitCode {
+    strongroom::memory::share_one_heap();
     strongroom::cli::main()
 }

@@ -217,9 +217,10 @@ fn size(folder: &Path) -> (u64, u64) {
     let mut sum = (0, 0);
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        let (files, bytes) = match entry.file_type().unwrap().is_dir() {
-            true => size(&entry.path()),
-            false => (1, entry.metadata().unwrap().len()),
+        let (files, bytes) = if entry.file_type().unwrap().is_dir() {
+            size(&entry.path())
+        } else {
+            (1, entry.metadata().unwrap().len())
         };
         sum = (sum.0 + files, sum.1 + bytes);
     }

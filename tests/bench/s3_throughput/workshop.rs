@@ -100,12 +100,10 @@ impl Workshop {
         let text = fs::read_to_string(&file).unwrap();
         let begin = text.find("[[store]]").or_else(|| text.find("[store]")).unwrap();
         let end = begin + text[begin..].find("\n[[custodian]]").unwrap();
-        let stores: String = stores
-            .iter()
-            .map(|(name, url, class)| {
-                format!("[[store]]\nname = \"{name}\"\nurl = \"{url}\"\nclasses = [\"{class}\"]\n")
-            })
-            .collect();
+        let section = |(name, url, class): &(&str, &str, &str)| {
+            format!("[[store]]\nname = \"{name}\"\nurl = \"{url}\"\nclasses = [\"{class}\"]\n")
+        };
+        let stores = stores.iter().map(section).collect::<Vec<_>>().concat();
         fs::write(&file, format!("{}{stores}{}", &text[..begin], &text[end..])).unwrap();
         self.ok(&["store", "check"]);
     }

@@ -11,7 +11,7 @@
 //! Half of its bytes are ledger rows, which compress, half are documents, which do not. Every command
 //! is a process of its own: its seconds are by the clock, its processor time and peak memory are the
 //! system's account of it (`wait4`). Requests are counted by the server (its metrics).
-#![allow(clippy::unwrap_used, reason = "a failure here ends the benchmark")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here ends the benchmark")]
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 #![allow(clippy::cast_precision_loss, reason = "figures are for people")]
 
@@ -117,7 +117,7 @@ fn print(lines: &[Line]) {
             line.speed(),
             ratio,
             line.of(|round| round.cpu_seconds),
-            line.of(|round| round.peak_bytes as f64 / (1 << 20) as f64),
+            line.of(|round| round.peak_bytes as f64 / f64::from(1 << 20)),
             line.requests_per_gb(),
         );
     }

@@ -191,7 +191,8 @@ impl<'b> History<'b> {
 
     fn note_faults(&mut self) {
         for place in &self.places {
-            let injected = place.faulty.go_on(Faults::default());
+            let injected = place.faulty.injected();
+            place.faulty.go_on(Faults::default());
             self.faults.extend(
                 injected.iter().map(|(operation, _, fault)| format!("{fault} ({operation})")),
             );

@@ -92,10 +92,10 @@ impl FaultyStore {
         self.plan().injected.clone()
     }
 
-    /// Goes on with other faults and counts calls anew; what was injected until now. A stale list
-    /// still knows the changes before.
-    pub fn go_on(&self, faults: Faults) -> Vec<(Operation, u64, Fault)> {
-        std::mem::replace(&mut *self.plan(), Plan::new(faults)).injected
+    /// Goes on with other faults, and counts calls and what is injected anew. A stale list still
+    /// knows the changes before.
+    pub fn go_on(&self, faults: Faults) {
+        *self.plan() = Plan::new(faults);
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {

@@ -100,12 +100,10 @@ impl Workshop {
         let text = fs::read_to_string(&file).unwrap();
         let begin = text.find("[[store]]").or_else(|| text.find("[store]")).unwrap();
         let end = begin + text[begin..].find("\n[[custodian]]").unwrap();
-        let stores: String = stores
-            .iter()
-            .map(|(name, url, class)| {
-                format!("[[store]]\nname = \"{name}\"\nurl = \"{url}\"\nclasses = [\"{class}\"]\n")
-            })
-            .collect();
+        let section = |(name, url, class): &(&str, &str, &str)| {
+            format!("[[store]]\nname = \"{name}\"\nurl = \"{url}\"\nclasses = [\"{class}\"]\n")
+        };
+        let stores = stores.iter().map(section).collect::<Vec<_>>().concat();
         fs::write(&file, format!("{}{stores}{}", &text[..begin], &text[end..])).unwrap();
         self.ok(&["store", "check"]);
     }
@@ -217,9 +215,10 @@ fn size(folder: &Path) -> (u64, u64) {
     let mut sum = (0, 0);
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        let (files, bytes) = match entry.file_type().unwrap().is_dir() {
-            true => size(&entry.path()),
-            false => (1, entry.metadata().unwrap().len()),
+        let (files, bytes) = if entry.file_type().unwrap().is_dir() {
+            size(&entry.path())
+        } else {
+            (1, entry.metadata().unwrap().len())
         };
         sum = (sum.0 + files, sum.1 + bytes);
     }

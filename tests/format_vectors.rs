@@ -21,6 +21,8 @@ mod fixed;
 mod vector;
 #[path = "format_vectors/worked.rs"]
 mod worked;
+#[path = "format_vectors/write_columns.rs"]
+mod write_columns;
 #[path = "format_vectors/write_keys.rs"]
 mod write_keys;
 #[path = "format_vectors/write_layer.rs"]
@@ -86,6 +88,7 @@ fn document() -> String {
 fn write_all() {
     let vectors = [
         write_sealed::all(),
+        write_columns::all(),
         write_layer::all(),
         write_keys::all(),
         write_replica::all(),

@@ -220,12 +220,12 @@ impl Manifest {
         if manifest.backup != *backup {
             return Err(ContainerError::OtherBackup { object: object.to_owned() });
         }
-        manifest.check_references().map_err(malformed)?;
+        manifest.check_lists().map_err(malformed)?;
         Ok(manifest)
     }
 
-    /// What the lists of layers and packs must be, or a word on what they are.
-    fn check_references(&self) -> Result<(), &'static str> {
+    /// What the lists of relations, layers and packs must be, or a word on what they are.
+    fn check_lists(&self) -> Result<(), &'static str> {
         let is_right = |layer: &LayerSummary| {
             let key = layer.key.as_ref().map(|key| hex::decode(key).map(|key| key.len()));
             layer.directory_offset <= layer.bytes
@@ -234,6 +234,15 @@ impl Manifest {
                     Some(bytes) => bytes == Ok(layer_key::BYTES) && layer.backup != self.backup,
                 }
         };
+        let is_laid_out = |relation: &RelationSummary| {
+            let is_right = relation.layout.is_some() == (relation.format == RowFormat::CopyBinary);
+            is_right && (relation.layout.is_none() || self.version > VERSION_1)
+        };
+        if !self.relations.iter().all(is_laid_out) {
+            return Err(
+                "it has binary rows without the layout of their columns, or other rows with one",
+            );
+        }
         let writers: BTreeSet<_> = self.layers.iter().map(|layer| &layer.backup).collect();
         let packs: BTreeSet<_> = self.packs.iter().map(|pack| pack.id).collect();
         if self.layers.len() > LAYERS_MAX || !self.layers.iter().all(is_right) {

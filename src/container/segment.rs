@@ -121,6 +121,12 @@ pub fn rows_of(
     segment: &str,
 ) -> Result<Vec<u8>, ContainerError> {
     let lines = match codec {
+        Codec::Stored | Codec::Zstandard if layout.is_some() => {
+            return Err(ContainerError::malformed(
+                segment,
+                "its relation is in columns, it is not",
+            ));
+        }
         Codec::Stored | Codec::Zstandard => decompress(codec, payload, raw_bytes, segment)?,
         Codec::Columns => {
             let malformed = |reason| ContainerError::malformed(segment, reason);

@@ -1,13 +1,14 @@
 //! What the crate answers to a vector.
 
 use strongroom::container::age_file::BackupIdentity;
+use strongroom::container::columns::{Layout, decode};
 use strongroom::container::index::{BlockPlace, IndexSeal, parse_layer_listing, parse_listing};
 use strongroom::container::layer_key::LayerUse;
 use strongroom::container::manifest::Manifest;
 use strongroom::container::replica::ObjectKey;
 use strongroom::container::replica::data::DataSeal;
 use strongroom::container::replica::head::{CellPlace, HeadHeader};
-use strongroom::container::segment::{Codec, Relation, context, decompress};
+use strongroom::container::segment::{Codec, Relation, context, decompress, rows_of};
 use strongroom::container::{ContainerError, index_block, layer_block, pack};
 use strongroom::crypto::SecretText;
 use strongroom::crypto::segment::SegmentSealer;
@@ -28,6 +29,7 @@ use crate::vector::Vector;
 pub fn outcome(vector: &Vector) -> String {
     let outcome = match vector.text("kind") {
         "segment" => segment(vector),
+        "columns" => columns(vector),
         "pack-header" => pack_header(vector),
         "index-header" => index_header(vector),
         "index-directory" => index_directory(vector),
@@ -99,20 +101,40 @@ fn same(vector: &Vector, name: &str, found: &[u8]) {
 fn segment(vector: &Vector) -> Outcome {
     let codec = Codec::from_number(vector.value("codec")).ok_or("malformed")?;
     let relation: Relation = serde_json::from_str(vector.text("relation")).unwrap();
+    let layout = vector.optional("layout").map(layout);
     let context = context(
         vector.value("vault"),
         vector.value("source"),
         &relation,
         vector.value("reference"),
         codec,
+        layout.as_ref(),
     );
     let key = vector.key("subject-key");
     let payload = SegmentSealer::new(&key)
         .open(&context, &vector.key("content-mac"), &vector.bytes)
         .map_err(|_| "not-authentic")?;
-    let rows = decompress(codec, payload, vector.value("raw-bytes"), "o");
-    let rows = rows.map_err(|error| stored(&error))?;
-    same(vector, "plain", &rows);
+    let raw_bytes = vector.value("raw-bytes");
+    let rows = match &layout {
+        None => decompress(codec, payload, raw_bytes, "o"),
+        Some(_) => {
+            let counts = (vector.value("rows"), raw_bytes);
+            rows_of((codec, layout.as_ref()), payload, counts, "o")
+        }
+    };
+    same(vector, "plain", &rows.map_err(|error| stored(&error))?);
+    Ok(())
+}
+
+fn layout(json: &str) -> Layout {
+    serde_json::from_str(json).unwrap()
+}
+
+fn columns(vector: &Vector) -> Outcome {
+    let layout = layout(vector.text("layout"));
+    let (rows, tuple_bytes) = (vector.value("rows"), vector.value("raw-bytes"));
+    let tuples = decode(&layout, &vector.bytes, rows, tuple_bytes).map_err(|_| "malformed")?;
+    same(vector, "plain", &tuples);
     Ok(())
 }
 

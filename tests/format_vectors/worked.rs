@@ -18,6 +18,7 @@ use crate::fixed::{
     ANNA_KEY, COMMONS_KEY, EPOCH_SECRET, MASTER, PACK, SOURCE, TOMBSTONE_KEY, VAULT, backup,
     identity, reference, table,
 };
+use crate::write_columns;
 use crate::write_keys::{root_key, wrapped_shard, wrapped_subject};
 use crate::write_layer;
 use crate::write_replica;
@@ -29,6 +30,7 @@ pub fn bytes() -> Vec<(&'static str, String)> {
         ("The key tree", key_tree()),
         ("A subject", subject()),
         ("A segment", segment()),
+        ("Columns", columns()),
         ("An index", index()),
         ("Headers", headers()),
         ("Other keys", other_keys()),
@@ -81,7 +83,7 @@ fn subject() -> String {
 
 fn segment() -> String {
     let rows = b"1\tanna@example.org\tAnna\n2\tanna@example.org\t\\N\n";
-    let context = context(VAULT, SOURCE, &table("users"), reference("42"), Codec::Stored);
+    let context = context(VAULT, SOURCE, &table("users"), reference("42"), Codec::Stored, None);
     let sealer = SegmentSealer::new(&ANNA_KEY);
     let mac = sealer.content_mac(&context, rows);
     let sealed = sealer.seal(&context, &mac, rows);
@@ -96,6 +98,24 @@ fn segment() -> String {
         ("content_mac", &mac),
         ("K", key.expose()),
         ("sealed", &sealed),
+    ])
+}
+
+fn columns() -> String {
+    let (layout, tuples) = (write_columns::payees(), write_columns::payees_tuples());
+    let payload = write_columns::encoded(&layout, &tuples);
+    let relation = table("payees");
+    let (subject, codec) = (reference("42"), Codec::Columns);
+    let context = context(VAULT, SOURCE, &relation, subject, codec, Some(&layout));
+    let sealer = SegmentSealer::new(&ANNA_KEY);
+    let mac = sealer.content_mac(&context, &payload);
+    lines(&[
+        ("tuples", &tuples.concat()),
+        ("layout", &layout.digest().0),
+        ("context", context.as_bytes()),
+        ("p", &payload),
+        ("content_mac", &mac),
+        ("sealed", &sealer.seal(&context, &mac, &payload)),
     ])
 }
 

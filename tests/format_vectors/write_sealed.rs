@@ -15,6 +15,7 @@ use crate::fixed::{
     backup, flipped, identity, other_backup, reference, table,
 };
 use crate::vector::Vector;
+use crate::write_columns;
 
 /// All of them with their names.
 pub fn all() -> Vec<(String, Vector)> {
@@ -55,7 +56,8 @@ fn anna() -> Place {
 
 impl Place {
     fn seal(&self, comment: &str, payload: &[u8], raw: &[u8]) -> Vector {
-        let context = context(self.vault, self.source, &self.relation, self.reference, self.codec);
+        let context =
+            context(self.vault, self.source, &self.relation, self.reference, self.codec, None);
         let sealer = SegmentSealer::new(&self.key);
         let mac = sealer.content_mac(&context, payload);
         let sealed = sealer.seal(&context, &mac, payload);
@@ -176,7 +178,7 @@ fn segments(add: &mut Add<'_>) {
     let comment = "Decrypts under the key that the content MAC leads to, and is not what it names.";
     let place = anna();
     let context_bytes =
-        context(place.vault, place.source, &place.relation, place.reference, place.codec);
+        context(place.vault, place.source, &place.relation, place.reference, place.codec, None);
     let sealer = SegmentSealer::new(&place.key);
     let named = sealer.content_mac(&context_bytes, ROWS);
     let forged = sealer.seal(&context_bytes, &named, b"9\tforged\t\\N\n");
@@ -271,16 +273,30 @@ pub fn manifest() -> Manifest {
             roles: Vec::new(),
         },
         map: MapText { digest: Digest([7; 32]), toml: text("version = 1\n") },
-        relations: vec![RelationSummary {
-            relation: table("Users"),
-            format: RowFormat::CopyText,
-            rows: 2,
-            segments: 1,
-            subjects: 1,
-            raw_bytes: ROWS.len() as u64,
-            sealed_bytes: ROWS.len() as u64 + 16,
-            rows_of_erased: 0,
-        }],
+        relations: vec![
+            RelationSummary {
+                relation: table("Users"),
+                format: RowFormat::CopyText,
+                layout: None,
+                rows: 2,
+                segments: 1,
+                subjects: 1,
+                raw_bytes: ROWS.len() as u64,
+                sealed_bytes: ROWS.len() as u64 + 16,
+                rows_of_erased: 0,
+            },
+            RelationSummary {
+                relation: table("payees"),
+                format: RowFormat::CopyBinary,
+                layout: Some(write_columns::payees()),
+                rows: 3,
+                segments: 1,
+                subjects: 1,
+                raw_bytes: 150,
+                sealed_bytes: 80,
+                rows_of_erased: 2,
+            },
+        ],
         packs: vec![PackSummary { id: PACK, bytes: 104, sha256: Digest([8; 32]), used: 64 }],
         layers: vec![
             LayerSummary {
@@ -404,7 +420,22 @@ fn manifests(add: &mut Add<'_>) {
             json["layers"][0]["new"] = json!(1);
         }),
         ("unknown_row_format", "malformed", "A row format that does not exist.", &|json| {
-            json["relations"][0]["format"] = json!("copy-binary");
+            json["relations"][0]["format"] = json!("parquet");
+        }),
+        ("binary_rows_without_layout", "malformed", "Binary rows without a layout.", &|json| {
+            json["relations"][1].as_object_mut().unwrap().remove("layout");
+        }),
+        ("lines_with_a_layout", "malformed", "Lines with a layout of columns.", &|json| {
+            json["relations"][0]["layout"] = json["relations"][1]["layout"].clone();
+        }),
+        ("unknown_kind_of_column", "malformed", "A kind of column that is not known.", &|json| {
+            json["relations"][1]["layout"][0]["kind"] = json!("integer-16");
+        }),
+        ("patterns_of_numbers", "malformed", "A column of numbers with patterns.", &|json| {
+            json["relations"][1]["layout"][0]["patterns"] = json!(["a"]);
+        }),
+        ("unknown_field_of_a_column", "malformed", "A field that a column has not.", &|json| {
+            json["relations"][1]["layout"][0]["new"] = json!(1);
         }),
     ];
     for (name, outcome, comment, change) in cases {

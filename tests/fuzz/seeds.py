@@ -3,6 +3,7 @@
 
 What the vectors of the stored format hold, right and wrong alike, and a few texts."""
 
+import json
 import pathlib
 import sys
 
@@ -84,7 +85,7 @@ def main(corpus):
         for kind in kinds:
             for path in sorted((VECTORS / kind).glob("*.txt")):
                 header, data = read(path)
-                if target == "segment":
+                if target == "segment" and header["codec"] in "01":
                     # The target's first bytes are the length that the index claims, and the codec.
                     plain = bytes.fromhex(header.get("plain", ""))
                     codec = int(header["codec"]) << 24
@@ -97,6 +98,13 @@ def main(corpus):
                     write("replica_rows", "plain-" + path.stem, bytes.fromhex(header["plain"]))
     for path in sorted(VECTORS.glob("manifest*/*.txt")):
         write("manifest", f"{path.parent.name}-{path.stem}", read(path)[0]["json"].encode())
+    for path in sorted((VECTORS / "columns").glob("*.txt")):
+        header, data = read(path)
+        # The target's first bytes are what the index says, and the layout.
+        layout = json.dumps(json.loads(header["layout"])).encode()
+        rows, length = int(header["rows"]) & 0xFFFF, int(header["raw-bytes"]) & 0xFFFFFF
+        head = rows.to_bytes(2, "little") + length.to_bytes(4, "little")
+        write("columns", path.stem, head + len(layout).to_bytes(2, "little") + layout + data)
     for path in sorted((VECTORS / "wrapped-key").glob("*.txt")):
         header, data = read(path)
         write("wrapped_key", path.stem, bytes.fromhex(header.get("shard-key", "")) + data)

@@ -31,16 +31,30 @@ def expect(header, name, found):
 
 def segment(header, data):
     relation, codec = json.loads(header["relation"]), int(header["codec"])
-    if codec > 1:
+    if codec > 2:
         raise reader.malformed("unknown codec")
+    layout = json.loads(header["layout"]) if "layout" in header else None
     bound_to = reader.segment_context(
-        of(header, "vault"), of(header, "source"), relation, of(header, "reference"), codec
+        of(header, "vault"), of(header, "source"), relation, of(header, "reference"), codec, layout
     )
     rows = reader.open_segment(
         of(header, "subject-key"), bound_to, codec, of(header, "content-mac"),
-        int(header["raw-bytes"]), data, "the segment",
+        int(header["raw-bytes"]), data, "the segment", layout, int(header.get("rows", 0)),
     )  # fmt: skip
     expect(header, "plain", rows)
+
+
+def columns(header, data):
+    def decompress(frame, size):
+        return reader.decompress(frame, size, "the payload")
+
+    layout, rows = json.loads(header["layout"]), int(header["rows"])
+    try:
+        reader.columns.check_layout(layout)
+        found = reader.columns.tuples(layout, data, rows, int(header["raw-bytes"]), decompress)
+    except ValueError as error:
+        raise reader.malformed(str(error)) from None
+    expect(header, "plain", found)
 
 
 def version(header):
@@ -167,6 +181,7 @@ class Skipped(Exception):
 
 KINDS = {
     "segment": segment,
+    "columns": columns,
     "pack-header": lambda header, data: reader.check_pack_header(
         data, of(header, "vault"), of(header, "pack")
     ),

@@ -54,7 +54,8 @@ def rows(manifest, folder):
         ]
         listed = f" ({', '.join(columns)})" if columns else ""
         file = folder / f"{reader.safe(name)}.copy"
-        yield f"\\copy {quoted(name)}{listed} from {literal(str(file))}\n"
+        options = " with (format binary)" if relation["format"] == "copy-binary" else ""
+        yield f"\\copy {quoted(name)}{listed} from {literal(str(file))}{options}\n"
 
 
 def sequences(manifest):

@@ -12,7 +12,8 @@ Python 3.9 or later with the package `cryptography`, the tool `age` (or `rage`),
 
 Without a catalog, its replica in the store does: leave out --catalog.
 
-Each table becomes a file FOLDER/SCHEMA.TABLE.copy of COPY text lines, in an order of no meaning;
+Each table becomes a file FOLDER/SCHEMA.TABLE.copy that COPY reads, in its text format, or in its binary
+format where the manifest says `copy-binary` of it, its rows in an order of no meaning;
 large objects become FOLDER/large-objects/OID, the schema archive FOLDER/schema.dump (for
 pg_restore) and the manifest FOLDER/manifest.json. Subjects that were forgotten are listed by their
 references in FOLDER/forgotten.txt. Ends with 0 if all else was read, 1 if anything is damaged, 2 if
@@ -38,6 +39,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.dont_write_bytecode = True
+import columns  # noqa: E402
 import kit  # noqa: E402
 import shamir  # noqa: E402
 
@@ -278,7 +280,7 @@ FIELDS_1 = {name: kind for name, kind in FIELDS.items() if name != "layers"}
 FIELDS_1 |= {"index": (dict, type(None))}
 RELATION = {
     "relation": (dict, str), "format": str, "rows": int, "segments": int, "subjects": int,
-    "raw_bytes": int, "sealed_bytes": int, "rows_of_erased": int,
+    "raw_bytes": int, "sealed_bytes": int, "rows_of_erased": int, "layout": (list, type(None)),
 }  # fmt: skip
 INDEX = {"bytes": int, "sha256": str, "directory_offset": int}
 ARCHIVE = {"bytes": int, "sha256": str, "pg_dump_version": str}
@@ -315,8 +317,7 @@ def check_manifest(data, vault, backup):
         check_fields(pack, PACK_1 if version == 1 else PACK, f"{what}'s packs")
     for relation in manifest["relations"]:
         check_fields(relation, RELATION, f"{what}'s relations")
-        if relation["format"] not in ("copy-text", "large-object-pieces"):
-            raise malformed(f"{what}: a row format that is not known")
+        check_rows(relation, version, what)
     if manifest.get("index"):
         check_fields(manifest["index"], INDEX, f"{what}'s index")
     if version == 2:
@@ -330,6 +331,19 @@ def check_manifest(data, vault, backup):
     if manifest["backup"] != backup:
         raise Refused("other-backup", f"{what} belongs to another backup")
     return manifest
+
+
+def check_rows(relation, version, what):
+    row_format, layout = relation["format"], relation.get("layout")
+    known = ("copy-text", "large-object-pieces", *["copy-binary"][: version - 1])
+    if row_format not in known:
+        raise malformed(f"{what}: a row format that is not known")
+    if (row_format == "copy-binary") != (layout is not None):
+        raise malformed(f"{what} has binary rows without a layout, or other rows with one")
+    try:
+        columns.check_layout(layout or [])
+    except ValueError as error:
+        raise malformed(f"{what}: {error}") from None
 
 
 def check_layers(manifest, what):
@@ -440,7 +454,7 @@ def parse_block(plain):
     for _ in range(count):
         entry = {"reference": block.take(16), "content_mac": block.take(32)}
         entry["codec"] = block.take(1)[0]
-        if entry["codec"] not in (0, 1):
+        if entry["codec"] not in CODECS:
             raise malformed("an entry of the index has a codec that is not known")
         entry["pack"] = block.varint(32)
         for field in ("offset", "length", "rows", "raw_bytes"):
@@ -453,6 +467,7 @@ def parse_block(plain):
 
 
 CODEC, NO_ROWS, FOLLOWS, SAME = 7, 7, 8, 15
+CODECS = (0, 1, 2)
 
 
 def parse_layer_block(plain):
@@ -480,7 +495,7 @@ def parse_layer_block(plain):
             if flags & FOLLOWS:
                 raise malformed("a mark follows a segment")
             continue
-        if codec not in (0, 1):
+        if codec not in CODECS:
             raise malformed("an entry of the index has a codec that is not known")
         entry["content_mac"] = block.take(32)
         if flags & FOLLOWS:
@@ -501,17 +516,20 @@ def parse_layer_block(plain):
 # Section 9: segments
 
 
-def segment_context(vault, source, relation, reference, codec):
+def segment_context(vault, source, relation, reference, codec, layout=None):
     if relation == "large-objects":
         fields = ("large objects", "", "")
     else:
         fields = ("table", *name_parts(relation["table"]))
-    return context("strongroom segment v1", vault, source, *fields, reference, bytes([codec]))
+    bound_to = (vault, source, *fields, reference, bytes([codec]))
+    if codec == 2 and layout is not None:
+        bound_to += (columns.digest(layout),)
+    return context("strongroom segment v1", *bound_to)
 
 
-def open_segment(key, bound_to, codec, content_mac, raw_bytes, sealed, what):
-    """The rows of a segment."""
-    if codec not in (0, 1):
+def open_segment(key, bound_to, codec, content_mac, raw_bytes, sealed, what, layout=None, rows=None):
+    """The rows of a segment: lines, or tuples if the relation has a layout."""
+    if codec not in CODECS:
         raise malformed(f"{what} has a codec that is not known")
     mac_key = hkdf(b"", key, b"strongroom segment mac v1")
     segment_key = hkdf(content_mac, key, b"strongroom segment key v1" + bound_to)
@@ -520,6 +538,15 @@ def open_segment(key, bound_to, codec, content_mac, raw_bytes, sealed, what):
         raise Refused("not-authentic", f"{what} is not the one that the index names")
     if raw_bytes > RAW_BYTES_MAX:
         raise malformed(f"{what} claims to be longer than a segment can be")
+    if (codec == 2) != (layout is not None):
+        raise malformed(f"{what} has a codec that is not its relation's")
+    if layout is not None:
+        try:
+            return columns.tuples(
+                layout, payload, rows, raw_bytes, lambda frame, size: decompress(frame, size, what)
+            )
+        except ValueError as error:
+            raise malformed(f"{what} cannot be read in columns: {error}") from None
     rows = payload if codec == 0 else decompress(payload, raw_bytes, what)
     if len(rows) != raw_bytes:
         raise malformed(f"{what} has another length than the index says")
@@ -814,7 +841,7 @@ class Backup:
                     entry["pack"] = packs[number].hex() if number < len(packs) else None
                     yield place["relation"], entry
 
-    def segment(self, relation, entry):
+    def segment(self, summary, entry):
         """The rows of an entry, None if its subject was forgotten."""
         if entry["reference"] == COMMONS:
             key = self.commons
@@ -832,13 +859,15 @@ class Backup:
             check_pack_header(file.read(40), self.keys.vault, bytes.fromhex(pack))
         file.seek(entry["offset"])
         sealed = file.read(entry["length"]) if entry["length"] <= RAW_BYTES_MAX else b""
+        codec, layout = entry["codec"], summary.get("layout")
         bound_to = segment_context(
-            self.keys.vault, self.source, relation, entry["reference"], entry["codec"]
+            self.keys.vault, self.source, summary["relation"], entry["reference"], codec, layout
         )
         rows = open_segment(
-            key, bound_to, entry["codec"], entry["content_mac"], entry["raw_bytes"], sealed, what
-        )
-        if rows.count(b"\n") != entry["rows"] or not rows.endswith(b"\n"):
+            key, bound_to, codec, entry["content_mac"], entry["raw_bytes"], sealed, what,
+            layout, entry["rows"],
+        )  # fmt: skip
+        if layout is None and (rows.count(b"\n") != entry["rows"] or not rows.endswith(b"\n")):
             raise malformed(f"{what} holds another number of rows")
         return rows
 
@@ -892,14 +921,18 @@ def read(backup, folder):
     relations = backup.manifest["relations"]
     counts = [{"rows": 0, "forgotten": 0, "damaged": 0} for _ in relations]
     forgotten = set()
+    binary = []
     for relation in relations:
         if relation["relation"] != "large-objects":
-            folder.table(relation["relation"]["table"])
+            file = folder.table(relation["relation"]["table"])
+            if relation["format"] == "copy-binary":
+                binary.append(file)
+                file.write(columns.HEADER)
     try:
         for number, entry in backup.entries():
             relation, count = relations[number]["relation"], counts[number]
             try:
-                rows = backup.segment(relation, entry)
+                rows = backup.segment(relations[number], entry)
             except (Refused, OSError) as error:
                 count["damaged"] += entry["rows"]
                 problems.append(str(error))
@@ -915,6 +948,8 @@ def read(backup, folder):
                 folder.table(relation["table"]).write(rows)
     except (Refused, OSError) as error:
         problems.append(str(error))
+    for file in binary:
+        file.write(columns.TRAILER)
 
     for relation, count in zip(relations, counts):
         name = relation["relation"]

@@ -29,8 +29,10 @@ pub fn decode(
     let mut rest = reader.0;
     let mut columns = Vec::with_capacity(layout.columns().len());
     let mut literal_bytes = 0_usize;
+    // Every group is a digit at least.
+    let mut groups_max = tuple_bytes;
     for of in layout.columns() {
-        let column = Column::take(of, rows, &mut rest)?;
+        let column = Column::take(of, rows, &mut groups_max, &mut rest)?;
         literal_bytes = literal_bytes.checked_add(column.literal_bytes()?).ok_or(Malformed)?;
         columns.push(column);
     }
@@ -99,7 +101,12 @@ enum Nulls {
 }
 
 impl<'a> Column<'a> {
-    fn take(of: &'a ColumnLayout, rows: usize, bytes: &mut &[u8]) -> Result<Self, Malformed> {
+    fn take(
+        of: &'a ColumnLayout,
+        rows: usize,
+        groups_max: &mut usize,
+        bytes: &mut &[u8],
+    ) -> Result<Self, Malformed> {
         let (&head, rest) = bytes.split_first().ok_or(Malformed)?;
         *bytes = rest;
         let all_equal = head & ALL_EQUAL != 0;
@@ -135,7 +142,7 @@ impl<'a> Column<'a> {
                 tags = integers::take(bytes, values)?;
                 let others = tags.iter().filter(|tag| **tag == 0).count();
                 lengths = integers::take(bytes, others)?;
-                groups = take_groups(of, &tags, bytes)?;
+                groups = take_groups(of, &tags, groups_max, bytes)?;
             }
             _ if of.kind.integer_bytes().is_some() => numbers = integers::take(bytes, values)?,
             _ => {}
@@ -239,10 +246,12 @@ impl<'a> Column<'a> {
     }
 }
 
-/// The groups of digits: the first of every text, the second of every text that has one, and so on.
+/// The groups of digits: the first of every text, the second of every text that has one, and so on; of
+/// all columns together no more than `groups_max`.
 fn take_groups(
     of: &ColumnLayout,
     tags: &[i64],
+    groups_max: &mut usize,
     bytes: &mut &[u8],
 ) -> Result<Vec<Vec<i64>>, Malformed> {
     // How many texts have so many groups.
@@ -251,6 +260,7 @@ fn take_groups(
         let number = usize::try_from(*tag).map_err(|_| Malformed)?;
         let Some(pattern) = number.checked_sub(1) else { continue };
         let groups = of.patterns.groups(pattern).ok_or(Malformed)?;
+        *groups_max = groups_max.checked_sub(groups).ok_or(Malformed)?;
         if counts.len() < groups {
             counts.resize(groups, 0);
         }

@@ -133,6 +133,16 @@ proptest! {
 }
 
 #[test]
+fn groups_take_no_more_memory_than_the_tuples() {
+    let patterns = vec!["\u{1}".repeat(100_000)].into();
+    let layout = Layout::new(vec![ColumnLayout { kind: ColumnKind::Text, patterns }]);
+    // A million rows of the pattern, in one byte a list.
+    let mut payload = vec![0xc0, 0x84, 0x3d, 0, 0, 2];
+    payload.resize(payload.len() + 200_000, 0);
+    assert_eq!(decode(&layout, &payload, 1_000_000, 10_000_000), Err(Malformed));
+}
+
+#[test]
 fn layouts_with_other_kinds_or_patterns_have_other_digests() {
     let one = layout(&[ColumnKind::Text, ColumnKind::Bytes]);
     let other = layout(&[ColumnKind::Bytes, ColumnKind::Text]);

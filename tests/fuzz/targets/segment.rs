@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(decompress(Codec::Stored, payload.to_vec(), u64::MAX, "a segment").is_err());
     let relation = Relation::Table("public.users".parse().unwrap());
     let reference = SubjectReference([9; 16]);
-    let bound = context(VaultId(VAULT), SourceId([3; 16]), &relation, reference, Codec::Zstandard);
+    let bound = context(VaultId(VAULT), SourceId([3; 16]), &relation, reference, Codec::Zstandard, None);
     let sealer = SegmentSealer::new(&[0x41; 32]);
     assert!(sealer.open(&bound, &[7; 32], bytes).is_err());
     let mac = sealer.content_mac(&bound, payload);

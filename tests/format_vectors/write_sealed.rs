@@ -168,7 +168,7 @@ fn segments(add: &mut Add<'_>) {
     let comment = "The index says Zstandard, sealed as stored.";
     add("codec_changed", refused("not-authentic", comment, sealed).with("codec", &1));
     let comment = "The index names a codec that does not exist.";
-    add("codec_unknown", refused("malformed", comment, sealed).with("codec", &2));
+    add("codec_unknown", refused("malformed", comment, sealed).with("codec", &3));
 
     let mut mac = stored.hex("content-mac");
     mac[31] ^= 1;

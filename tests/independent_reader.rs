@@ -11,8 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use strongroom::postgres::Session;
+use strongroom::container::columns::Fields;
 use strongroom::postgres::tools::Tools;
+use strongroom::postgres::{PostgresError, Session};
 use strongroom::schema::quote_identifier;
 use support::{PASSWORD, TestDatabase, cluster, python};
 use vault::reader::{self, Reading, said};
@@ -77,9 +78,42 @@ const WITHOUT_HER: &str = "
 /// What a database or a backup holds, in no order.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
-    /// By the name of the reader's file: sorted lines of COPY text.
-    tables: BTreeMap<String, Vec<String>>,
+    /// By the name of the reader's file.
+    tables: BTreeMap<String, Rows>,
     large_objects: BTreeMap<u32, Vec<u8>>,
+}
+
+/// Rows in no order, in the forms that are at hand: PostgreSQL gives both, the reader one of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Rows {
+    /// Sorted lines of COPY's text format.
+    lines: Option<Vec<String>>,
+    /// Sorted tuples of its binary format, in hexadecimal.
+    tuples: Option<Vec<String>>,
+}
+
+impl Rows {
+    /// What a file for COPY holds.
+    fn of_file(bytes: &[u8]) -> Self {
+        if bytes.starts_with(b"PGCOPY\n") {
+            Self { lines: None, tuples: Some(sorted_tuples(bytes)) }
+        } else {
+            Self { lines: Some(sorted_lines(bytes)), tuples: None }
+        }
+    }
+
+    fn assert_is(&self, expected: &Self, table: &str) {
+        if self.lines.is_some() && expected.lines.is_some() {
+            assert_eq!(self.lines, expected.lines, "{table}");
+        } else {
+            assert!(self.tuples.is_some(), "{table}");
+            assert_eq!(self.tuples, expected.tuples, "{table}");
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.lines.as_ref().or(self.tuples.as_ref()).map_or(0, Vec::len)
+    }
 }
 
 impl Contents {
@@ -103,7 +137,12 @@ impl Contents {
             let statement =
                 format!("COPY (SELECT {} FROM {only}{table}) TO STDOUT", columns.join(", "));
             let file = strongroom::schema::QualifiedName::new(schema, name).to_string();
-            tables.insert(file, copied(&session, &statement).await);
+            let lines = copied(&session, &statement).await.unwrap();
+            // Some types have no binary form.
+            let tuples = copied(&session, &format!("{statement} (FORMAT binary)")).await.ok();
+            let (lines, tuples) =
+                (Some(sorted_lines(&lines)), tuples.map(|all| sorted_tuples(&all)));
+            tables.insert(file, Rows { lines, tuples });
         }
         let statement = "SELECT oid, lo_get(oid) FROM pg_largeobject_metadata";
         let rows = session.query(statement, &[]).await.unwrap();
@@ -118,7 +157,7 @@ impl Contents {
         for file in vault::files_below(folder) {
             let name = file.file_name().unwrap().to_str().unwrap();
             if let Some(table) = name.strip_suffix(".copy") {
-                tables.insert(table.to_owned(), sorted_lines(&fs::read(&file).unwrap()));
+                tables.insert(table.to_owned(), Rows::of_file(&fs::read(&file).unwrap()));
             } else if let Ok(oid) = name.parse() {
                 large_objects.insert(oid, fs::read(&file).unwrap());
             }
@@ -131,7 +170,7 @@ impl Contents {
         let names = |contents: &Self| contents.tables.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(self), names(expected));
         for (name, rows) in &self.tables {
-            assert_eq!(rows, &expected.tables[name], "{name}");
+            rows.assert_is(&expected.tables[name], name);
         }
         // Their bytes would fill the screen.
         assert!(self.large_objects.keys().eq(expected.large_objects.keys()));
@@ -141,17 +180,31 @@ impl Contents {
     }
 
     fn rows(&self) -> usize {
-        self.tables.values().map(Vec::len).sum()
+        self.tables.values().map(Rows::count).sum()
     }
 }
 
-async fn copied(session: &Session, statement: &str) -> Vec<String> {
-    let mut copy = session.copy_out(statement).await.unwrap();
+async fn copied(session: &Session, statement: &str) -> Result<Vec<u8>, PostgresError> {
+    let mut copy = session.copy_out(statement).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = copy.next_chunk().await {
-        bytes.extend_from_slice(&chunk.unwrap());
+        bytes.extend_from_slice(&chunk?);
     }
-    sorted_lines(&bytes)
+    Ok(bytes)
+}
+
+fn sorted_tuples(file: &[u8]) -> Vec<String> {
+    let mut rest = file.strip_prefix(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0").unwrap();
+    let mut tuples = Vec::new();
+    while rest != [0xff, 0xff] {
+        let (count, mut fields) = Fields::of(rest).unwrap();
+        (0..count).for_each(|_| drop(fields.take().unwrap()));
+        let (tuple, after) = rest.split_at(rest.len() - fields.rest().len());
+        tuples.push(hex::encode(tuple));
+        rest = after;
+    }
+    tuples.sort();
+    tuples
 }
 
 fn sorted_lines(bytes: &[u8]) -> Vec<String> {

@@ -454,7 +454,7 @@ def parse_block(plain):
     for _ in range(count):
         entry = {"reference": block.take(16), "content_mac": block.take(32)}
         entry["codec"] = block.take(1)[0]
-        if entry["codec"] not in CODECS:
+        if entry["codec"] not in (0, 1):
             raise malformed("an entry of the index has a codec that is not known")
         entry["pack"] = block.varint(32)
         for field in ("offset", "length", "rows", "raw_bytes"):

@@ -4,7 +4,7 @@
 //! A server runs under a small shell that waits for the end of its standard input. However this
 //! process ends, that pipe closes, and the shell kills the server and removes its folder.
 #![allow(dead_code, reason = "no test uses all of it")]
-#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -198,7 +198,9 @@ fn sorted_tuples(file: &[u8]) -> Vec<String> {
     let mut tuples = Vec::new();
     while rest != [0xff, 0xff] {
         let (count, mut fields) = Fields::of(rest).unwrap();
-        (0..count).for_each(|_| drop(fields.take().unwrap()));
+        for _ in 0..count {
+            fields.take().unwrap();
+        }
         let (tuple, after) = rest.split_at(rest.len() - fields.rest().len());
         tuples.push(hex::encode(tuple));
         rest = after;

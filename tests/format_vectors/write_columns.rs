@@ -80,7 +80,9 @@ pub fn encoded(layout: &Layout, tuples: &[Vec<u8>]) -> Vec<u8> {
         row
     };
     let rows: Vec<Vec<u8>> = tuples.iter().map(cells).collect();
-    Encoder::new().unwrap().encode(layout, rows.iter().map(Vec::as_slice)).unwrap().0
+    let mut encoder = Encoder::new().unwrap();
+    rows.iter().for_each(|row| encoder.push(layout, row).unwrap());
+    encoder.finish(layout).unwrap()
 }
 
 /// A payload that must become these tuples.

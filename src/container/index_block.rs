@@ -60,7 +60,8 @@ fn parse_entry(reader: &mut Reader<'_>) -> Option<IndexEntry> {
     Some(IndexEntry {
         reference: SubjectReference(reader.array()?),
         content_mac: reader.array()?,
-        codec: Codec::from_number(reader.byte()?)?,
+        // Columns came with layers.
+        codec: Codec::from_number(reader.byte()?).filter(|codec| *codec != Codec::Columns)?,
         pack: reader.number32()?,
         offset: reader.number()?,
         length: reader.number()?,

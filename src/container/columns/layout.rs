@@ -127,6 +127,12 @@ impl Layout {
         self.columns.iter().map(|column| column.kind)
     }
 
+    /// Whether any of its texts have patterns.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        self.columns.iter().any(|column| !column.patterns.is_empty())
+    }
+
     /// SHA-256 over kinds and patterns.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -141,8 +141,8 @@ impl RelationPlan {
         }
     }
 
-    /// Lays the columns out: as `before` does if they are of the same kinds, else with the patterns that
-    /// are found now.
+    /// Lays the columns out: as `before` does if they are of the same kinds and it has patterns, else with
+    /// the patterns that are found now.
     pub async fn lay_out(
         &mut self,
         session: &Session,
@@ -150,7 +150,9 @@ impl RelationPlan {
     ) -> Result<(), OpsError> {
         let How::Table { table, owner: Some(owner) } = &self.how else { return Ok(()) };
         let RowForm::Tuples(layout) = &mut self.form else { return Ok(()) };
-        *layout = match before.filter(|before| before.kinds().eq(layout.kinds())) {
+        // A table that had too few people for patterns may have more by now.
+        let is_like = |before: &&Layout| before.kinds().eq(layout.kinds()) && before.has_patterns();
+        *layout = match before.filter(is_like) {
             Some(before) => Arc::new(before.clone()),
             None => Arc::new(forms::with_patterns(session, table, owner, layout).await?),
         };

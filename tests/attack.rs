@@ -356,7 +356,8 @@ impl Thief {
             let reading = Reading { catalog, shares: &old, backup: "latest" };
             let (output, out) = reader::read(&twin.world, &reading, &format!("all-{number}"));
             assert!(output.status.success(), "{}", said(&output));
-            assert!(fs::read_to_string(out.join("public.users.copy")).unwrap().contains(HER_NAME));
+            let users = fs::read(out.join("public.users.copy")).unwrap();
+            assert!(String::from_utf8_lossy(&users).contains(HER_NAME));
         }
         // With the present catalog it gives everybody else, from the old store.
         let catalog = scene.world.path().join("catalog.sqlite");
@@ -364,9 +365,9 @@ impl Thief {
         let (output, out) = reader::read(&twin.world, &reading, "others");
         assert!(output.status.success(), "{}", said(&output));
         for (table, rows) in &scene.without_her.tables {
-            let read = fs::read_to_string(out.join(format!("{table}.copy"))).unwrap();
-            assert_eq!(read.lines().count(), rows.len(), "{table}");
-            assert_tells_nothing(&read);
+            let read = fs::read(out.join(format!("{table}.copy"))).unwrap();
+            assert_eq!(reader::count_rows(&read), rows.len(), "{table}");
+            assert_tells_nothing(&String::from_utf8_lossy(&read));
         }
         let objects = fs::read_dir(out.join("large-objects")).unwrap();
         let objects = objects.filter(|entry| entry.as_ref().unwrap().path().extension().is_none());

@@ -115,10 +115,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn row() -> impl Strategy<Value = Vec<Option<Vec<u8>>>> {
+        let value = prop::collection::vec(any::<u8>(), 0..9);
+        prop::collection::vec(prop::option::of(value), 0..4)
+    }
+
     proptest! {
         #[test]
         fn tuples_are_the_same_however_the_bytes_arrive(
-            rows in prop::collection::vec(prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..4), 0..9),
+            rows in prop::collection::vec(row(), 0..9),
             cuts in prop::collection::vec(0_usize..200, 0..9),
         ) {
             let tuple = |fields: &Vec<Option<Vec<u8>>>| {

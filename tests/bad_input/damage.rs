@@ -67,7 +67,7 @@ fn damaged_objects_are_named_and_never_restored() {
 #[test]
 fn exchanged_packs_are_found_and_the_rest_is_salvaged() {
     let (mut sandbox, database) = Sandbox::with_backup();
-    sandbox.quietly("strongroom backup finance --class weekly").done();
+    sandbox.quietly("strongroom backup finance --class weekly --full").done();
     let packs = sandbox.objects("packs");
     assert_eq!(packs.len(), 2, "{packs:?}");
     let (first, second) = (fs::read(&packs[0]).unwrap(), fs::read(&packs[1]).unwrap());

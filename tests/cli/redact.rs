@@ -50,6 +50,11 @@ pub const FILTERS: &[(&str, &str)] = &[
     (r"\(subject [0-9a-f]{32}\)", "(subject [reference])"),
     (r" at \d+ in pack", " at [n] in pack"),
     (r"packs/[0-9a-f]{2}/", "packs/00/"),
+    // Rows and schema are written side by side: either may be the first that cannot be.
+    (
+        r"(cannot be written to|does not permit s3:PutObject) \(object `[^`]+`\)",
+        "$1 (object `[first]`)",
+    ),
     (r"\d+\.\d s \([\d,]+ rows/s\)", "[time]"),
     (r"\d+\.\d s\b", "[time]"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:5432"),

@@ -6,8 +6,8 @@ use std::fs;
 use std::sync::Arc;
 
 use rand::RngExt as _;
-use strongroom::catalog::packs;
 use strongroom::catalog::stores::CopyState;
+use strongroom::catalog::{backups, packs};
 use strongroom::container::names;
 use strongroom::ids::BackupId;
 use strongroom::ops::expire::expire;
@@ -158,7 +158,9 @@ fn needed(vault: &Vault) -> BTreeSet<String> {
     needed.insert(names::VAULT_MARKER.to_owned());
     for id in backups {
         let id: BackupId = id.parse().unwrap();
-        needed.extend([names::manifest(&id), names::index(&id)]);
+        needed.insert(names::manifest(&id));
+        let layers = backups::layers_of(connection, &id).unwrap();
+        needed.extend(layers.iter().map(names::index));
         let packs = packs::of_backup(connection, &id).unwrap();
         needed.extend(packs.into_iter().map(|pack| names::pack(pack.pack_id)));
     }

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use strongroom::container::columns::Fields;
+use strongroom::postgres::tuples;
+
 use super::World;
 use crate::support::python;
 
@@ -51,6 +54,23 @@ pub fn read(world: &World, reading: &Reading<'_>, to: &str) -> (Output, PathBuf)
     let output = command.current_dir(folder_of_world).stdin(Stdio::null()).output().unwrap();
     fs::remove_file(folder_of_world.join("master.txt")).unwrap();
     (output, out)
+}
+
+/// How many rows there are in a file that the reader wrote: lines of text, or tuples of COPY's binary form.
+pub fn count_rows(file: &[u8]) -> usize {
+    let Some(mut rest) = file.strip_prefix(tuples::HEADER) else {
+        return file.iter().filter(|byte| **byte == b'\n').count();
+    };
+    let mut rows = 0;
+    while rest != tuples::TRAILER {
+        let (count, mut fields) = Fields::of(rest).unwrap();
+        for _ in 0..count {
+            fields.take().unwrap();
+        }
+        rest = fields.rest();
+        rows += 1;
+    }
+    rows
 }
 
 /// Everything that a program said.

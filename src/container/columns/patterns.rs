@@ -281,7 +281,8 @@ mod tests {
         fn texts_come_back(text in "[0-9a-c ]{0,60}|.{0,20}") {
             let mut found = Found::default();
             if found.take_apart(text.as_bytes()) {
-                let patterns = Patterns::from(vec!["other".to_owned(), String::from_utf8(found.pattern.clone()).unwrap()]);
+                let pattern = String::from_utf8(found.pattern.clone()).unwrap();
+                let patterns = Patterns::from(vec!["other".to_owned(), pattern]);
                 prop_assert_eq!(patterns.number(&found), Some(1));
                 prop_assert_eq!(patterns.groups(1), Some(found.groups.len()));
                 let mut again = Vec::new();

@@ -1,3 +1,5 @@
+//! Rows through cells and columns and back.
+
 use proptest::prelude::*;
 
 use super::cells::{CellWriter, Fields};

@@ -297,6 +297,7 @@ impl Work<'_> {
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
             keys,
+            jobs,
             tools: Arc::new(tools),
             index: index.clone(),
             packs: packs.clone(),
@@ -305,7 +306,7 @@ impl Work<'_> {
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
-        let summaries = match relations::read_all(reading, plans, jobs).await {
+        let summaries = match relations::read_all(reading, plans).await {
             Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),
             outcome => outcome?,
         };

@@ -236,6 +236,9 @@ pub struct Reading {
     pub unlocked: Arc<Unlocked>,
     /// The subjects' keys.
     pub keys: Arc<SubjectKeys>,
+    /// Connections that read at the same time. With one, nothing is done beside it, and the same rows
+    /// give the same packs.
+    pub jobs: usize,
     /// Open packs, and what else sealing needs.
     pub tools: Arc<ToolPool>,
     /// The backup's packs.
@@ -296,7 +299,6 @@ type Queue = Arc<Mutex<VecDeque<(Arc<RelationWork>, usize)>>>;
 pub async fn read_all(
     reading: Reading,
     mut plans: Vec<RelationPlan>,
-    jobs: usize,
 ) -> Result<Vec<RelationSummary>, OpsError> {
     plans.sort_by_key(|plan| (!plan.is_root, std::cmp::Reverse(plan.bytes_estimated)));
     let mut summaries: Vec<Option<RelationSummary>> = plans.iter().map(|_| None).collect();
@@ -312,7 +314,7 @@ pub async fn read_all(
     }
     let queue: Queue = Arc::new(Mutex::new(queue));
     let mut readers = JoinSet::new();
-    for _ in 0..jobs {
+    for _ in 0..reading.jobs {
         readers.spawn(read_some(reading.clone(), Arc::clone(&queue)));
     }
     let tools = Arc::clone(&reading.tools);
@@ -344,7 +346,7 @@ async fn read_some(
     let mut sealing: VecDeque<JoinHandle<Result<(u32, RelationSummary), OpsError>>> =
         VecDeque::new();
     loop {
-        while sealing.front().is_some_and(JoinHandle::is_finished)
+        while sealing.front().is_some_and(|first| reading.jobs == 1 || first.is_finished())
             && let Some(sealed) = sealing.pop_front()
         {
             done.push(joined(sealed).await?);

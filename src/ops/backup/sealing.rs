@@ -139,7 +139,8 @@ pub fn seal(
             }
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if reading.jobs == 1 { 1 } else { cores };
     let outcomes: Vec<_> = std::thread::scope(|scope| {
         let others: Vec<_> =
             (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();

@@ -120,7 +120,7 @@ impl World {
             .replace(&store, "store")
             .replace("# spill = ", "spill = \"spill\" # ")
             .replace("memory_mib = 128", "memory_mib = 16")
-            .replace("jobs = 4", "jobs = 2");
+            .replace("jobs = 4", "jobs = 1");
         fs::write(file, text).unwrap();
     }
 

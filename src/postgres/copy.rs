@@ -449,7 +449,7 @@ mod tests {
         let table = table(TableKind::Ordinary, &[("id", false)]);
         let statement = |part| {
             let format = CopyFormat::Binary;
-            let read = TableRead { part, format, ..TableRead::lines(&table, None) };
+            let read = TableRead { format, part, ..TableRead::lines(&table, None) };
             let statement = copy_out_statement(&read, &Equality::default());
             statement.rsplit_once("\" t0").unwrap().1.to_owned()
         };

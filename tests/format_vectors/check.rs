@@ -115,12 +115,11 @@ fn segment(vector: &Vector) -> Outcome {
         .open(&context, &vector.key("content-mac"), &vector.bytes)
         .map_err(|_| "not-authentic")?;
     let raw_bytes = vector.value("raw-bytes");
-    let rows = match &layout {
-        None => decompress(codec, payload, raw_bytes, "o"),
-        Some(_) => {
-            let counts = (vector.value("rows"), raw_bytes);
-            rows_of((codec, layout.as_ref()), payload, counts, "o")
-        }
+    let rows = if layout.is_none() {
+        decompress(codec, payload, raw_bytes, "o")
+    } else {
+        let counts = (vector.value("rows"), raw_bytes);
+        rows_of((codec, layout.as_ref()), payload, counts, "o")
     };
     same(vector, "plain", &rows.map_err(|error| stored(&error))?);
     Ok(())

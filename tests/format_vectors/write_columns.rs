@@ -81,7 +81,9 @@ pub fn encoded(layout: &Layout, tuples: &[Vec<u8>]) -> Vec<u8> {
     };
     let rows: Vec<Vec<u8>> = tuples.iter().map(cells).collect();
     let mut encoder = Encoder::new().unwrap();
-    rows.iter().for_each(|row| encoder.push(layout, row).unwrap());
+    for row in &rows {
+        encoder.push(layout, row).unwrap();
+    }
     encoder.finish(layout).unwrap()
 }
 

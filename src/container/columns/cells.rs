@@ -100,16 +100,16 @@ impl CellWriter {
                     }
                 }
                 ColumnKind::Integer1 => {
-                    put_integer(row, place, array(value).map(i8::from_be_bytes)?.into())
+                    put_integer(row, place, array(value).map(i8::from_be_bytes)?.into());
                 }
                 ColumnKind::Integer2 => {
-                    put_integer(row, place, array(value).map(i16::from_be_bytes)?.into())
+                    put_integer(row, place, array(value).map(i16::from_be_bytes)?.into());
                 }
                 ColumnKind::Integer4 => {
-                    put_integer(row, place, array(value).map(i32::from_be_bytes)?.into())
+                    put_integer(row, place, array(value).map(i32::from_be_bytes)?.into());
                 }
                 ColumnKind::Integer8 => {
-                    put_integer(row, place, array(value).map(i64::from_be_bytes)?)
+                    put_integer(row, place, array(value).map(i64::from_be_bytes)?);
                 }
                 ColumnKind::Fixed4 => row.extend_from_slice(&array::<4>(value)?),
                 ColumnKind::Fixed8 => row.extend_from_slice(&array::<8>(value)?),

@@ -130,7 +130,7 @@ fn stride(numbers: &[i64], least: i64) -> u64 {
             None => found = Some(Divisor::new(above)),
             Some(divisor) if divisor.divides(above) => {}
             Some(divisor) => {
-                let mut stride = divisor.divisor;
+                let mut stride = divisor.number;
                 while above != 0 {
                     (stride, above) = (above, stride % above);
                 }
@@ -141,12 +141,12 @@ fn stride(numbers: &[i64], least: i64) -> u64 {
             }
         }
     }
-    found.map_or(1, |found| found.divisor)
+    found.map_or(1, |found| found.number)
 }
 
 /// Exact division by multiplication: Henry S. Warren, Hacker's Delight, 10-16 and 10-17.
 struct Divisor {
-    divisor: u64,
+    number: u64,
     /// Of the odd part, modulo 2^64.
     inverse: u64,
     twos: u32,
@@ -154,24 +154,24 @@ struct Divisor {
 
 impl Divisor {
     /// Of a number above 0.
-    fn new(divisor: u64) -> Self {
-        let twos = divisor.trailing_zeros();
-        let odd = divisor >> twos;
+    fn new(number: u64) -> Self {
+        let twos = number.trailing_zeros();
+        let odd = number >> twos;
         // Newton's method: three bits are right at first, and twice as many after each step.
         let mut inverse = odd;
         for _ in 0..5 {
             inverse = inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)));
         }
-        Self { divisor, inverse, twos }
+        Self { number, inverse, twos }
     }
 
-    fn divides(&self, number: u64) -> bool {
-        number.wrapping_mul(self.inverse).rotate_right(self.twos) <= u64::MAX / self.divisor
+    fn divides(&self, dividend: u64) -> bool {
+        dividend.wrapping_mul(self.inverse).rotate_right(self.twos) <= u64::MAX / self.number
     }
 
     /// The quotient of a number that it divides.
-    fn exactly(&self, number: u64) -> u64 {
-        (number >> self.twos).wrapping_mul(self.inverse)
+    fn exactly(&self, dividend: u64) -> u64 {
+        (dividend >> self.twos).wrapping_mul(self.inverse)
     }
 }
 

@@ -38,7 +38,7 @@ pub fn read(value: &[u8]) -> Option<(i64, u8)> {
 pub const BYTES_MAX: usize = 8 + 2 * 15;
 
 /// Writes the value into `out` and says how long it is.
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 pub fn write(units: i64, scale: u8, out: &mut [u8; BYTES_MAX]) -> usize {
     let after_point = usize::from(scale).div_ceil(4);
     let mut rest = u128::from(units.unsigned_abs());

@@ -95,7 +95,9 @@ fn encoded(layout: &Layout, tuples: &[Vec<u8>]) -> (Vec<u8>, u64) {
         })
         .collect();
     let mut encoder = Encoder::new().unwrap();
-    rows.iter().for_each(|row| encoder.push(layout, row).unwrap());
+    for row in &rows {
+        encoder.push(layout, row).unwrap();
+    }
     let bytes = rows.iter().map(|row| tuple_bytes(row) as u64).sum();
     (encoder.finish(layout).unwrap(), bytes)
 }

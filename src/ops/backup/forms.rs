@@ -126,7 +126,7 @@ async fn patterns(
     };
     let part = Part::Sample { percent, rows: 2 * SAMPLE_ROWS };
     let format = CopyFormat::Binary;
-    let read = TableRead { part, format, ..TableRead::lines(table, Some(owner)) };
+    let read = TableRead { format, part, ..TableRead::lines(table, Some(owner)) };
     let mut rows = session.copy_table_out(&read).await?;
     let people = RandomState::new();
     let mut tuples = Tuples::default();

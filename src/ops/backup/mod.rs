@@ -206,13 +206,11 @@ impl Work<'_> {
                 }
             };
             let rows = async {
-                match self.request.contents {
-                    Contents::SchemaOnly => Ok((Vec::new(), Vec::new())),
-                    _ => {
-                        let database = (&session, &schema);
-                        self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
-                    }
+                if self.request.contents == Contents::SchemaOnly {
+                    return Ok((Vec::new(), Vec::new()));
                 }
+                let database = (&session, &schema);
+                self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
             };
             let (schema_archive, (relations, layers)) = tokio::try_join!(archive, rows)?;
             self.progress.phase("sealing the manifest");

@@ -53,13 +53,12 @@ impl ToolPool {
             return Err(OpsError::CutShort);
         }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut tools = match idle {
-            Some(tools) => tools,
-            None => {
-                let (runtime, store) = (self.runtime.clone(), Arc::clone(&self.store));
-                let packs = self.packs.clone();
-                SealingTools::new(PackStream::new(runtime, store, self.vault, packs))?
-            }
+        let mut tools = if let Some(tools) = idle {
+            tools
+        } else {
+            let (runtime, store) = (self.runtime.clone(), Arc::clone(&self.store));
+            let packs = self.packs.clone();
+            SealingTools::new(PackStream::new(runtime, store, self.vault, packs))?
         };
         match work(&mut tools) {
             Ok(_) if self.is_stopped.load(Ordering::Relaxed) => Err(OpsError::CutShort),

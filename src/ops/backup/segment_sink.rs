@@ -209,21 +209,20 @@ impl<'a> SegmentSink<'a> {
         let context = segment::context(vault, source, relation, reference, codec, layout);
         let sealer = SegmentSealer::new(key);
         let content_mac = sealer.content_mac(&context, &payload);
-        let entry = match self.find(reference, &content_mac, codec)? {
-            Some(there) => there,
-            None => {
-                let sealed = sealer.seal(&context, &content_mac, &payload);
-                let placed = self.tools.packs.append(&sealed)?;
-                IndexEntry {
-                    reference,
-                    content_mac,
-                    codec,
-                    pack: placed.pack,
-                    offset: placed.offset,
-                    length: sealed.len() as u64,
-                    rows,
-                    raw_bytes,
-                }
+        let entry = if let Some(there) = self.find(reference, &content_mac, codec)? {
+            there
+        } else {
+            let sealed = sealer.seal(&context, &content_mac, &payload);
+            let placed = self.tools.packs.append(&sealed)?;
+            IndexEntry {
+                reference,
+                content_mac,
+                codec,
+                pack: placed.pack,
+                offset: placed.offset,
+                length: sealed.len() as u64,
+                rows,
+                raw_bytes,
             }
         };
         self.sealed.rows += rows;

@@ -168,7 +168,7 @@ pub fn lock_what_is_allowed() {
 
 /// How much of a stack [`scrub_stack`] overwrites, in bytes: less than any thread has, more than
 /// the deepest calls into age and the ciphers take.
-const SCRUBBED_BYTES: usize = 512 << 10;
+const SCRUBBED_BYTES: usize = 1 << 20;
 
 /// Overwrites what calls that have returned left on this thread's stack below the caller. Ciphers
 /// and decoders keep keys in variables there that nobody else can reach.

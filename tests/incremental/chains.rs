@@ -115,14 +115,15 @@ async fn a_pack_of_which_little_is_needed_is_written_anew_and_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_from_the_store_is_stored_anew() {
     let case = Case::new(60).await;
-    case.back_up(&[]);
+    let first = case.back_up(&[]);
     let pack = case.objects("packs").pop_first().unwrap();
     std::fs::remove_file(case.world.path().join("store").join(&pack)).unwrap();
     let second = case.back_up(&[]);
     let notices = second["notices"].to_string();
     assert!(notices.contains(&pack), "{notices}");
     case.expect(&second, &case.picture().await).await;
-    let index = case.objects("backups").into_iter().find(|name| name.ends_with("index")).unwrap();
+    let is_of_first = |name: &String| name.contains(id(&first)) && name.ends_with("index");
+    let index = case.objects("backups").into_iter().find(is_of_first).unwrap();
     let index = case.world.path().join("store").join(index);
     let mut bytes = std::fs::read(&index).unwrap();
     bytes[60] ^= 1;

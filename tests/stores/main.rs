@@ -86,6 +86,6 @@ pub(crate) fn objects(world: &World, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// Makes a backup; its id.
 pub(crate) fn backup(world: &World, class: &str) -> String {
-    let document = world.ok(&["backup", "main", "--class", class]);
+    let document = world.ok(&["backup", "main", "--class", class, "--full"]);
     document["backup"].as_str().unwrap().to_owned()
 }

@@ -12,7 +12,7 @@ async fn copies_are_made_by_class_counted_and_read_when_the_nearest_is_gone() {
     let (database, world) = two_stores().await;
     let expected = picture::of(&database).await;
     let daily = backup(&world, "daily");
-    let document = world.ok(&["backup", "main", "--class", "weekly"]);
+    let document = world.ok(&["backup", "main", "--class", "weekly", "--full"]);
     let weekly = document["backup"].as_str().unwrap();
     let both = json!([
         { "store": "main", "state": "complete", "reason": null },

@@ -93,7 +93,7 @@ async fn expiry_says_what_the_bucket_retains_and_prune_removes_it_once_it_is_fre
     let url = server.url(&format!("{bucket}/e"), "&lock=governance&lock_days=30");
     let (_database, world) = folder_and_bucket(&url).await;
     let weekly = backup(&world, "weekly");
-    backup(&world, "weekly");
+    world.ok(&["backup", "main", "--class", "weekly", "--full"]);
     let expired = world.ok(&["expire", &weekly, "--yes"]);
     assert_eq!(expired["state"], "confirmed");
     let retained = expired["retained"].as_array().unwrap();

@@ -102,6 +102,15 @@ pub fn open_shard(connection: &Connection) -> Result<Option<OpenShard>, CatalogE
     Ok((free > 0).then_some(OpenShard { shard, free }))
 }
 
+/// How many keys all shards together may hold: about as many as there are, for a shard is begun when the one
+/// before is full.
+pub fn capacity(connection: &Connection) -> Result<u64, CatalogError> {
+    connection
+        .query_row("SELECT coalesce(sum(capacity), 0) FROM shard", [], |row| row.get::<_, Count>(0))
+        .map(|count| count.0)
+        .doing("sum up the shards")
+}
+
 /// Adds a shard.
 pub fn insert(transaction: &Transaction<'_>, shard: &ShardRow) -> Result<(), CatalogError> {
     transaction

@@ -268,8 +268,8 @@ impl SubjectKeys {
                     (open.shard.shard_id, open.free)
                 }
                 _ => {
-                    let subjects = subjects::count(transaction)? + rest.len() as u64;
-                    let capacity = subjects.isqrt().max(SHARD_CAPACITY_MIN);
+                    let keys = shards::capacity(transaction)? + rest.len() as u64;
+                    let capacity = keys.isqrt().max(SHARD_CAPACITY_MIN);
                     let shard_id = shards::next_id(transaction)?;
                     let wrapped_key = self.unlocked.ring_mut().add_shard(shard_id, random);
                     let shard = shards::ShardRow { shard_id, wrapped_key, capacity };

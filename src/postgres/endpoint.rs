@@ -1,5 +1,7 @@
 //! Hosts and ports: where a server may be.
 
+use std::path::{Path, PathBuf};
+
 use super::error::PostgresError;
 use super::url::invalid;
 
@@ -17,6 +19,11 @@ impl Endpoint {
     #[must_use]
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/') || self.host.starts_with('@')
+    }
+
+    /// The socket's file, if this is one.
+    pub(super) fn socket_path(&self) -> PathBuf {
+        Path::new(&self.host).join(format!(".s.PGSQL.{}", self.port))
     }
 }
 
@@ -63,7 +70,7 @@ pub(super) fn endpoints(
 fn default_host() -> String {
     ["/var/run/postgresql", "/tmp"]
         .into_iter()
-        .find(|folder| std::path::Path::new(folder).join(".s.PGSQL.5432").exists())
+        .find(|folder| Path::new(folder).join(".s.PGSQL.5432").exists())
         .unwrap_or("localhost")
         .to_owned()
 }

@@ -6,6 +6,7 @@
 //! | [`url`] | where a database is and how to log in, from a URL |
 //! | [`tls`] | encryption of the connection, `sslmode` as libpq means it |
 //! | [`session`] | one connection, set up so that what it reads is complete and unambiguous |
+//! | `merged` | rows that come many to a message |
 //! | [`describe`] | the catalogs of a live database as the values of [`crate::schema`] |
 //! | [`copy`], [`lines`], [`tuples`] | rows out and in, each with its owner's key |
 //! | [`values`] | binary values of built-in types as the text that the server prints |
@@ -22,6 +23,7 @@ pub mod error;
 pub mod foreign_keys;
 pub mod large_objects;
 pub mod lines;
+mod merged;
 mod passfile;
 pub mod row_values;
 pub mod session;

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::error::PostgresError;
+use super::merged::{Merged, MergedPlain, MergedTls};
 use super::tls;
 use super::url::{ConnectionSettings, SslMode};
 use crate::schema::{DatabaseSchema, quote_literal};
@@ -294,10 +296,27 @@ impl Failed {
 }
 
 async fn open_plain(settings: &ConnectionSettings) -> Result<Opened, Failed> {
+    use tokio_postgres::config::{SslMode as Mode, SslNegotiation};
+
     let mut config = config(settings);
-    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+    if settings.endpoints.iter().any(super::url::Endpoint::is_socket) {
+        config.ssl_mode(Mode::Disable);
+        // Where there is more than one place, the client chooses, and takes rows as they come.
+        if let [endpoint] = settings.endpoints.as_slice()
+            && settings.target_session.is_none()
+            && let Ok(stream) = UnixStream::connect(endpoint.socket_path()).await
+        {
+            let opened = config.connect_raw(Merged::plain(stream), NoTls).await;
+            let (client, connection) = opened.map_err(|error| connect_failure(settings, &error))?;
+            return Ok(attend(settings, client, connection));
+        }
+        let (client, connection) =
+            config.connect(NoTls).await.map_err(|error| connect_failure(settings, &error))?;
+        return Ok(attend(settings, client, connection));
+    }
+    config.ssl_mode(Mode::Require).ssl_negotiation(SslNegotiation::Direct);
     let (client, connection) =
-        config.connect(NoTls).await.map_err(|error| connect_failure(settings, &error))?;
+        config.connect(MergedPlain).await.map_err(|error| connect_failure(settings, &error))?;
     Ok(attend(settings, client, connection))
 }
 
@@ -319,8 +338,10 @@ async fn open_with_tls(settings: &ConnectionSettings, insist: bool) -> Result<Op
         tls::connector(settings).map_err(|error| Failed { error, refused_login: false })?;
     let mut config = config(settings);
     config.ssl_mode(if insist { Mode::Require } else { Mode::Prefer });
-    let (client, connection) =
-        config.connect(connector).await.map_err(|error| connect_failure(settings, &error))?;
+    let (client, connection) = config
+        .connect(MergedTls(connector))
+        .await
+        .map_err(|error| connect_failure(settings, &error))?;
     Ok(attend(settings, client, connection))
 }
 

@@ -42,6 +42,16 @@ pub enum OwnerField {
     },
 }
 
+impl OwnerField {
+    /// The type of which the keys are values; none where they are text.
+    pub fn type_oid(self) -> Option<u32> {
+        match self {
+            Self::Before => None,
+            Self::BeforeAsValue { type_oid } | Self::Own { type_oid, .. } => Some(type_oid),
+        }
+    }
+}
+
 /// The kind of a column of that built-in type; `None` where its binary form may differ from database to
 /// database, or is not known here.
 fn kind(type_oid: u32) -> Option<ColumnKind> {

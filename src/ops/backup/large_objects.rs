@@ -44,7 +44,7 @@ pub async fn send(
     reading: &Reading,
     columns: &[OwnerColumn],
     unowned_are_shared: bool,
-    chunks: &mpsc::Sender<Bytes>,
+    chunks: &mpsc::Sender<Vec<Bytes>>,
 ) -> Result<(), OpsError> {
     let owners = find_owners(session, reading, columns).await?;
     let objects = large_objects::list(session).await?;
@@ -82,8 +82,8 @@ pub async fn send(
 }
 
 /// Sends a line; false when the sealing thread is gone (its error is told).
-async fn line(chunks: &mpsc::Sender<Bytes>, line: String) -> bool {
-    chunks.send(Bytes::from(line)).await.is_ok()
+async fn line(chunks: &mpsc::Sender<Vec<Bytes>>, line: String) -> bool {
+    chunks.send(vec![Bytes::from(line)]).await.is_ok()
 }
 
 async fn find_owners(

@@ -17,7 +17,7 @@ use super::pack_stream::PackList;
 use super::partitions::{MemoryBudget, Partitions};
 use super::previous::Previous;
 use super::relation_index::RelationIndex;
-use super::rows::{self, Dealer, Owners};
+use super::rows::{self, Dealer, Owners, People};
 use super::sealing::{self, ReadPart, ToolPool};
 use super::segment_sink::{Sealed, SegmentSink, SegmentsOf};
 use crate::container::columns::Layout;
@@ -32,10 +32,10 @@ use crate::postgres::{ConnectionSettings, CopyFormat, Part, Session, SnapshotId,
 use crate::progress::ProgressSink;
 use crate::schema::{Column, DatabaseSchema, OwnerPath, Table, TableKind};
 
-/// How many chunks of rows may wait for the dealing thread.
+/// How many times [`GATHERED_BYTES`] may wait for the dealing thread.
 const QUEUE_CHUNKS: usize = 16;
-/// Small messages of the server are gathered into chunks of this size.
-const CHUNK_BYTES: usize = 64 << 10;
+/// The server's chunks are handed to the dealing thread so many bytes at a time.
+const GATHERED_BYTES: usize = 64 << 10;
 /// A table from this size on is read through several connections.
 const SPLIT_FROM_BYTES: u64 = 32 << 20;
 /// In more parts than there are connections, so that all of them end at about the same time.
@@ -391,13 +391,14 @@ async fn read_part(
         shared.tools.with(|tools| {
             let plan = &of.plan;
             let mut partitions = Partitions::new(&shared.budget, &shared.spill_folder);
+            let mut known = std::mem::take(&mut tools.known);
             let mut sink = SegmentSink::new(shared.segments_of(plan), &shared.keys, tools);
-            let references = &shared.unlocked.references;
-            let dealer =
-                Dealer::new(&plan.owners, shared.source, references, &mut partitions, &mut sink);
+            let people = People::new(&plan.owners, shared.source, &shared.unlocked.references);
+            let dealer = Dealer::new(people, &mut known, &mut partitions, &mut sink);
             let rows_seen = |rows, bytes| shared.progress.advance(rows, bytes);
             rows::deal(chunks, &plan.form, dealer, &rows_seen)?;
             let (commons, sealed) = sink.finish()?;
+            tools.known = known;
             Ok(ReadPart { partitions, commons, sealed })
         })
     }));
@@ -433,22 +434,24 @@ async fn read_part(
 async fn send_table(
     session: &Session,
     read: &TableRead<'_>,
-    chunks: &mpsc::Sender<Bytes>,
+    chunks: &mpsc::Sender<Vec<Bytes>>,
 ) -> Result<(), OpsError> {
     let mut rows = session.copy_table_out(read).await?;
-    let mut gathered = Vec::with_capacity(CHUNK_BYTES * 2);
-    while let Some(message) = rows.next_chunk().await {
-        gathered.extend_from_slice(&message?);
-        if gathered.len() >= CHUNK_BYTES {
-            let chunk = std::mem::replace(&mut gathered, Vec::with_capacity(CHUNK_BYTES * 2));
-            if chunks.send(Bytes::from(chunk)).await.is_err() {
+    let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
+    while let Some(chunk) = rows.next_chunk().await {
+        let chunk = chunk?;
+        gathered_bytes += chunk.len();
+        gathered.push(chunk);
+        if gathered_bytes >= GATHERED_BYTES {
+            gathered_bytes = 0;
+            if chunks.send(std::mem::take(&mut gathered)).await.is_err() {
                 // The dealing thread has failed; its error is told.
                 return Ok(());
             }
         }
     }
     if !gathered.is_empty() {
-        let _ = chunks.send(Bytes::from(gathered)).await;
+        let _ = chunks.send(gathered).await;
     }
     Ok(())
 }

@@ -24,13 +24,13 @@ pub enum Owners {
     Reference,
 }
 
-/// What ends a relation's chunks. Without it the rows are not complete, whatever came before.
-pub const END: Bytes = Bytes::new();
+/// What ends a relation's chunks: none. Without it the rows are not complete, whatever came before.
+pub const END: Vec<Bytes> = Vec::new();
 
 /// Deals everything that arrives on `chunks` until [`END`]: rows of nobody to the sink, all others to
 /// the partitions. `rows_seen` is told of rows and bytes as they pass.
 pub fn deal(
-    mut chunks: mpsc::Receiver<Bytes>,
+    mut chunks: mpsc::Receiver<Vec<Bytes>>,
     form: &RowForm,
     mut dealer: Dealer<'_, '_>,
     rows_seen: &dyn Fn(u64, u64),
@@ -38,33 +38,41 @@ pub fn deal(
     match form {
         RowForm::Lines => {
             let mut lines = Lines::default();
-            while let Some(chunk) = next_chunk(&mut chunks)? {
-                let (mut rows, bytes) = (0, chunk.len() as u64);
-                lines.push(chunk);
-                while let Some(line) = lines.next_line() {
-                    rows += 1;
-                    dealer.line(&line)?;
+            while let Some(some) = next_chunks(&mut chunks)? {
+                let (mut rows, mut bytes) = (0, 0);
+                for chunk in some {
+                    bytes += chunk.len() as u64;
+                    lines.push(chunk);
+                    while let Some(line) = lines.next_line() {
+                        rows += 1;
+                        dealer.line(&line)?;
+                    }
                 }
                 rows_seen(rows, bytes);
             }
             if lines.is_complete() { Ok(()) } else { Err(OpsError::CutShort) }
         }
         RowForm::Tuples(layout) => {
-            let owner = match dealer.owners {
+            let owner = match dealer.people.owners {
                 Owners::Class(_, field) => Some(*field),
                 _ => None,
             };
             let mut reader = TupleReader::new(layout, owner);
             let (mut tuples, mut row) = (Tuples::default(), Vec::new());
-            while let Some(chunk) = next_chunk(&mut chunks)? {
-                let (mut rows, bytes) = (0, chunk.len() as u64);
-                tuples.push(chunk);
-                while let Some(tuple) = tuples.next_tuple()? {
-                    rows += 1;
-                    match reader.read(tuple, &mut row)? {
-                        Owner::Nobody => dealer.sink.commons_row(&row)?,
-                        Owner::Text(key) => dealer.owned(None, key, &row)?,
-                        Owner::Value(type_oid, key) => dealer.owned(Some(type_oid), key, &row)?,
+            while let Some(some) = next_chunks(&mut chunks)? {
+                let (mut rows, mut bytes) = (0, 0);
+                for chunk in some {
+                    bytes += chunk.len() as u64;
+                    tuples.push(chunk);
+                    while let Some(tuple) = tuples.next_tuple()? {
+                        rows += 1;
+                        match reader.read(tuple, &mut row)? {
+                            Owner::Nobody => dealer.sink.commons_row(&row)?,
+                            Owner::Text(key) => dealer.owned(None, key, &row)?,
+                            Owner::Value(type_oid, key) => {
+                                dealer.owned(Some(type_oid), key, &row)?;
+                            }
+                        }
                     }
                 }
                 rows_seen(rows, bytes);
@@ -74,40 +82,54 @@ pub fn deal(
     }
 }
 
-fn next_chunk(chunks: &mut mpsc::Receiver<Bytes>) -> Result<Option<Bytes>, OpsError> {
-    let chunk = chunks.blocking_recv().ok_or(OpsError::CutShort)?;
-    Ok((!chunk.is_empty()).then_some(chunk))
+fn next_chunks(chunks: &mut mpsc::Receiver<Vec<Bytes>>) -> Result<Option<Vec<Bytes>>, OpsError> {
+    let some = chunks.blocking_recv().ok_or(OpsError::CutShort)?;
+    Ok((!some.is_empty()).then_some(some))
+}
+
+/// Whose rows are read, and how their references are made.
+#[derive(Clone, Copy)]
+pub struct People<'a> {
+    owners: &'a Owners,
+    source: SourceId,
+    references: &'a ReferenceMaker,
+}
+
+impl<'a> People<'a> {
+    /// The people of a relation of that source.
+    pub fn new(owners: &'a Owners, source: SourceId, references: &'a ReferenceMaker) -> Self {
+        Self { owners, source, references }
+    }
 }
 
 /// Finds out whose a row is and puts it there.
 pub struct Dealer<'a, 's> {
-    owners: &'a Owners,
-    source: SourceId,
-    references: &'a ReferenceMaker,
+    people: People<'a>,
+    known: &'a mut KnownReferences,
     partitions: &'a mut Partitions,
     sink: &'a mut SegmentSink<'s>,
-    known: KnownReferences,
     text: Vec<u8>,
 }
 
 impl<'a, 's> Dealer<'a, 's> {
-    /// A dealer of the rows of one reader.
+    /// A dealer of the rows of one reader. `known` may remember people of the same source.
     pub fn new(
-        owners: &'a Owners,
-        source: SourceId,
-        references: &'a ReferenceMaker,
+        people: People<'a>,
+        known: &'a mut KnownReferences,
         partitions: &'a mut Partitions,
         sink: &'a mut SegmentSink<'s>,
     ) -> Self {
-        let known = KnownReferences::default();
-        Self { owners, source, references, partitions, sink, known, text: Vec::new() }
+        if let Owners::Class(class, field) = people.owners {
+            known.keep_only(class, field.type_oid());
+        }
+        Self { people, known, partitions, sink, text: Vec::new() }
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), OpsError> {
-        if matches!(self.owners, Owners::Commons) {
+        if matches!(self.people.owners, Owners::Commons) {
             return self.sink.commons_row(line);
         }
-        match (split_owner(line), self.owners) {
+        match (split_owner(line), self.people.owners) {
             ((None, row), _) => self.sink.commons_row(row),
             ((Some(key), row), Owners::Class(..)) => self.owned(None, &key, row),
             ((Some(reference), row), _) => {
@@ -121,7 +143,7 @@ impl<'a, 's> Dealer<'a, 's> {
 
     /// Takes a row whose owner's key is a text, or a value of that type.
     fn owned(&mut self, type_oid: Option<u32>, key: &[u8], row: &[u8]) -> Result<(), OpsError> {
-        let Owners::Class(class, _) = self.owners else {
+        let Owners::Class(class, _) = self.people.owners else {
             return Err(OpsError::Bug("a row of nobody's table has an owner"));
         };
         let reference = match self.known.get(key) {
@@ -136,7 +158,7 @@ impl<'a, 's> Dealer<'a, 's> {
                         &self.text
                     }
                 };
-                let reference = self.references.reference(self.source, class, text);
+                let reference = self.people.references.reference(self.people.source, class, text);
                 self.known.put(place, key, reference);
                 reference
             }
@@ -145,16 +167,22 @@ impl<'a, 's> Dealer<'a, 's> {
     }
 }
 
-/// The references of people who were met lately: a table of fixed size in which each key has one of
-/// two places, so that it stays small however many people there are.
+/// The references of people of one class who were met lately: a table of fixed size in which each key has
+/// one of two places, so that it stays small however many people there are.
 #[derive(Default)]
-struct KnownReferences {
-    /// Zero for an empty place.
-    lengths: Vec<u8>,
-    known: Vec<Known>,
+pub struct KnownReferences {
+    class: String,
+    type_oid: Option<u32>,
+    places: Vec<Pair>,
 }
 
-/// A key, filled up with zeros, and its reference: two lie in one line of a processor's cache.
+/// Two places, in one line of a processor's cache.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Pair([Known; 2]);
+
+/// A key, filled up with zeros, and its reference. Keys of one type that differ still do then: of numbers
+/// and UUIDs all are of one length, and no text holds a zero. A place with a key of zeros is empty.
 #[derive(Clone)]
 struct Known {
     key: u128,
@@ -163,48 +191,49 @@ struct Known {
 
 /// Longer keys are not remembered.
 const KEY_BYTES_MAX: usize = 16;
-const PLACES: usize = 1 << 18;
+const PAIRS: usize = 1 << 17;
 
 /// Where a key may be put; `None` for one that is not remembered.
-type Place = Option<usize>;
+type Place = Option<(usize, usize)>;
 
 impl KnownReferences {
+    /// Forgets everybody, unless they are of this class and their keys of this type (none: text).
+    fn keep_only(&mut self, class: &str, type_oid: Option<u32>) {
+        if self.class != class || self.type_oid != type_oid {
+            *self = Self { class: class.to_owned(), type_oid, places: Vec::new() };
+        }
+    }
+
     fn get(&mut self, key: &[u8]) -> Result<SubjectReference, Place> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(None);
+        let filled = filled_up(key).ok_or(None)?;
+        if self.places.is_empty() {
+            let empty = Known { key: 0, reference: SubjectReference::COMMONS };
+            self.places.resize(PAIRS, Pair([empty.clone(), empty]));
         }
-        if self.known.is_empty() {
-            self.lengths.resize(PLACES, 0);
-            self.known.resize(PLACES, Known { key: 0, reference: SubjectReference::COMMONS });
+        let pair = hash(filled) & (PAIRS - 1);
+        let Pair([first, second]) = &self.places[pair];
+        if first.key == filled {
+            return Ok(first.reference);
         }
-        let (filled, length) = filled_up(key);
-        let first = hash(filled) & (PLACES - 2);
-        for place in [first, first + 1] {
-            if self.lengths[place] == length && self.known[place].key == filled {
-                return Ok(self.known[place].reference);
-            }
+        if second.key == filled {
+            return Ok(second.reference);
         }
         // The first place if it is free, else the second, which the next one takes again.
-        Err(Some(first + usize::from(self.lengths[first] > 0)))
+        Err(Some((pair, usize::from(first.key != 0))))
     }
 
     fn put(&mut self, place: Place, key: &[u8], reference: SubjectReference) {
-        if let Some(place) = place {
-            let (key, length) = filled_up(key);
-            self.lengths[place] = length;
-            self.known[place] = Known { key, reference };
+        if let (Some((pair, place)), Some(key)) = (place, filled_up(key)) {
+            self.places[pair].0[place] = Known { key, reference };
         }
     }
 }
 
-/// A key of at most 16 bytes as a number, and its length.
-fn filled_up(key: &[u8]) -> (u128, u8) {
+/// A key as a number above 0; `None` if it is longer than 16 bytes, or nothing but zeros.
+fn filled_up(key: &[u8]) -> Option<u128> {
     let mut bytes = [0; KEY_BYTES_MAX];
-    bytes[..key.len()].copy_from_slice(key);
-    // Cannot truncate: at most 16.
-    #[allow(clippy::cast_possible_truncation)]
-    let length = key.len() as u8;
-    (u128::from_le_bytes(bytes), length)
+    bytes.get_mut(..key.len())?.copy_from_slice(key);
+    Some(u128::from_le_bytes(bytes)).filter(|key| *key != 0)
 }
 
 fn hash(key: u128) -> usize {
@@ -245,5 +274,22 @@ mod tests {
         assert!(found > 150_000, "most are remembered: {found}");
         assert_eq!(known.get(&[b'x'; KEY_BYTES_MAX + 1]), Err(None));
         assert_eq!(known.get(b""), Err(None));
+        assert_eq!(known.get(&[0; 8]), Err(None));
+    }
+
+    #[test]
+    fn people_of_another_class_or_of_keys_of_another_type_are_not_the_known_ones() {
+        let mut known = KnownReferences::default();
+        known.keep_only("users", Some(20));
+        let Err(place) = known.get(b"key") else { panic!("nobody is known yet") };
+        known.put(place, b"key", SubjectReference([1; 16]));
+        known.keep_only("users", Some(20));
+        assert_eq!(known.get(b"key"), Ok(SubjectReference([1; 16])));
+        known.keep_only("users", None);
+        assert!(known.get(b"key").is_err());
+        let Err(place) = known.get(b"key") else { panic!("nobody is known yet") };
+        known.put(place, b"key", SubjectReference([2; 16]));
+        known.keep_only("companies", None);
+        assert!(known.get(b"key").is_err());
     }
 }

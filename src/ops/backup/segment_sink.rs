@@ -7,6 +7,7 @@ use super::forms::RowForm;
 use super::pack_stream::PackStream;
 use super::partitions::{RowSink, SortedRows};
 use super::previous::{Part, Previous, PreviousPartition};
+use super::rows::KnownReferences;
 use crate::container::columns::{self, Encoder};
 use crate::container::index_block::IndexEntry;
 use crate::container::segment::{self, Codec, Compressor, RAW_BYTES_TARGET, Relation};
@@ -47,6 +48,8 @@ impl std::ops::AddAssign for Sealed {
 pub struct SealingTools {
     /// Where segments go.
     pub packs: PackStream,
+    /// The references of people whom a thread with these tools has met.
+    pub known: KnownReferences,
     filling: Filling,
 }
 
@@ -60,7 +63,7 @@ impl SealingTools {
             rows: 0,
             raw_bytes: 0,
         };
-        Ok(Self { packs, filling })
+        Ok(Self { packs, known: KnownReferences::default(), filling })
     }
 }
 

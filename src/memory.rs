@@ -175,7 +175,8 @@ const SCRUBBED_BYTES: usize = 1 << 20;
 #[inline(never)]
 #[allow(clippy::large_stack_arrays, reason = "the stack is what it is about")]
 pub fn scrub_stack() {
-    let mut area = [0_u8; SCRUBBED_BYTES];
+    // In the widest words there are: one write each, which in a debug build takes its time.
+    let mut area = [0_u128; SCRUBBED_BYTES / size_of::<u128>()];
     area.zeroize();
     // Whoever compiles this must believe that somebody looks at it.
     std::hint::black_box(&mut area);

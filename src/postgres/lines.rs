@@ -12,8 +12,8 @@ use bytes::{Bytes, BytesMut};
 #[derive(Debug, Default)]
 pub struct Lines {
     chunk: Bytes,
-    /// The beginning of a line whose end has not arrived. Empty nearly always: PostgreSQL sends one
-    /// row a message.
+    /// The beginning of a line whose end has not arrived. Empty nearly always: chunks end
+    /// where rows do.
     begun: BytesMut,
 }
 

@@ -42,7 +42,7 @@ impl Tuples {
         if self.taken == self.chunk.len() {
             self.chunk = chunk;
         } else {
-            // A tuple that came in parts; PostgreSQL sends one whole tuple a message.
+            // A tuple that came in parts: chunks end where tuples do nearly always.
             let begun = self.chunk.get(self.taken..).unwrap_or_default();
             let mut joined = BytesMut::with_capacity(begun.len() + chunk.len());
             joined.extend_from_slice(begun);

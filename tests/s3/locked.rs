@@ -17,11 +17,11 @@ use strongroom::keys::ring::KeyRing;
 use strongroom::ops::replica::open_head;
 use strongroom::ops::stores::StoreSettings;
 use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
-use strongroom::store::open;
+use strongroom::store::{Store, open};
 
-use crate::s3_server::seaweed;
-use crate::vault::World;
-use crate::{backup, folder_and_bucket, names};
+use crate::s3_server::{S3Server, seaweed};
+use crate::vault::{World, finished};
+use crate::{backup, folder_and_bucket, names, only_bucket};
 
 /// The vault of a world, through the library.
 fn vault(world: &World, url: &str) -> (Vault, Credentials) {
@@ -105,24 +105,7 @@ async fn expiry_says_what_the_bucket_retains_and_prune_removes_it_once_it_is_fre
     assert!(!world.ok(&["prune"])["retained"].as_array().unwrap().is_empty());
 
     // The date passes: here, an administrator brings it near.
-    let client = server.client();
-    let until = std::time::SystemTime::now() + Duration::from_secs(3);
-    let listed = client.list_object_versions().bucket(&bucket).prefix("e/").send().await.unwrap();
-    for version in listed.versions() {
-        let retention = ObjectLockRetention::builder()
-            .mode(ObjectLockRetentionMode::Governance)
-            .retain_until_date(DateTime::from(until));
-        client
-            .put_object_retention()
-            .bucket(&bucket)
-            .key(version.key().unwrap())
-            .version_id(version.version_id().unwrap())
-            .bypass_governance_retention(true)
-            .retention(retention.build())
-            .send()
-            .await
-            .unwrap();
-    }
+    retain_all_for(server, &bucket, Duration::from_secs(3)).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let pruned = world.ok(&["prune"]);
     assert!(pruned["objects"].as_array().unwrap().len() >= 4, "{pruned:#}");
@@ -131,4 +114,92 @@ async fn expiry_says_what_the_bucket_retains_and_prune_removes_it_once_it_is_fre
     assert_eq!(names(&store, &format!("backups/{weekly}")).await, [""; 0]);
     assert_eq!(store.old_versions("").await.unwrap(), []);
     assert_eq!(world.ok(&["verify", "--all"])["intact"], true);
+}
+
+/// What nobody but an administrator can do: everything in a bucket falls free that soon.
+async fn retain_all_for(server: &S3Server, bucket: &str, duration: Duration) {
+    let client = server.client();
+    let until = std::time::SystemTime::now() + duration;
+    let listed = client.list_object_versions().bucket(bucket).send().await.unwrap();
+    for version in listed.versions() {
+        let retention = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Governance)
+            .retain_until_date(DateTime::from(until));
+        client
+            .put_object_retention()
+            .bucket(bucket)
+            .key(version.key().unwrap())
+            .version_id(version.version_id().unwrap())
+            .bypass_governance_retention(true)
+            .retention(retention.build())
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
+/// Until when an object is retained.
+async fn retained_until(store: &Arc<dyn Store>, name: &str) -> chrono::DateTime<chrono::Utc> {
+    let lock = store.lock_of(&name.parse().unwrap()).await.unwrap();
+    lock.retention.unwrap_or_else(|| panic!("{name} is not retained")).until
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_later_backup_needs_is_retained_as_long_as_that_backup() {
+    let server = seaweed();
+    let bucket = server.bucket(true);
+    let url = server.url(&format!("{bucket}/h"), "&lock=governance&lock_days=30");
+    let (database, world) = only_bucket(&url).await;
+    let first = backup(&world, "weekly");
+    let store = open(&url).unwrap();
+    let packs_of_first = names(&store, "packs/").await;
+    assert!(!packs_of_first.is_empty());
+    // Twenty-nine days go by.
+    retain_all_for(server, &bucket, Duration::from_secs(24 * 3600)).await;
+    let day_after_next = chrono::Utc::now() + chrono::TimeDelta::days(2);
+    let first_manifest = container_names::manifest(&first.parse().unwrap());
+    assert!(retained_until(&store, &first_manifest).await < day_after_next);
+    let change = "UPDATE public.orders SET what = 'changed' WHERE user_id = 7";
+    database.session().await.batch("a change", change).await.unwrap();
+
+    // A backup whose objects cannot be held is not there, and what it has held does no harm.
+    for (edge, is_held) in [("before", false), ("after", true)] {
+        let mut failing = world.command(&["backup", "main", "--class", "weekly"]);
+        failing.env("STRONGROOM_FAIL_AT", format!("backup.hold:{edge}#1"));
+        assert_ne!(finished(failing).code, Some(0));
+        assert_eq!(world.backups().len(), 1, "{edge}");
+        let mut held = 0;
+        for name in &packs_of_first {
+            held += usize::from(retained_until(&store, name).await > day_after_next);
+        }
+        assert_eq!(held > 0, is_held, "{edge}");
+    }
+    let mut killed = world.command(&["backup", "main", "--class", "weekly"]);
+    killed.env("STRONGROOM_CRASH_AT", "backup.hold:before#1");
+    assert_eq!(finished(killed).signal, Some(9));
+    assert_eq!(world.backups().len(), 1);
+
+    let second = world.ok(&["backup", "main", "--class", "weekly"]);
+    let referenced = second["referenced_bytes"].as_u64().unwrap();
+    assert!(referenced > 0, "{second:#}");
+    let second = second["backup"].as_str().unwrap().to_owned();
+    let manifest = container_names::manifest(&second.parse().unwrap());
+    let wanted = retained_until(&store, &manifest).await;
+    assert!(wanted > day_after_next);
+    for name in &packs_of_first {
+        assert!(retained_until(&store, name).await >= wanted, "{name}");
+    }
+    let index_of_first = container_names::index(&first.parse().unwrap());
+    assert!(retained_until(&store, &index_of_first).await >= wanted, "its layer is read, too");
+    // The first backup's own manifest is nobody else's.
+    assert!(retained_until(&store, &first_manifest).await < day_after_next);
+
+    // Once the first has expired, the second still has everything, and so has a restore.
+    world.ok(&["expire", &first, "--yes"]);
+    world.ok(&["prune"]);
+    assert_eq!(world.ok(&["verify", &second])["intact"], true);
+    let (restored, _) = world.restored(&second, &[]);
+    let changed = "SELECT count(*) FROM public.orders WHERE what = 'changed'";
+    let rows = restored.session().await.query_one(changed, &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 100);
 }

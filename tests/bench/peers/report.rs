@@ -259,7 +259,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             out,
-            "\n{:<59}{:>9}{:>17}{:>8}",
+            "\n{:<59}{:>9}{:>21}{:>10}",
             "ratios of medians", "measured", "(range)", "at most"
         )?;
         for check in &self.checks {
@@ -270,7 +270,7 @@ impl fmt::Display for Report {
             };
             let range = format!("({}-{})", check.shown(check.least), check.shown(check.most));
             let value = check.shown(check.value);
-            writeln!(out, "{:<59}{value:>9}{range:>17}{limit:>8} {verdict}", check.name)?;
+            writeln!(out, "{:<59}{value:>9}{range:>21}{limit:>10} {verdict}", check.name)?;
         }
         Ok(())
     }

@@ -102,11 +102,15 @@ pub fn open_shard(connection: &Connection) -> Result<Option<OpenShard>, CatalogE
     Ok((free > 0).then_some(OpenShard { shard, free }))
 }
 
-/// How many keys all shards together may hold: about as many as there are, for a shard is begun when the one
-/// before is full.
-pub fn capacity(connection: &Connection) -> Result<u64, CatalogError> {
+/// How many keys the subjects' shards together may hold: about as many as there are, for a shard is begun when
+/// the one before is full.
+pub fn capacity_for_subjects(connection: &Connection) -> Result<u64, CatalogError> {
     connection
-        .query_row("SELECT coalesce(sum(capacity), 0) FROM shard", [], |row| row.get::<_, Count>(0))
+        .query_row(
+            "SELECT coalesce(sum(capacity), 0) FROM shard WHERE shard_id >= ?1",
+            [ShardId::FIRST_OF_SUBJECTS],
+            |row| row.get::<_, Count>(0),
+        )
         .map(|count| count.0)
         .doing("sum up the shards")
 }
@@ -201,6 +205,20 @@ mod tests {
         assert_eq!(open_shard(catalog.connection()).unwrap(), None);
         assert_eq!(next_id(catalog.connection()).unwrap(), ShardId(3));
         assert_eq!(all(catalog.connection()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn shards_of_the_vaults_own_keys_say_nothing_of_how_many_subjects_there_are() {
+        let (_folder, catalog) = catalog();
+        catalog
+            .transaction(|tx| {
+                insert(tx, &shard(2, u64::from(u32::MAX)))?;
+                assert_eq!(capacity_for_subjects(tx)?, 0);
+                insert(tx, &shard(3, 256))?;
+                insert(tx, &shard(4, 300))
+            })
+            .unwrap();
+        assert_eq!(capacity_for_subjects(catalog.connection()).unwrap(), 556);
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl SubjectKeys {
                     (open.shard.shard_id, open.free)
                 }
                 _ => {
-                    let keys = shards::capacity(transaction)? + rest.len() as u64;
+                    let keys = shards::capacity_for_subjects(transaction)? + rest.len() as u64;
                     let capacity = keys.isqrt().max(SHARD_CAPACITY_MIN);
                     let shard_id = shards::next_id(transaction)?;
                     let wrapped_key = self.unlocked.ring_mut().add_shard(shard_id, random);

@@ -61,7 +61,7 @@ impl<S> Merged<S> {
             let (messages_bytes, data_bytes) = whole_copy_data(come, room);
             if data_bytes == 0 {
                 // What is no message is not judged here: it is handed on, and refused there.
-                self.rest_bytes = message_bytes(header).unwrap_or(usize::MAX);
+                self.rest_bytes = message_bytes(*header).unwrap_or(usize::MAX);
                 continue;
             }
             let length = u32::try_from(data_bytes + 4).unwrap_or(u32::MAX);
@@ -70,7 +70,7 @@ impl<S> Merged<S> {
             let mut messages = &come[..messages_bytes];
             while let Some((header, after)) = messages.split_first_chunk() {
                 let (data, next) =
-                    after.split_at(message_bytes(header).unwrap_or(HEADER_BYTES) - HEADER_BYTES);
+                    after.split_at(message_bytes(*header).unwrap_or(HEADER_BYTES) - HEADER_BYTES);
                 buffer.put_slice(data);
                 messages = next;
             }
@@ -81,8 +81,8 @@ impl<S> Merged<S> {
 }
 
 /// A message's length with its header; `None` if that is none.
-fn message_bytes(header: &[u8; HEADER_BYTES]) -> Option<usize> {
-    let [_, length @ ..] = *header;
+fn message_bytes(header: [u8; HEADER_BYTES]) -> Option<usize> {
+    let [_, length @ ..] = header;
     usize::try_from(u32::from_be_bytes(length))
         .ok()
         .filter(|length| *length >= 4)
@@ -95,7 +95,7 @@ fn whole_copy_data(bytes: &[u8], room: usize) -> (usize, usize) {
     let (mut messages_bytes, mut data_bytes) = (0, 0);
     while let Some(header) = bytes.get(messages_bytes..).and_then(|left| left.first_chunk())
         && header[0] == COPY_DATA
-        && let Some(message) = message_bytes(header)
+        && let Some(message) = message_bytes(*header)
         && message <= bytes.len() - messages_bytes
         && data_bytes + message - HEADER_BYTES <= room
     {
@@ -250,7 +250,7 @@ mod tests {
     fn read(mut bytes: &[u8]) -> Messages {
         let mut messages = Vec::new();
         while let Some((header, after)) = bytes.split_first_chunk() {
-            let (data, next) = after.split_at(message_bytes(header).unwrap() - HEADER_BYTES);
+            let (data, next) = after.split_at(message_bytes(*header).unwrap() - HEADER_BYTES);
             messages.push((header[0], data.to_vec()));
             bytes = next;
         }

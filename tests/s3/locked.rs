@@ -155,7 +155,7 @@ async fn what_a_later_backup_needs_is_retained_as_long_as_that_backup() {
     let packs_of_first = names(&store, "packs/").await;
     assert!(!packs_of_first.is_empty());
     // Twenty-nine days go by.
-    retain_all_for(server, &bucket, Duration::from_secs(24 * 3600)).await;
+    retain_all_for(server, &bucket, Duration::from_hours(24)).await;
     let day_after_next = chrono::Utc::now() + chrono::TimeDelta::days(2);
     let first_manifest = container_names::manifest(&first.parse().unwrap());
     assert!(retained_until(&store, &first_manifest).await < day_after_next);

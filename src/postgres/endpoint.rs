@@ -21,7 +21,7 @@ impl Endpoint {
         self.host.starts_with('/') || self.host.starts_with('@')
     }
 
-    /// The socket's file, if this is one.
+    /// Where the file of a socket in that folder is.
     pub(super) fn socket_path(&self) -> PathBuf {
         Path::new(&self.host).join(format!(".s.PGSQL.{}", self.port))
     }

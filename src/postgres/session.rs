@@ -303,6 +303,7 @@ async fn open_plain(settings: &ConnectionSettings) -> Result<Opened, Failed> {
         config.ssl_mode(Mode::Disable);
         // Where there is more than one place, the client chooses, and takes rows as they come.
         if let [endpoint] = settings.endpoints.as_slice()
+            && settings.host_addresses.is_empty()
             && settings.target_session.is_none()
             && let Ok(stream) = UnixStream::connect(endpoint.socket_path()).await
         {

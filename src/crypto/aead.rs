@@ -5,7 +5,7 @@
 //!   sqrt(N) keys, a root key about sqrt(N) shard keys.
 //! - [`seal`]: a payload under a key (or a key and number) that is used once.
 
-use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+use aes_gcm::aead::{Aead as _, AeadInOut as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
@@ -64,6 +64,27 @@ pub fn open(
     decrypt(key, nonce_of(number), context, sealed)
 }
 
+/// [`seal`], with the sealed bytes in the place of the payload.
+pub fn seal_in_place(key: &[u8; 32], number: u64, context: &Context, payload: &mut Vec<u8>) {
+    // Cannot fail: as in `encrypt`.
+    #[allow(clippy::expect_used)]
+    Aes256Gcm::new(key.into())
+        .encrypt_in_place(&Nonce::from(nonce_of(number)), context.as_bytes(), payload)
+        .expect("a payload below 64 GiB");
+}
+
+/// [`open`], with the payload in the place of the sealed bytes.
+pub fn open_in_place(
+    key: &[u8; 32],
+    number: u64,
+    context: &Context,
+    sealed: &mut Vec<u8>,
+) -> Result<(), CannotOpen> {
+    Aes256Gcm::new(key.into())
+        .decrypt_in_place(&Nonce::from(nonce_of(number)), context.as_bytes(), sealed)
+        .map_err(|_| CannotOpen)
+}
+
 /// The nonce of a numbered seal: four zero bytes, then the number, big-endian.
 fn nonce_of(number: u64) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
@@ -120,5 +141,16 @@ mod tests {
         let sealed = seal(&[1; 32], 7, &context, b"payload");
         assert_eq!(open(&[1; 32], 7, &context, &sealed).unwrap(), b"payload");
         assert_eq!(open(&[1; 32], 8, &context, &sealed), Err(CannotOpen));
+    }
+
+    #[test]
+    fn a_seal_is_the_same_in_place() {
+        let context = Context::new("here");
+        let mut bytes = b"payload".to_vec();
+        seal_in_place(&[1; 32], 7, &context, &mut bytes);
+        assert_eq!(bytes, seal(&[1; 32], 7, &context, b"payload"));
+        assert_eq!(open_in_place(&[1; 32], 8, &context, &mut bytes.clone()), Err(CannotOpen));
+        open_in_place(&[1; 32], 7, &context, &mut bytes).unwrap();
+        assert_eq!(bytes, b"payload");
     }
 }

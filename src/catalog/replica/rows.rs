@@ -126,7 +126,9 @@ fn write_value(text: &mut Vec<u8>, kind: &str, value: ValueRef<'_>) -> Option<()
         }
         ("BLOB", ValueRef::Blob(bytes)) => {
             text.push(b'"');
-            text.extend_from_slice(hex::encode(bytes).as_bytes());
+            let start = text.len();
+            text.resize(start + 2 * bytes.len(), 0);
+            hex::encode_to_slice(bytes, text.get_mut(start..)?).ok()?;
             text.push(b'"');
         }
         _ => return None,

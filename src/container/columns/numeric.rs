@@ -12,6 +12,45 @@ const BASE: u128 = 10_000;
 /// `(units, scale)` with the value `units / 10^scale`; `None` for what this cannot say exactly
 /// (infinities, very long numbers, any form that PostgreSQL itself would not write).
 pub fn read(value: &[u8]) -> Option<(i64, u8)> {
+    read_short(value).or_else(|| read_any(value))
+}
+
+/// The same for what nearly all values are: at most four digits to the base of 10,000, those before the
+/// point and those after it, zeros that are not written included.
+fn read_short(value: &[u8]) -> Option<(i64, u8)> {
+    let (head, digits) = value.split_first_chunk::<8>()?;
+    let field = |place: usize| u16::from_be_bytes([head[place], head[place + 1]]);
+    let (count, weight, sign, scale) = (field(0), field(2).cast_signed(), field(4), field(6));
+    let scale = u8::try_from(scale).ok().filter(|scale| *scale <= SCALE_MAX)?;
+    let (digits, []) = digits.as_chunks::<2>() else { return None };
+    let after_point = scale.div_ceil(4);
+    let places = i32::from(weight) + 1 + i32::from(after_point);
+    let is_short = usize::from(count) == digits.len() && (1..=4).contains(&places);
+    let zeros = usize::try_from(places).ok()?.checked_sub(digits.len())?;
+    let (first, last) = (digits.first()?, digits.last()?);
+    // PostgreSQL writes no zeros around the others.
+    if !is_short || *first == [0; 2] || *last == [0; 2] || ![0, NEGATIVE].contains(&sign) {
+        return None;
+    }
+    let mut units = 0;
+    for digit in digits {
+        let digit = u64::from(u16::from_be_bytes(*digit));
+        if digit >= BASE as u64 {
+            return None;
+        }
+        units = units * BASE as u64 + digit;
+    }
+    (0..zeros).for_each(|_| units *= BASE as u64);
+    let beyond = [1, 10, 100, 1000][usize::from(4 * after_point - scale)];
+    if units % beyond != 0 {
+        return None;
+    }
+    // Cannot wrap: below 10^16.
+    let units = (units / beyond).cast_signed();
+    Some((if sign == NEGATIVE { -units } else { units }, scale))
+}
+
+fn read_any(value: &[u8]) -> Option<(i64, u8)> {
     let (head, digits) = value.split_first_chunk::<8>()?;
     let field = |place: usize| u16::from_be_bytes([head[place], head[place + 1]]);
     let (weight, sign, scale) = (field(2).cast_signed(), field(4), field(6));
@@ -85,6 +124,22 @@ mod tests {
         }
 
         #[test]
+        fn short_values_are_read_as_any(
+            units in -20_000_i64..20_000, tens in 0..14_u32, scale in 0_u8..12,
+            change in prop::option::of((0_usize..12, any::<u8>())),
+        ) {
+            let mut bytes = [0; BYTES_MAX];
+            let length = write(units * 10_i64.pow(tens), scale, &mut bytes);
+            if let Some((place, byte)) = change {
+                bytes[place] = byte;
+            }
+            let value = &bytes[..length];
+            if let Some(short) = read_short(value) {
+                prop_assert_eq!(read_any(value), Some(short));
+            }
+        }
+
+        #[test]
         fn any_bytes_are_read_exactly_or_not_at_all(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             if let Some((units, scale)) = read(&bytes) {
                 let mut again = [0; BYTES_MAX];
@@ -108,6 +163,11 @@ mod tests {
             let length = write(units, scale, &mut bytes);
             assert!(hex::encode(&bytes[..length]).starts_with(sent), "{units} {scale}");
         }
+        // An amount takes the short way.
+        assert_eq!(
+            read_short(&hex::decode("0002000000000002007b1194").unwrap()),
+            Some((12_345, 2))
+        );
         // NaN and infinity.
         assert_eq!(read(&hex::decode("00000000c0000000").unwrap()), None);
         assert_eq!(read(&hex::decode("00000000d0000000").unwrap()), None);

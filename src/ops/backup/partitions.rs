@@ -150,7 +150,7 @@ impl Partitions {
         };
         for (pieces, chunks) in self.buffers.iter_mut().zip(&mut self.spilled) {
             for piece in std::mem::take(pieces) {
-                chunks.push(spill.write(&piece)?);
+                chunks.push(spill.write(piece)?);
             }
         }
         self.budget.give_back(self.told_bytes);
@@ -392,19 +392,21 @@ pub struct SortedRows {
     rows: Vec<SortedRow>,
 }
 
-/// A row's place, and what mostly decides on its order.
+/// A row's place, and what nearly always decides on its order. Small: sorting moves it about.
 struct SortedRow {
     reference: u128,
     /// The first bytes of the row.
     begins: u64,
     piece: u32,
+    /// Where its record begins.
     start: u32,
-    end: u32,
 }
 
 impl SortedRow {
     fn bytes<'a>(&self, pieces: &'a Pieces) -> &'a [u8] {
-        &pieces[self.piece as usize][self.start as usize..self.end as usize]
+        let record = &pieces[self.piece as usize][self.start as usize..];
+        // Always there: only whole records are listed.
+        Records(record).into_iter().next().map_or(&[], |(_, row)| &record[row])
     }
 }
 
@@ -425,8 +427,7 @@ impl SortedRows {
                     reference: u128::from_be_bytes(reference.0),
                     begins: u64::from_be_bytes(begins),
                     piece,
-                    start: row.start as u32,
-                    end: row.end as u32,
+                    start: (row.start - HEAD_BYTES) as u32,
                 });
             }
         }

@@ -16,6 +16,8 @@ use crate::ids::VaultId;
 use crate::ops::OpsError;
 use crate::store::Store;
 
+const ENDED_ABNORMALLY: OpsError = OpsError::Bug("a thread of work ended abnormally");
+
 /// What was read of one part of a relation.
 pub struct ReadPart {
     /// The rows of people.
@@ -81,10 +83,15 @@ impl ToolPool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Closes all packs and waits until they are durable. From a thread that may block.
+    /// Closes all packs, side by side, and waits until they are durable. From a thread that may block.
     pub fn close(&self) -> Result<(), OpsError> {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        idle.into_iter().try_for_each(|mut tools| tools.packs.close())
+        let close = |mut tools: SealingTools| tools.packs.close();
+        std::thread::scope(|scope| {
+            let closing: Vec<_> =
+                idle.into_iter().map(|tools| scope.spawn(move || close(tools))).collect();
+            closing.into_iter().try_for_each(|one| one.join().unwrap_or(Err(ENDED_ABNORMALLY)))
+        })
     }
 }
 
@@ -144,9 +151,7 @@ pub fn seal(
         let others: Vec<_> =
             (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();
         let own = seal_some();
-        let others = others.into_iter().map(|other| {
-            other.join().unwrap_or(Err(OpsError::Bug("a thread of work ended abnormally")))
-        });
+        let others = others.into_iter().map(|other| other.join().unwrap_or(Err(ENDED_ABNORMALLY)));
         std::iter::once(own).chain(others).collect()
     });
     for of_thread in outcomes {

@@ -41,16 +41,14 @@ impl Spill {
     }
 
     /// Puts a chunk away.
-    pub fn write(&mut self, chunk: &[u8]) -> io::Result<SpilledChunk> {
-        let number = self.chunks;
-        let sealed = aead::seal(self.key.expose(), number, &context(number), chunk);
+    pub fn write(&mut self, chunk: Vec<u8>) -> io::Result<SpilledChunk> {
+        let (number, raw_bytes) = (self.chunks, chunk.len());
+        let mut sealed = chunk;
+        sealed.reserve_exact(aead::TAG_BYTES);
+        aead::seal_in_place(self.key.expose(), number, &context(number), &mut sealed);
         self.file.write_all_at(&sealed, self.end)?;
-        let place = SpilledChunk {
-            number,
-            offset: self.end,
-            sealed_bytes: sealed.len(),
-            raw_bytes: chunk.len(),
-        };
+        let place =
+            SpilledChunk { number, offset: self.end, sealed_bytes: sealed.len(), raw_bytes };
         self.end += sealed.len() as u64;
         self.chunks += 1;
         Ok(place)
@@ -60,8 +58,9 @@ impl Spill {
     pub fn read(&self, place: SpilledChunk) -> io::Result<Vec<u8>> {
         let mut sealed = vec![0; place.sealed_bytes];
         self.file.read_exact_at(&mut sealed, place.offset)?;
-        aead::open(self.key.expose(), place.number, &context(place.number), &sealed)
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+        aead::open_in_place(self.key.expose(), place.number, &context(place.number), &mut sealed)
+            .map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok(sealed)
     }
 }
 
@@ -78,8 +77,8 @@ mod tests {
     fn chunks_come_back_and_the_file_shows_nothing_of_them() {
         let folder = tempfile::tempdir().unwrap();
         let mut spill = Spill::create(folder.path(), &mut random::system()).unwrap();
-        let one = spill.write(&b"anna@example.org\n".repeat(100)).unwrap();
-        let two = spill.write(b"bruno").unwrap();
+        let one = spill.write(b"anna@example.org\n".repeat(100)).unwrap();
+        let two = spill.write(b"bruno".to_vec()).unwrap();
         assert_eq!(spill.read(two).unwrap(), b"bruno");
         assert_eq!(spill.read(one).unwrap(), b"anna@example.org\n".repeat(100));
         let mut bytes = vec![0; usize::try_from(spill.end).unwrap()];

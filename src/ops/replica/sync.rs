@@ -11,6 +11,9 @@
 //! The head is kept in the catalog until it is known to be durable, and the very same bytes are
 //! written by a later attempt. So a head that is there and is not ours is another machine's.
 
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -115,7 +118,6 @@ async fn write_data(
         begun: None,
         cells: Vec::new(),
     };
-    // A thread with a connection of its own, so that all cells are of one moment.
     let written = tokio::task::spawn_blocking(move || {
         let written = cell_writer.run(&taken);
         (cell_writer, written)
@@ -142,9 +144,45 @@ async fn write_data(
     Ok(Data { object: Some((ObjectRow { sequence, name, bytes }, key)), cells })
 }
 
-/// Reads changed cells, seals them and hands them to the stores.
+/// So many cells may wait to be sealed while further ones are read.
+const CELLS_WAITING: usize = 4;
+
+/// A cell that is not in the store as it is here.
+enum ChangedCell {
+    /// It has no rows any more.
+    Gone(String),
+    /// It has others.
+    Rows(String, rows::CellText),
+}
+
+/// Reads cells, and hands on those that have really changed. A thread of its own, beside the sealing.
+fn read_cells(
+    catalog: &Path,
+    taken: &[String],
+    changed: &SyncSender<ChangedCell>,
+) -> Result<(), OpsError> {
+    // A connection of its own, so that all cells are of one moment.
+    let catalog = Catalog::open(catalog)?;
+    let snapshot = catalog.snapshot()?;
+    for cell in taken {
+        let text = rows::read(&snapshot, cell, FRAME_BYTES_TARGET)?;
+        let read = if text.pieces.is_empty() {
+            replica::has_cell(&snapshot, cell)?.then(|| ChangedCell::Gone(cell.clone()))
+        } else {
+            let is_new = replica::content(&snapshot, cell)? != Some(text.sha256);
+            is_new.then(|| ChangedCell::Rows(cell.clone(), text))
+        };
+        // Whoever takes them has failed, and says why.
+        if read.is_some_and(|read| changed.send(read).is_err()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Seals changed cells and hands them to the stores.
 struct CellWriter {
-    catalog: std::path::PathBuf,
+    catalog: PathBuf,
     stores: Vec<NamedStore>,
     runtime: Handle,
     name: String,
@@ -156,19 +194,21 @@ struct CellWriter {
 
 impl CellWriter {
     fn run(&mut self, taken: &[String]) -> Result<(), OpsError> {
-        let catalog = Catalog::open(&self.catalog)?;
-        let snapshot = catalog.snapshot()?;
-        for cell in taken {
-            let text = rows::read(&snapshot, cell, FRAME_BYTES_TARGET)?;
-            if text.pieces.is_empty() {
-                if replica::has_cell(&snapshot, cell)? {
-                    self.cells.push(gone(cell, self.sequence));
+        let catalog = self.catalog.clone();
+        std::thread::scope(|scope| {
+            let (sender, changed) = mpsc::sync_channel(CELLS_WAITING);
+            let reader = scope.spawn(move || read_cells(&catalog, taken, &sender));
+            let written = changed.iter().try_for_each(|cell| match cell {
+                ChangedCell::Gone(cell) => {
+                    self.cells.push(gone(&cell, self.sequence));
+                    Ok(())
                 }
-            } else if replica::content(&snapshot, cell)? != Some(text.sha256) {
-                self.write(cell, &text)?;
-            }
-        }
-        Ok(())
+                ChangedCell::Rows(cell, text) => self.write(&cell, &text),
+            });
+            drop(changed);
+            let read = reader.join();
+            written.and(read.unwrap_or(Err(OpsError::Bug("a thread of work ended abnormally"))))
+        })
     }
 
     fn write(&mut self, cell: &str, text: &rows::CellText) -> Result<(), OpsError> {

@@ -105,6 +105,13 @@ enum What {
     Memory,
 }
 
+impl What {
+    /// The others fill databases of their own.
+    fn uses_the_ledger(self) -> bool {
+        !matches!(self, Self::Shapes | Self::Memory)
+    }
+}
+
 /// How the rows are spread over the people.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
@@ -188,8 +195,11 @@ fn main() {
     };
     let folder = folder.unwrap();
     let shape = Shape::new(&options, options.scenario);
-    eprintln!("filling the database: {} people", shape.people);
-    server.fill(LEDGER, &shape);
+    let wanted = |what: What| options.only.is_empty() || options.only.contains(&what);
+    if What::value_variants().iter().any(|what| wanted(*what) && what.uses_the_ledger()) {
+        eprintln!("filling the database: {} people", shape.people);
+        server.fill(LEDGER, &shape);
+    }
     let mut bench = Bench {
         options: &options,
         server: &server,
@@ -198,7 +208,6 @@ fn main() {
         report: Report::begin(&options, &server, &shape),
         vault: None,
     };
-    let wanted = |what: What| options.only.is_empty() || options.only.contains(&what);
     let all: [(What, Measurement); 7] = [
         (What::Backup, against_peers::full_backups),
         (What::Restore, against_peers::full_restores),

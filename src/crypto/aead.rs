@@ -65,9 +65,9 @@ pub fn open(
 }
 
 /// [`seal`], with the sealed bytes in the place of the payload.
+// Cannot fail: as in `encrypt`.
+#[allow(clippy::expect_used, clippy::missing_panics_doc)]
 pub fn seal_in_place(key: &[u8; 32], number: u64, context: &Context, payload: &mut Vec<u8>) {
-    // Cannot fail: as in `encrypt`.
-    #[allow(clippy::expect_used)]
     Aes256Gcm::new(key.into())
         .encrypt_in_place(&Nonce::from(nonce_of(number)), context.as_bytes(), payload)
         .expect("a payload below 64 GiB");

@@ -21,7 +21,7 @@ mod layers;
 mod look_up;
 
 pub use entries::Entries;
-pub use layers::LayerCache;
+pub use layers::ReaderCache;
 pub use look_up::LookedUp;
 
 use layers::UsedLayer;
@@ -30,10 +30,10 @@ use layers::UsedLayer;
 pub struct BackupReader {
     copies: Copies,
     identity: BackupIdentity,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     /// The lowest first.
     layers: Vec<UsedLayer>,
-    cache: Arc<LayerCache>,
+    cache: Arc<ReaderCache>,
 }
 
 impl BackupReader {
@@ -47,12 +47,13 @@ impl BackupReader {
         Self::open_with(vault, row, identity, &Arc::default()).await
     }
 
-    /// The same for one of several backups, which may share layers: `cache` keeps what was opened.
+    /// The same for one of several backups, which may share layers, or once more for one that was
+    /// opened before: `cache` keeps what was opened.
     pub async fn open_with(
         vault: &Vault,
         row: &BackupRow,
         identity: BackupIdentity,
-        cache: &Arc<LayerCache>,
+        cache: &Arc<ReaderCache>,
     ) -> Result<Self, OpsError> {
         let copies = Copies::of(vault).await?;
         Self::open_in(copies, vault.id(), row, identity, cache).await
@@ -64,9 +65,15 @@ impl BackupReader {
         vault: VaultId,
         row: &BackupRow,
         identity: BackupIdentity,
-        cache: &Arc<LayerCache>,
+        cache: &Arc<ReaderCache>,
     ) -> Result<Self, OpsError> {
-        let manifest = open_manifest(&copies, vault, row, &identity).await?;
+        let manifest = if let Some(kept) = cache.manifest(&row.manifest_sha256) {
+            kept
+        } else {
+            let opened = Arc::new(open_manifest(&copies, vault, row, &identity).await?);
+            cache.keep_manifest(row.manifest_sha256, &opened);
+            opened
+        };
         let layers = layers::open_all(&copies, &manifest, &identity, cache).await?;
         Ok(Self { copies, identity, manifest, layers, cache: Arc::clone(cache) })
     }

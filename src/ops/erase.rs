@@ -130,14 +130,15 @@ pub async fn erase(
             references.push(made);
         }
 
-        let found = look::look(vault, &unlocked, &source, &references).await?;
+        let mut found = look::look(vault, &unlocked, &source, &references).await?;
+        let subjects = std::mem::take(&mut found.subjects);
         let mut report = EraseReport {
             state: "dry-run",
             source: source.name.clone(),
             class: class.name.clone(),
-            rows: found.subjects.iter().map(|subject| subject.rows).sum(),
+            rows: subjects.iter().map(|subject| subject.rows).sum(),
             backups: found.backups.len() as u64,
-            subjects: found.subjects,
+            subjects,
             epoch_before: unlocked.ring().epoch(),
             epoch_after: None,
             confirmed_at: None,
@@ -193,7 +194,7 @@ pub async fn erase(
             report.rows,
             report.backups
         ));
-        match before.prove(vault, &unlocked, &source, &found.backups, &numbers).await {
+        match before.prove(vault, &unlocked, &source, &found, &numbers).await {
             Ok(proof) => report.proof = Some(proof),
             Err(error) if error.kind() == ErrorKind::Store => {
                 vault.warn(&format!("the erasure was not tried out afterwards: {error}"));

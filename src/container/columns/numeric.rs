@@ -7,7 +7,7 @@
 /// Values with more digits after the point are kept as bytes.
 pub const SCALE_MAX: u8 = 30;
 const NEGATIVE: u16 = 0x4000;
-const BASE: u128 = 10_000;
+const BASE: u64 = 10_000;
 
 /// `(units, scale)` with the value `units / 10^scale`; `None` for what this cannot say exactly
 /// (infinities, very long numbers, any form that PostgreSQL itself would not write).
@@ -35,12 +35,12 @@ fn read_short(value: &[u8]) -> Option<(i64, u8)> {
     let mut units = 0;
     for digit in digits {
         let digit = u64::from(u16::from_be_bytes(*digit));
-        if digit >= BASE as u64 {
+        if digit >= BASE {
             return None;
         }
-        units = units * BASE as u64 + digit;
+        units = units * BASE + digit;
     }
-    (0..zeros).for_each(|_| units *= BASE as u64);
+    (0..zeros).for_each(|_| units *= BASE);
     let beyond = [1, 10, 100, 1000][usize::from(4 * after_point - scale)];
     if units % beyond != 0 {
         return None;
@@ -86,14 +86,14 @@ pub fn write(units: i64, scale: u8, out: &mut [u8; BYTES_MAX]) -> usize {
     let mut digits = [0_u16; 15];
     let mut count = 0;
     while rest > u128::from(u64::MAX) {
-        digits[count] = (rest % BASE) as u16;
-        rest /= BASE;
+        digits[count] = (rest % u128::from(BASE)) as u16;
+        rest /= u128::from(BASE);
         count += 1;
     }
     let mut rest = rest as u64;
     while rest > 0 {
-        digits[count] = (rest % BASE as u64) as u16;
-        rest /= BASE as u64;
+        digits[count] = (rest % BASE) as u16;
+        rest /= BASE;
         count += 1;
     }
     let zeros = digits[..count].iter().take_while(|digit| **digit == 0).count();

@@ -25,7 +25,7 @@ use crate::container::{ContainerError, names, pack};
 use crate::crypto::segment::ContentMac;
 use crate::ids::{BackupId, PackId, SourceId, SubjectReference};
 use crate::ops::OpsError;
-use crate::ops::backup_reader::{BackupReader, LayerCache};
+use crate::ops::backup_reader::{BackupReader, ReaderCache};
 use crate::ops::stores::{Copies, NamedStore, copy};
 use crate::ops::vault::{Unlocked, Vault};
 use crate::random;
@@ -111,7 +111,7 @@ impl Previous {
     ) -> Result<Self, OpsError> {
         let identity = look.unlocked.backup_identity(row)?;
         let copies = Copies::new(vec![look.store.clone()]);
-        let cache = Arc::new(LayerCache::keeping(BLOCKS_KEPT));
+        let cache = Arc::new(ReaderCache::keeping(BLOCKS_KEPT));
         let reader = BackupReader::open_in(copies, look.vault.id(), row, identity, &cache).await?;
         let manifest = reader.manifest();
         for object in copy::layers_of(manifest)? {

@@ -1,5 +1,6 @@
 //! The layers of indexes, opened. Backups of one source share them, so a command that looks into many
-//! backups opens each layer, and each block of it, once.
+//! backups opens each layer, and each block of it, once. A command that comes back to the same backups
+//! finds their manifests, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,8 @@ use crate::store::{ObjectName, Store};
 
 /// How many blocks are kept unless said otherwise; each takes about 150 KiB when opened.
 const BLOCKS_KEPT: usize = 256;
+/// How many manifests are kept; each takes some 100 KiB where there are many packs and patterns.
+const MANIFESTS_MAX: usize = 256;
 
 /// An object of an index whose directory was opened.
 pub struct OpenLayer {
@@ -43,9 +46,10 @@ pub struct UsedLayer {
 /// What a block holds, as it stands in the layer.
 pub type Block = Arc<Vec<Listed>>;
 
-/// Opened layers and blocks, for one command.
-pub struct LayerCache {
+/// What readers of backups have opened, for one command.
+pub struct ReaderCache {
     blocks_max: usize,
+    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
     layers: Mutex<HashMap<(BackupId, Digest), Arc<OpenLayer>>>,
     blocks: Mutex<HashMap<(BackupId, u64), Block>>,
 }
@@ -100,7 +104,7 @@ impl UsedLayer {
         &self,
         copies: &Copies,
         number: u64,
-        cache: Option<&LayerCache>,
+        cache: Option<&ReaderCache>,
     ) -> Result<Block, OpsError> {
         let key = (self.layer.seal.backup().clone(), number);
         if let Some(kept) = cache.and_then(|cache| cache.block(&key)) {
@@ -130,17 +134,31 @@ impl UsedLayer {
     }
 }
 
-impl Default for LayerCache {
+impl Default for ReaderCache {
     fn default() -> Self {
         Self::keeping(BLOCKS_KEPT)
     }
 }
 
-impl LayerCache {
+impl ReaderCache {
     /// A cache of so many blocks.
     #[must_use]
     pub fn keeping(blocks_max: usize) -> Self {
-        Self { blocks_max, layers: Mutex::default(), blocks: Mutex::default() }
+        let (manifests, layers, blocks) = Default::default();
+        Self { blocks_max, manifests, layers, blocks }
+    }
+
+    /// The manifest with that digest, if it was opened before.
+    pub fn manifest(&self, sha256: &Digest) -> Option<Arc<Manifest>> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).cloned()
+    }
+
+    /// Keeps a manifest, as long as there is room.
+    pub fn keep_manifest(&self, sha256: Digest, manifest: &Arc<Manifest>) {
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        if manifests.len() < MANIFESTS_MAX {
+            manifests.insert(sha256, Arc::clone(manifest));
+        }
     }
 
     fn block(&self, key: &(BackupId, u64)) -> Option<Block> {
@@ -173,7 +191,7 @@ pub async fn open_all(
     copies: &Copies,
     manifest: &Manifest,
     identity: &BackupIdentity,
-    cache: &LayerCache,
+    cache: &ReaderCache,
 ) -> Result<Vec<UsedLayer>, OpsError> {
     let places: HashMap<PackId, u32> = manifest.packs.iter().map(|pack| pack.id).zip(0..).collect();
     let mut layers = Vec::new();

@@ -11,7 +11,7 @@ use crate::clock::timestamp;
 use crate::container::index_block::IndexEntry;
 use crate::ids::SubjectReference;
 use crate::ops::OpsError;
-use crate::ops::backup_reader::BackupReader;
+use crate::ops::backup_reader::{BackupReader, ReaderCache};
 use crate::ops::vault::{Unlocked, Vault};
 
 /// What was found.
@@ -20,6 +20,8 @@ pub struct Found {
     pub subjects: Vec<ErasedSubject>,
     /// Backup by backup, the newest first; only those that hold rows of any of them.
     pub backups: Vec<Affected>,
+    /// What was opened of them.
+    pub opened: Arc<ReaderCache>,
 }
 
 /// A backup that holds rows of people who are to be forgotten.
@@ -46,13 +48,13 @@ pub async fn look(
     let mut shares: BTreeMap<SubjectReference, Vec<BackupShare>> = BTreeMap::new();
     let mut affected = Vec::new();
     // Backups share layers of their indexes: each is read once for all.
-    let cache = Arc::default();
+    let opened = Arc::default();
     for row in rows {
-        let opened = match unlocked.backup_identity(&row) {
-            Ok(identity) => BackupReader::open_with(vault, &row, identity, &cache).await,
+        let reader = match unlocked.backup_identity(&row) {
+            Ok(identity) => BackupReader::open_with(vault, &row, identity, &opened).await,
             Err(error) => Err(error),
         };
-        let reader = match opened {
+        let reader = match reader {
             Ok(reader) => reader,
             Err(error) if error.is_damage() => continue,
             Err(error) => return Err(error),
@@ -101,5 +103,5 @@ pub async fn look(
             }
         })
         .collect();
-    Ok(Found { subjects, backups: affected })
+    Ok(Found { subjects, backups: affected, opened })
 }

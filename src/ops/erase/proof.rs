@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::look::Affected;
+use super::look::{Affected, Found};
 use crate::catalog::erasure_proofs::{self, ErasureProofRow};
 use crate::catalog::shards::{self, ShardRow};
 use crate::catalog::sources::SourceRow;
@@ -25,7 +25,7 @@ use crate::ids::{Epoch, PackId, SubjectReference, VaultId};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::{EpochSecret, SubjectKey};
-use crate::ops::backup_reader::{BackupReader, LayerCache};
+use crate::ops::backup_reader::{BackupReader, ReaderCache};
 use crate::ops::scan::open_segment;
 use crate::ops::subject_keys::{Standing, SubjectKeys};
 use crate::ops::vault::{Unlocked, Vault};
@@ -83,7 +83,7 @@ impl Before {
         vault: &Vault,
         unlocked: &Arc<Unlocked>,
         source: &SourceRow,
-        backups: &[Affected],
+        found: &Found,
         erasures: &[u64],
     ) -> Result<Proof, OpsError> {
         let proven_at = vault.clock().now();
@@ -95,7 +95,7 @@ impl Before {
         let mut proof = Proof {
             proven_at: timestamp(proven_at),
             replicas_tried: 0,
-            backups_tried: backups.len() as u64,
+            backups_tried: found.backups.len() as u64,
             segments_tried: 0,
             segments_opened: 0,
             bystanders_opened: 0,
@@ -118,10 +118,10 @@ impl Before {
             unlocked,
             source,
             keys: found_keys,
-            cache: Arc::default(),
+            opened: &found.opened,
             tried: HashMap::new(),
         };
-        trial.run(backups, &mut proof).await?;
+        trial.run(&found.backups, &mut proof).await?;
         record(vault, &proof, proven_at, erasures)?;
         if proof.segments_opened > 0 {
             let what = format!("{} of the segments", proof.segments_opened);
@@ -184,7 +184,8 @@ struct Trial<'a> {
     unlocked: &'a Arc<Unlocked>,
     source: &'a SourceRow,
     keys: Vec<SubjectKey>,
-    cache: Arc<LayerCache>,
+    /// Manifests and indexes from before, which name the segments.
+    opened: &'a Arc<ReaderCache>,
     tried: Tried,
 }
 
@@ -198,8 +199,8 @@ impl Trial<'_> {
 
     async fn try_backup(&mut self, backup: &Affected, proof: &mut Proof) -> Result<(), OpsError> {
         let identity = self.unlocked.backup_identity(&backup.row)?;
-        let (vault, cache) = (self.vault, &self.cache);
-        let reader = BackupReader::open_with(vault, &backup.row, identity, cache).await?;
+        let (vault, opened) = (self.vault, self.opened);
+        let reader = BackupReader::open_with(vault, &backup.row, identity, opened).await?;
         let readers_keys = SubjectKeys::of_backup(vault, self.unlocked, &backup.row)?;
         for (number, entry) in &backup.segments {
             proof.segments_tried += 1;

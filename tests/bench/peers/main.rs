@@ -196,7 +196,9 @@ fn main() {
     let folder = folder.unwrap();
     let shape = Shape::new(&options, options.scenario);
     let wanted = |what: What| options.only.is_empty() || options.only.contains(&what);
-    if What::value_variants().iter().any(|what| wanted(*what) && what.uses_the_ledger()) {
+    let needed = |what: &What| wanted(*what) && what.uses_the_ledger();
+    let has_ledger = What::value_variants().iter().any(needed);
+    if has_ledger {
         eprintln!("filling the database: {} people", shape.people);
         server.fill(LEDGER, &shape);
     }
@@ -205,7 +207,7 @@ fn main() {
         server: &server,
         places: Places::new(&server, folder.path(), options.jobs),
         work: folder.path(),
-        report: Report::begin(&options, &server, &shape),
+        report: Report::begin(&options, &server, &shape, has_ledger),
         vault: None,
     };
     let all: [(What, Measurement); 7] = [

@@ -103,15 +103,20 @@ impl Check {
 }
 
 impl Report {
-    pub fn begin(options: &Options, server: &Server, shape: &Shape) -> Self {
+    /// `has_ledger` is whether there is the ledger's database, for measurements that use it.
+    pub fn begin(options: &Options, server: &Server, shape: &Shape, has_ledger: bool) -> Self {
         let variables: BTreeMap<_, _> = shape.variables().into_iter().collect();
-        let size: u64 =
-            server.query(LEDGER, "select pg_database_size(current_database())").parse().unwrap();
+        let mut data = json!({ "shape": variables });
+        if has_ledger {
+            let size = server.query(LEDGER, "select pg_database_size(current_database())");
+            data["database_bytes"] = size.parse::<u64>().unwrap().into();
+            data["rows"] = server.rows(LEDGER).into();
+        }
         let head = json!({
             "strongroom": env!("CARGO_PKG_VERSION"),
             "machine": machine::describe(),
             "server": server.settings(),
-            "data": { "shape": variables, "rows": server.rows(LEDGER), "database_bytes": size },
+            "data": data,
             "rounds": options.rounds,
             "jobs": options.jobs,
         });
@@ -207,13 +212,13 @@ impl fmt::Display for Report {
             writeln!(out, "{:<14}{}", if place == 0 { "  server" } else { "" }, some.join(", "))?;
         }
         let data = &head["data"];
-        writeln!(
-            out,
-            "{} rows: {} (database of {})\n\nThe lines, by bash with pipefail; what is before `;;` is not measured:",
-            data["rows"],
-            data["shape"],
-            megabytes(data["database_bytes"].as_f64().unwrap_or(0.0)),
-        )?;
+        writeln!(out, "The data: {}", data["shape"])?;
+        if let (rows @ Value::Number(_), Some(size)) =
+            (&data["rows"], data["database_bytes"].as_f64())
+        {
+            writeln!(out, "  {rows} rows, a database of {}", megabytes(size))?;
+        }
+        writeln!(out, "\nThe lines, by bash with pipefail; what is before `;;` is not measured:")?;
         for (name, line) in lines() {
             writeln!(out, "  {name}\n      {line}")?;
         }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::container::columns::{CellWriter, Encoder, Fields, Layout, decode};
+use strongroom::container::columns::{self, CellWriter, Encoder, Fields, Layout, decode};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((rows, rest)) = bytes.split_first_chunk::<2>() else { return };
@@ -17,21 +17,22 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(tuples) = decode(&layout, payload, rows, tuple_bytes) else { return };
     assert_eq!(tuples.len() as u64, tuple_bytes);
 
-    let (mut writer, mut cells, mut rest) = (CellWriter::default(), Vec::new(), &tuples[..]);
+    let (mut writer, mut row, mut rest) = (CellWriter::default(), Vec::new(), &tuples[..]);
+    let (mut encoder, mut length) = (Encoder::new().unwrap(), 0);
     for _ in 0..rows {
         let (count, mut fields) = Fields::of(rest).unwrap();
         for _ in 0..count {
             fields.take().unwrap();
         }
         let (tuple, after) = rest.split_at(rest.len() - fields.rest().len());
-        let mut row = Vec::new();
+        row.clear();
         writer.write(&layout, Fields::of(tuple).unwrap().1, &mut row).unwrap();
-        cells.push(row);
+        length += columns::tuple_bytes(&row) as u64;
+        encoder.push(&layout, &row).unwrap();
         rest = after;
     }
     assert!(rest.is_empty());
-    let rows_of_cells = cells.iter().map(Vec::as_slice);
-    let (again, length) = Encoder::new().unwrap().encode(&layout, rows_of_cells).unwrap();
+    let again = encoder.finish(&layout).unwrap();
     assert_eq!(length, tuple_bytes);
     assert!(decode(&layout, &again, rows, tuple_bytes).unwrap() == tuples);
 });

@@ -5,7 +5,7 @@
 //!   sqrt(N) keys, a root key about sqrt(N) shard keys.
 //! - [`seal`]: a payload under a key (or a key and number) that is used once.
 
-use aes_gcm::aead::{Aead as _, AeadInOut as _, KeyInit as _, Payload};
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
@@ -65,12 +65,8 @@ pub fn open(
 }
 
 /// [`seal`], with the sealed bytes in the place of the payload.
-// Cannot fail: as in `encrypt`.
-#[allow(clippy::expect_used, clippy::missing_panics_doc)]
 pub fn seal_in_place(key: &[u8; 32], number: u64, context: &Context, payload: &mut Vec<u8>) {
-    Aes256Gcm::new(key.into())
-        .encrypt_in_place(&Nonce::from(nonce_of(number)), context.as_bytes(), payload)
-        .expect("a payload below 64 GiB");
+    encrypt_in_place(key, nonce_of(number), context, payload);
 }
 
 /// [`open`], with the payload in the place of the sealed bytes.
@@ -80,9 +76,7 @@ pub fn open_in_place(
     context: &Context,
     sealed: &mut Vec<u8>,
 ) -> Result<(), CannotOpen> {
-    Aes256Gcm::new(key.into())
-        .decrypt_in_place(&Nonce::from(nonce_of(number)), context.as_bytes(), sealed)
-        .map_err(|_| CannotOpen)
+    decrypt_in_place(key, nonce_of(number), context, sealed)
 }
 
 /// The nonce of a numbered seal: four zero bytes, then the number, big-endian.
@@ -93,12 +87,24 @@ fn nonce_of(number: u64) -> [u8; NONCE_BYTES] {
 }
 
 fn encrypt(key: &[u8; 32], nonce: [u8; NONCE_BYTES], context: &Context, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + TAG_BYTES);
+    bytes.extend_from_slice(payload);
+    encrypt_in_place(key, nonce, context, &mut bytes);
+    bytes
+}
+
+fn encrypt_in_place(
+    key: &[u8; 32],
+    nonce: [u8; NONCE_BYTES],
+    context: &Context,
+    payload: &mut Vec<u8>,
+) {
     // Cannot fail: GCM takes payloads up to 64 GiB; a segment holds a few MiB or one row, and
     // PostgreSQL bounds a row to 1 GiB.
     #[allow(clippy::expect_used)]
     Aes256Gcm::new(key.into())
-        .encrypt(&Nonce::from(nonce), Payload { msg: payload, aad: context.as_bytes() })
-        .expect("a payload below 64 GiB")
+        .encrypt_in_place(&Nonce::from(nonce), context.as_bytes(), payload)
+        .expect("a payload below 64 GiB");
 }
 
 fn decrypt(
@@ -107,8 +113,19 @@ fn decrypt(
     context: &Context,
     ciphertext: &[u8],
 ) -> Result<Vec<u8>, CannotOpen> {
+    let mut bytes = ciphertext.to_vec();
+    decrypt_in_place(key, nonce, context, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn decrypt_in_place(
+    key: &[u8; 32],
+    nonce: [u8; NONCE_BYTES],
+    context: &Context,
+    ciphertext: &mut Vec<u8>,
+) -> Result<(), CannotOpen> {
     Aes256Gcm::new(key.into())
-        .decrypt(&Nonce::from(nonce), Payload { msg: ciphertext, aad: context.as_bytes() })
+        .decrypt_in_place(&Nonce::from(nonce), context.as_bytes(), ciphertext)
         .map_err(|_| CannotOpen)
 }
 

@@ -16,12 +16,13 @@ use crate::ops::stores::{Copies, read_exact};
 use crate::ops::vault::Vault;
 use crate::store::{ObjectName, Store};
 
+mod cache;
 mod entries;
 mod layers;
 mod look_up;
 
+pub use cache::ReaderCache;
 pub use entries::Entries;
-pub use layers::ReaderCache;
 pub use look_up::LookedUp;
 
 use layers::UsedLayer;

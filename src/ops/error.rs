@@ -414,6 +414,9 @@ impl ErrorKind {
 }
 
 impl OpsError {
+    /// A thread of work panicked.
+    pub(super) const THREAD_ENDED: Self = Self::Bug("a thread of work ended abnormally");
+
     /// The sort of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

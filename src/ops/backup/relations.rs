@@ -369,14 +369,14 @@ async fn read_some(
 }
 
 async fn joined<T>(work: JoinHandle<Result<T, OpsError>>) -> Result<T, OpsError> {
-    work.await.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?
+    work.await.map_err(|_| OpsError::THREAD_ENDED)?
 }
 
 async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, OpsError> + Send + 'static,
 ) -> Result<T, OpsError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| OpsError::Bug("a thread of work ended abnormally"))?
+    done.map_err(|_| OpsError::THREAD_ENDED)?
 }
 
 async fn read_part(

@@ -16,8 +16,6 @@ use crate::ids::VaultId;
 use crate::ops::OpsError;
 use crate::store::Store;
 
-const ENDED_ABNORMALLY: OpsError = OpsError::Bug("a thread of work ended abnormally");
-
 /// What was read of one part of a relation.
 pub struct ReadPart {
     /// The rows of people.
@@ -90,7 +88,9 @@ impl ToolPool {
         std::thread::scope(|scope| {
             let closing: Vec<_> =
                 idle.into_iter().map(|tools| scope.spawn(move || close(tools))).collect();
-            closing.into_iter().try_for_each(|one| one.join().unwrap_or(Err(ENDED_ABNORMALLY)))
+            closing
+                .into_iter()
+                .try_for_each(|one| one.join().unwrap_or(Err(OpsError::THREAD_ENDED)))
         })
     }
 }
@@ -151,7 +151,8 @@ pub fn seal(
         let others: Vec<_> =
             (1..threads.min(gathered.units())).map(|_| scope.spawn(seal_some)).collect();
         let own = seal_some();
-        let others = others.into_iter().map(|other| other.join().unwrap_or(Err(ENDED_ABNORMALLY)));
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or(Err(OpsError::THREAD_ENDED)));
         std::iter::once(own).chain(others).collect()
     });
     for of_thread in outcomes {

@@ -1,10 +1,9 @@
-//! The layers of indexes, opened. Backups of one source share them, so a command that looks into many
-//! backups opens each layer, and each block of it, once. A command that comes back to the same backups
-//! finds their manifests, too.
+//! The layers of indexes, opened.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::cache::ReaderCache;
 use crate::container::age_file::BackupIdentity;
 use crate::container::index::{BlockPlace, Directory, HEADER_BYTES, IndexSeal};
 use crate::container::index_block::IndexEntry;
@@ -13,15 +12,10 @@ use crate::container::layer_key::LayerUse;
 use crate::container::manifest::{LayerSummary, Manifest};
 use crate::container::{ContainerError, names};
 use crate::crypto::kdf::DerivedKey;
-use crate::ids::{BackupId, Digest, PackId, SubjectReference};
+use crate::ids::{PackId, SubjectReference};
 use crate::ops::OpsError;
 use crate::ops::stores::{Copies, read_exact};
 use crate::store::{ObjectName, Store};
-
-/// How many blocks are kept unless said otherwise; each takes about 150 KiB when opened.
-const BLOCKS_KEPT: usize = 256;
-/// How many manifests are kept; each takes some 100 KiB where there are many packs and patterns.
-const MANIFESTS_MAX: usize = 256;
 
 /// An object of an index whose directory was opened.
 pub struct OpenLayer {
@@ -46,14 +40,6 @@ pub struct UsedLayer {
 /// What a block holds, as it stands in the layer.
 pub type Block = Arc<Vec<Listed>>;
 
-/// What readers of backups have opened, for one command.
-pub struct ReaderCache {
-    blocks_max: usize,
-    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
-    layers: Mutex<HashMap<(BackupId, Digest), Arc<OpenLayer>>>,
-    blocks: Mutex<HashMap<(BackupId, u64), Block>>,
-}
-
 impl OpenLayer {
     /// The numbers of a relation's blocks that may hold references of a range, in order.
     pub fn blocks(
@@ -69,6 +55,11 @@ impl OpenLayer {
         let numbers = &numbers[from..];
         &numbers
             [..numbers.partition_point(|number| place(number).is_some_and(|at| at.first <= last))]
+    }
+
+    /// Whether that key opens it.
+    pub fn is_under(&self, key: &DerivedKey) -> bool {
+        self.seal.key().expose() == key.expose()
     }
 
     /// The packs that entries of the layer name by their places; none in version 1.
@@ -131,58 +122,6 @@ impl UsedLayer {
             ContainerError::malformed(self.layer.name.as_str(), reason)
         })?;
         Ok(IndexEntry { pack, ..entry.clone() })
-    }
-}
-
-impl Default for ReaderCache {
-    fn default() -> Self {
-        Self::keeping(BLOCKS_KEPT)
-    }
-}
-
-impl ReaderCache {
-    /// A cache of so many blocks.
-    #[must_use]
-    pub fn keeping(blocks_max: usize) -> Self {
-        let (manifests, layers, blocks) = Default::default();
-        Self { blocks_max, manifests, layers, blocks }
-    }
-
-    /// The manifest with that digest, if it was opened before.
-    pub fn manifest(&self, sha256: &Digest) -> Option<Arc<Manifest>> {
-        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).cloned()
-    }
-
-    /// Keeps a manifest, as long as there is room.
-    pub fn keep_manifest(&self, sha256: Digest, manifest: &Arc<Manifest>) {
-        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        if manifests.len() < MANIFESTS_MAX {
-            manifests.insert(sha256, Arc::clone(manifest));
-        }
-    }
-
-    fn block(&self, key: &(BackupId, u64)) -> Option<Block> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn keep_block(&self, key: (BackupId, u64), block: &Block) {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if blocks.len() >= self.blocks_max {
-            blocks.clear();
-        }
-        blocks.insert(key, Arc::clone(block));
-    }
-
-    /// A layer that was opened before, if it is the same object under the same key.
-    fn layer(&self, summary: &LayerSummary, key: &DerivedKey) -> Option<Arc<OpenLayer>> {
-        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = layers.get(&(summary.backup.clone(), summary.sha256))?;
-        (kept.seal.key().expose() == key.expose()).then(|| Arc::clone(kept))
-    }
-
-    fn keep_layer(&self, summary: &LayerSummary, layer: &Arc<OpenLayer>) {
-        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        layers.insert((summary.backup.clone(), summary.sha256), Arc::clone(layer));
     }
 }
 

@@ -207,7 +207,7 @@ impl CellWriter {
             });
             drop(changed);
             let read = reader.join();
-            written.and(read.unwrap_or(Err(OpsError::Bug("a thread of work ended abnormally"))))
+            written.and(read.unwrap_or(Err(OpsError::THREAD_ENDED)))
         })
     }
 

@@ -131,10 +131,7 @@ impl CatalogError {
             Self::Busy { .. } | Self::BusyUnknown { .. } | Self::CheckpointIncomplete { .. } => {
                 true
             }
-            Self::Database { reason, .. } => matches!(
-                reason.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
+            Self::Database { reason, .. } => is_locked(reason),
             _ => false,
         }
     }
@@ -151,6 +148,14 @@ impl CatalogError {
             _ => false,
         }
     }
+}
+
+/// Whether SQLite says that another connection is in the way.
+pub(super) fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+    )
 }
 
 #[cfg(debug_assertions)]

@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -20,6 +21,8 @@ const APPLICATION_ID: i32 = 0x5354_5247;
 
 /// How long a transaction waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it waits where SQLite itself does not, before it tries again.
+const BUSY_RETRY: Duration = Duration::from_millis(20);
 
 /// An open catalog. It can move between threads but not be used by two at once.
 #[derive(Debug)]
@@ -337,12 +340,27 @@ fn configure(connection: &Connection) -> Result<(), CatalogError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
     };
-    let journal_mode = set().doing("set up its connection")?;
+    let journal_mode = patiently(set).doing("set up its connection")?;
     if journal_mode == "wal" {
         Ok(())
     } else {
         let finding = format!("SQLite keeps the journal mode `{journal_mode}` instead of `wal`");
         Err(CatalogError::Damaged { finding })
+    }
+}
+
+/// Tries again while another connection is in the way. SQLite waits by itself ([`BUSY_TIMEOUT`]), but
+/// not where two connections change the journal mode at once: there it says at once that the
+/// database is locked.
+fn patiently<T>(work: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match work() {
+            Err(error) if super::error::is_locked(&error) && Instant::now() < deadline => {
+                thread::sleep(BUSY_RETRY);
+            }
+            ended => return ended,
+        }
     }
 }
 

@@ -277,6 +277,10 @@ fn key_hint(error: &KeyError) -> String {
             "make more of the custodians reachable; without the epoch secret no backup opens"
         }
         KeyError::OtherVault { .. } => "use the file that belongs to this vault",
+        KeyError::WorkFactor { .. } => {
+            "the file is not damaged: put back the one that strongroom wrote (its work factor is 18), \
+             or decrypt it with age on a machine with enough memory and encrypt it again"
+        }
         KeyError::Damaged { .. } => "put the file back from a copy, if there is one",
         KeyError::Io { .. } => "check the path, its permissions and that its disk is mounted",
         _ => {

@@ -15,6 +15,9 @@ const KIND: &str = "master secret";
 /// scrypt's cost, as the stock age tool has it: 2^18 (256 MiB for about a second). Left to itself
 /// the library would choose by this machine's speed, and another machine might lack the memory.
 const SCRYPT_LOG_N: u8 = 18;
+/// The highest cost that is accepted, as the stock age tool has it: 2^22 (4 GiB). Left to itself the
+/// library would measure this machine, and refuse a good file while the machine is busy.
+const SCRYPT_LOG_N_MAX: u8 = 22;
 
 /// For whom the master secret is encrypted. age allows a passphrase only by itself.
 pub enum Protection {
@@ -90,7 +93,8 @@ pub fn open(
     if decryptor.is_scrypt() {
         let passphrase = credentials.passphrase.as_ref().ok_or(missing("a passphrase"))?;
         let secret = SecretString::from(passphrase.expose().to_owned());
-        let identity = age::scrypt::Identity::new(secret);
+        let mut identity = age::scrypt::Identity::new(secret);
+        identity.set_max_work_factor(SCRYPT_LOG_N_MAX);
         let wrong = || KeyError::WrongPassphrase { file: file.to_owned() };
         read_all(decryptor, &[&identity], &mut text, file, wrong)?;
     } else {
@@ -137,8 +141,8 @@ fn read_all(
             Error::InvalidHeader | Error::InvalidMac | Error::UnknownFormat => {
                 damaged("its age header does not authenticate")
             }
-            Error::ExcessiveWork { .. } => {
-                damaged("its passphrase work factor is unreasonably high")
+            Error::ExcessiveWork { required, .. } => {
+                KeyError::WorkFactor { file: file.to_owned(), required, limit: SCRYPT_LOG_N_MAX }
             }
             _ => wrong(),
         })?;
@@ -178,6 +182,34 @@ mod tests {
         assert!(matches!(
             open(&sealed, VAULT, &Credentials::default(), "m"),
             Err(KeyError::MissingCredential { needed: "an identity file", .. })
+        ));
+    }
+
+    /// The bytes of an age file whose header says that the passphrase costs 2^`log_n`.
+    fn of_work_factor(sealed: &[u8], log_n: u8) -> Vec<u8> {
+        let end = sealed.windows(4).position(|bytes| bytes == b" 18\n").unwrap();
+        [&sealed[..end], format!(" {log_n}\n").as_bytes(), &sealed[end + 4..]].concat()
+    }
+
+    #[test]
+    fn the_work_of_a_passphrase_has_a_fixed_limit_and_a_higher_one_is_no_damage() {
+        let master = MasterSecret::generate(&mut random::system());
+        let passphrase = || SecretText::new("right".to_owned());
+        let sealed = seal(&master, VAULT, &Protection::Passphrase(passphrase())).unwrap();
+        let credentials = Credentials { passphrase: Some(passphrase()), identities: None };
+        for log_n in [SCRYPT_LOG_N_MAX + 1, 40, 64, 99] {
+            let refused = open(&of_work_factor(&sealed, log_n), VAULT, &credentials, "m.age");
+            let sentence = refused.err().unwrap().to_string();
+            let expected = format!(
+                "m.age asks for more work than is done for a passphrase: its scrypt work factor \
+                 is {log_n}, and the highest that is accepted is 22"
+            );
+            assert_eq!(sentence, expected);
+        }
+        // Half of what it was sealed with: accepted, tried, and another key comes out.
+        assert!(matches!(
+            open(&of_work_factor(&sealed, 17), VAULT, &credentials, "m"),
+            Err(KeyError::WrongPassphrase { .. })
         ));
     }
 

@@ -64,6 +64,19 @@ pub enum KeyError {
         /// "a passphrase" or "an identity file".
         needed: &'static str,
     },
+    /// The passphrase's age file asks for more work than is done: far more memory than a machine has.
+    #[error(
+        "{file} asks for more work than is done for a passphrase: its scrypt work factor is \
+         {required}, and the highest that is accepted is {limit}"
+    )]
+    WorkFactor {
+        /// The age file.
+        file: String,
+        /// The logarithm of the cost, as its header has it.
+        required: u8,
+        /// The highest that is accepted.
+        limit: u8,
+    },
     /// A recipient or an identity file that cannot be read.
     #[error("{what} is not one that age understands")]
     InvalidAgeKey {

@@ -6,13 +6,10 @@ use std::fs;
 
 use crate::answering::{Answer, Answering};
 use crate::assert_session;
+use crate::faketime::faketime;
 use crate::s3_server::{S3Server, free_ports, seaweed};
 use crate::sandbox::{DECIDED, Sandbox, finance};
 use crate::support::TestDatabase;
-use crate::tools::python_package;
-
-/// A library that shifts the clock of the process that is started with it.
-const FAKETIME: &str = "libfaketime==3.0.1";
 
 /// A vault that lives in a bucket, with a source and a backup.
 struct InBucket {
@@ -209,9 +206,7 @@ fn a_clock_that_is_twenty_minutes_off_and_another_region_are_explained() {
     });
     let signed = vault.at(&format!("http://127.0.0.1:{}", signed.port), "");
     vault.refused("the signature is for another region", &signed, BACKUP, 7);
-    let library =
-        python_package(FAKETIME).join("libfaketime/vendor/libfaketime/src/libfaketime.so.1");
-    assert!(library.is_file(), "{}", library.display());
+    let library = faketime();
     for (what, shift) in [("this clock is 20 minutes late", "-20m"), ("and early", "+20m")] {
         vault.sandbox.set("LD_PRELOAD", &library.display().to_string());
         vault.sandbox.set("FAKETIME", shift);

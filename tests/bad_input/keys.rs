@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::assert_session;
+use crate::faketime::faketime;
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -24,6 +25,31 @@ fn a_wrong_passphrase_opens_nothing() {
     assert_session!("a_wrong_passphrase", sandbox);
     fs::write(sandbox.path("passphrase"), "correct horse battery staple\n").unwrap();
     sandbox.nothing_lost();
+}
+
+/// What opens a passphrase's file must not depend on how fast the machine is at the moment: here its
+/// clock runs a thousand times too fast, so that every measurement finds a machine that is a
+/// thousand times too slow.
+#[test]
+fn a_busy_machine_opens_a_passphrase_vault() {
+    let mut sandbox = Sandbox::new();
+    fs::write(sandbox.path("passphrase"), "correct horse battery staple\n").unwrap();
+    sandbox.quietly("strongroom init --store backups --passphrase-file passphrase").done();
+    sandbox.remark("the work factor is higher than the limit");
+    let master = sandbox.path("master.age");
+    let sealed = fs::read(&master).unwrap();
+    let at = sealed.windows(4).position(|bytes| bytes == b" 18\n").unwrap();
+    fs::write(&master, [&sealed[..at], b" 23\n", &sealed[at + 4..]].concat()).unwrap();
+    sandbox.fails("strongroom verify --all", 8);
+    fs::write(&master, &sealed).unwrap();
+
+    sandbox.remark("the clock runs a thousand times too fast");
+    sandbox.set("LD_PRELOAD", &faketime().display().to_string());
+    sandbox.set("FAKETIME", "+0 x1000");
+    sandbox.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    sandbox.run("strongroom audit verify").done();
+    sandbox.unset("LD_PRELOAD");
+    assert_session!("a_busy_machine", sandbox);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod buckets;
 mod damage;
 mod databases;
 mod disks;
+mod faketime;
 mod keys;
 mod processes;
 #[path = "../cli/redact.rs"]

@@ -122,6 +122,24 @@ fn an_older_catalog_is_brought_up_to_date_by_several_processes_at_once() {
     assert_eq!(schema_version(catalog.connection()).unwrap(), migrations::VERSION);
 }
 
+/// SQLite says at once that the database is locked, and calls no busy handler, where one connection
+/// changes the journal mode while another one writes: what two commands do that start together.
+#[test]
+fn a_change_of_the_journal_mode_waits_for_another_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    drop(Catalog::create(&path, &new_vault()).unwrap());
+    let other = Connection::open(&path).unwrap();
+    other.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Catalog::open(&path).map(drop));
+        thread::sleep(Duration::from_millis(300));
+        other.execute_batch("COMMIT").unwrap();
+        opening.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn the_connection_is_set_up_as_the_document_says() {
     let (_folder, catalog) = catalog();

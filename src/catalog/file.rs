@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -357,7 +356,7 @@ fn patiently<T>(work: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     loop {
         match work() {
             Err(error) if super::error::is_locked(&error) && Instant::now() < deadline => {
-                thread::sleep(BUSY_RETRY);
+                std::thread::sleep(BUSY_RETRY);
             }
             ended => return ended,
         }

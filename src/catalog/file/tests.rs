@@ -134,7 +134,7 @@ fn a_change_of_the_journal_mode_waits_for_another_connection() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::scope(|scope| {
         let opening = scope.spawn(|| Catalog::open(&path).map(drop));
-        thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300));
         other.execute_batch("COMMIT").unwrap();
         opening.join().unwrap().unwrap();
     });

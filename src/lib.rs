@@ -7,26 +7,21 @@
 //! | layer | modules | what it is |
 //! |---|---|---|
 //! | edge | [`cli`] | what people touch; errors become hints and exit codes here |
-//! | verbs | [`ops`] | one verb a file; plaintext and ciphertext meet only here |
+//! | verbs | [`ops`] | one verb a file; none uses another |
+//! | vault | [`vault`] | what every verb stands on; plaintext and ciphertext meet only here and above |
 //! | siblings | [`container`], [`postgres`], [`store`], [`catalog`], [`audit`], [`policy`] | none imports another |
 //! | keys | [`keys`], [`crypto`] | hierarchy, custodians; every HKDF label in one table |
-//! | ground | [`ids`], [`schema`], [`clock`], [`random`], [`durable`], [`memory`], [`progress`], [`words`] | newtypes and values; the one durable write |
+//! | ground | [`base`] | newtypes and values; the one durable write |
 
 pub mod audit;
+pub mod base;
 pub mod catalog;
 pub mod cli;
-pub mod clock;
 pub mod container;
 pub mod crypto;
-pub mod durable;
-pub mod ids;
 pub mod keys;
-pub mod memory;
 pub mod ops;
 pub mod policy;
 pub mod postgres;
-pub mod progress;
-pub mod random;
-pub mod schema;
 pub mod store;
-pub mod words;
+pub mod vault;

@@ -9,6 +9,6 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> std::process::ExitCode {
-    strongroom::memory::share_one_heap();
+    strongroom::base::memory::share_one_heap();
     strongroom::cli::main()
 }

@@ -169,7 +169,7 @@ fn arguments(world: &World) -> Vec<OsString> {
 async fn back_up(arguments: Vec<OsString>) {
     let Ok(Parsed::Run(parsed)) = cli::args::parse(arguments) else { panic!("no command") };
     let Command::Backup(backup) = parsed.command else { panic!("another command") };
-    if let Err(error) = cli::backup::run(&Context::new(parsed.global), &backup).await {
+    if let Err(error) = cli::commands::backup::run(&Context::new(parsed.global), &backup).await {
         panic!("{error}");
     }
 }

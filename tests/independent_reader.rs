@@ -11,10 +11,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use strongroom::base::schema::quote_identifier;
 use strongroom::container::columns::Fields;
 use strongroom::postgres::tools::Tools;
 use strongroom::postgres::{PostgresError, Session};
-use strongroom::schema::quote_identifier;
 use support::{PASSWORD, TestDatabase, cluster, python};
 use vault::reader::{self, Reading, said};
 use vault::{World, picture};
@@ -136,7 +136,7 @@ impl Contents {
             let table = format!("{}.{}", quote_identifier(&schema), quote_identifier(&name));
             let statement =
                 format!("COPY (SELECT {} FROM {only}{table}) TO STDOUT", columns.join(", "));
-            let file = strongroom::schema::QualifiedName::new(schema, name).to_string();
+            let file = strongroom::base::schema::QualifiedName::new(schema, name).to_string();
             let lines = copied(&session, &statement).await.unwrap();
             // Some types have no binary form.
             let tuples = copied(&session, &format!("{statement} (FORMAT binary)")).await.ok();

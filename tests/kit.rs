@@ -9,9 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use strongroom::base::ids::VaultId;
 use strongroom::crypto::SecretText;
-use strongroom::ids::VaultId;
-use strongroom::keys::kit::{self, Kit};
+use strongroom::keys::master::kit::{self, Kit};
 use strongroom::keys::master::{self, Credentials};
 use vault::{World, finished};
 

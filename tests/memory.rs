@@ -145,7 +145,7 @@ async fn at_work_the_keys_are_found() {
     assert_eq!(code, Some(0), "{said}");
 
     // Keys are in locked memory, where the system lets them.
-    let status = strongroom::memory::status();
+    let status = strongroom::base::memory::status();
     assert!(status.locked_bytes > 0 || status.refused.is_some(), "{status:?}");
 }
 

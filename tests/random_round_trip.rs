@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use strongroom::audit::Who;
+use strongroom::base::clock::SystemClock;
+use strongroom::base::progress::{NoProgress, ProgressSink};
+use strongroom::base::schema::quote_identifier;
 use strongroom::catalog::backups::BackupClass;
-use strongroom::clock::SystemClock;
 use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
-use strongroom::keys::custodian_settings::CustodianSettings;
+use strongroom::keys::custodians::settings::CustodianSettings;
 use strongroom::keys::master::Credentials;
 use strongroom::ops::backup::{BackupReport, BackupRequest, backup};
-use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
 use strongroom::policy::subject_map::SubjectMap;
 use strongroom::postgres::Session;
-use strongroom::progress::{NoProgress, ProgressSink};
-use strongroom::schema::quote_identifier;
+use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
 use vault::random::{Database, databases};
 use vault::rule::{self, Person};
 use vault::{World, picture};
@@ -146,7 +146,7 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         master: place("master.age"),
         maps: place("maps"),
         custodians: vec![CustodianSettings::file("main", place("custodian"))],
-        stores: vec![strongroom::ops::stores::StoreSettings::main(
+        stores: vec![strongroom::vault::stores::StoreSettings::main(
             place("store").display().to_string(),
         )],
         spill: place("spill"),

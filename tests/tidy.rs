@@ -371,7 +371,7 @@ fn the_rules_find_what_they_are_for() {
     let layers = layers();
     for (user, used) in [
         ("store", "catalog"),
-        ("ids", "store"),
+        ("base", "store"),
         ("store", "keys"),
         ("crypto", "keys"),
         ("ops", "cli"),
@@ -382,7 +382,7 @@ fn the_rules_find_what_they_are_for() {
         ("cli", "ops"),
         ("container", "keys"),
         ("keys", "crypto"),
-        ("schema", "ids"),
+        ("vault", "store"),
         ("ops", "ops"),
     ] {
         assert_eq!(forbidden(&layers, user, used), None, "{user} -> {used}");

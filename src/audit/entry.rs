@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::AuditError;
 use super::words::{Action, Outcome};
-use crate::clock::timestamp;
-use crate::ids::Digest;
+use crate::base::clock::timestamp;
+use crate::base::ids::Digest;
 
 /// What the first field of an entry's message is, so that no other hash of ours can equal it.
 const ENTRY_DOMAIN: &[u8] = b"strongroom audit entry v1";

@@ -37,7 +37,7 @@ pub enum AuditError {
 }
 
 #[cfg(debug_assertions)]
-impl crate::durable::Injected for AuditError {
+impl crate::base::durable::Injected for AuditError {
     fn injected(step: &str) -> Self {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
         let said = Some(format!("a test lets `{step}` fail"));

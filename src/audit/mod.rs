@@ -8,20 +8,19 @@
 //! Code that releases keys takes a [`Recorded`], which only a durable entry yields: if the entry
 //! cannot be written, the access does not happen.
 
+mod chain;
 mod entry;
 mod error;
-mod log;
-mod verify;
 mod who;
 mod words;
 
-pub use entry::{Entry, NewEntry, entry_hash, head_message};
-pub use error::AuditError;
-pub use log::{
+pub use chain::log::{
     Filter, Head, Recorded, head_holds, list, newest_at, read_head, record, record_in,
     record_with_head, seal_head, seal_head_in,
 };
-pub use verify::{Broken, Fault, Verdict, verify};
+pub use chain::verify::{Broken, Fault, Verdict, verify};
+pub use entry::{Entry, NewEntry, entry_hash, head_message};
+pub use error::AuditError;
 pub use who::Who;
 pub use words::{Action, Outcome};
 

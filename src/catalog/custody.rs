@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Moment, parsed};
-use crate::ids::{Epoch, ShareSet};
+use crate::base::ids::{Epoch, ShareSet};
 
 crate::words!(
     /// How a splitting stands.

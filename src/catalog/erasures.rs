@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Count, Moment};
-use crate::ids::{Epoch, SourceId};
+use crate::base::ids::{Epoch, SourceId};
 
 /// An erasure that is being recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]

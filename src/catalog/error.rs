@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::timestamp;
+use crate::base::clock::timestamp;
 
 /// What failed, and on what. No message holds a key, a sealed value or a row's content: SQLite
 /// names tables, columns and constraints in its messages, never values.
@@ -159,7 +159,7 @@ pub(super) fn is_locked(error: &rusqlite::Error) -> bool {
 }
 
 #[cfg(debug_assertions)]
-impl crate::durable::Injected for CatalogError {
+impl crate::base::durable::Injected for CatalogError {
     fn injected(step: &str) -> Self {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
         let said = Some(format!("a test lets `{step}` fail"));

@@ -6,7 +6,7 @@ use super::shards::{self, ShardRow};
 use super::sources::{self, SourceRow, SourceUrl};
 use super::subjects::SubjectRow;
 use super::{Catalog, NewVault};
-use crate::ids::{Epoch, ShardId, SourceId, SubjectReference, VaultId};
+use crate::base::ids::{Epoch, ShardId, SourceId, SubjectReference, VaultId};
 
 /// The source that [`catalog`] holds.
 pub const SOURCE: SourceId = SourceId([2; 16]);

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Moment, parsed};
-use crate::ids::{Digest, Epoch, InvalidId};
+use crate::base::ids::{Digest, Epoch, InvalidId};
 
 /// What is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

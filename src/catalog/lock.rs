@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 
 use super::CatalogError;
 use super::error::OnFile;
-use crate::clock::timestamp;
-use crate::durable;
+use crate::base::clock::timestamp;
+use crate::base::durable;
 
 /// The right to write, as long as it lives.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Count;
-use crate::ids::{BackupId, Digest, PackId};
+use crate::base::ids::{BackupId, Digest, PackId};
 
 /// One pack object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Count;
-use crate::ids::ShardId;
+use crate::base::ids::ShardId;
 
 impl ToSql for ShardId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Moment;
-use crate::ids::SourceId;
+use crate::base::ids::SourceId;
 
 /// Where a source's connection URL comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

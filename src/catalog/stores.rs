@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Count, Moment, parsed};
-use crate::ids::BackupId;
+use crate::base::ids::BackupId;
 
 crate::words!(
     /// Whether a backup is whole in a store.

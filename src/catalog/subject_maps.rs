@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Moment;
-use crate::ids::{Digest, SourceId};
+use crate::base::ids::{Digest, SourceId};
 
 /// One subject map that was put in force.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::{Count, Moment};
-use crate::ids::{Epoch, ShardId, SourceId, SubjectReference};
+use crate::base::ids::{Epoch, ShardId, SourceId, SubjectReference};
 
 /// One data subject.
 #[derive(Debug, Clone, PartialEq, Eq)]

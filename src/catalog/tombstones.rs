@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Moment;
-use crate::ids::{Digest, Epoch};
+use crate::base::ids::{Digest, Epoch};
 
 /// One tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,10 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::clock::timestamp;
-use crate::ids::{BackupId, Digest, Epoch, PackId, ShareSet, SourceId, SubjectReference, VaultId};
+use crate::base::clock::timestamp;
+use crate::base::ids::{
+    BackupId, Digest, Epoch, PackId, ShareSet, SourceId, SubjectReference, VaultId,
+};
 
 macro_rules! blob_column {
     ($($name:ident),*) => {$(

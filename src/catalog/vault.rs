@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Moment;
-use crate::ids::{Epoch, VaultId};
+use crate::base::ids::{Epoch, VaultId};
 
 /// What `init` decides about a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]

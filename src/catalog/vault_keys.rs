@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 
 use super::CatalogError;
 use super::error::Doing;
-use crate::ids::ShardId;
+use crate::base::ids::ShardId;
 
 /// One key that belongs to the vault itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

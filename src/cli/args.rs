@@ -7,13 +7,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::commands::{
+    audit, backup, completions, custody, doctor, erase, expire, export, init, keys, kit, list, man,
+    map, prune, recover, restore, show, source, store, subject, verify,
+};
+use super::demo;
 use super::error::CliError;
 use super::exit::Exit;
 use super::values::without_passwords;
-use super::{
-    audit, backup, completions, custody, demo, doctor, erase, expire, export, init, keys, kit,
-    list, man, map, prune, recover, restore, show, source, store, subject, verify,
-};
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
 ///

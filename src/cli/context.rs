@@ -14,13 +14,13 @@ use super::exit::Exit;
 use super::output::Output;
 use super::{progress, prompt};
 use crate::audit::Who;
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::progress::ProgressSink;
 use crate::crypto::SecretText;
 use crate::keys::KeyError;
 use crate::keys::master::{self, Credentials};
-use crate::ops::OpsError;
-use crate::ops::vault::{Environment, Vault, VaultPlaces};
-use crate::progress::ProgressSink;
+use crate::vault::OpsError;
+use crate::vault::handle::{Environment, Vault, VaultPlaces};
 
 /// What every command is given.
 pub struct Context {

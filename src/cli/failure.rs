@@ -4,10 +4,10 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::catalog::CatalogError;
 use crate::keys::KeyError;
-use crate::ops::replica::ReplicaError;
-use crate::ops::{CustodyError, ErrorKind, OpsError};
 use crate::policy::subject_map::{MapError, Undecided};
 use crate::postgres::PostgresError;
+use crate::vault::replica::ReplicaError;
+use crate::vault::{CustodyError, ErrorKind, OpsError};
 
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {

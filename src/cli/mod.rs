@@ -4,43 +4,26 @@
 //! of the outcome. Errors become sentences, hints and exit codes in [`error`]; nothing below this
 //! layer prints.
 
+use self::commands::{
+    audit, backup, completions, custody, doctor, erase, expire, export, init, keys, kit, list, man,
+    map, prune, recover, restore, show, source, store, subject, verify,
+};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub mod args;
-pub mod audit;
-pub mod backup;
-pub mod completions;
+pub mod commands;
 pub mod config;
 pub mod context;
-pub mod custody;
 pub mod demo;
-pub mod doctor;
-pub mod erase;
 pub mod error;
 pub mod exit;
-pub mod expire;
-pub mod export;
 mod failure;
-pub mod init;
-pub mod keys;
-pub mod kit;
-pub mod list;
-pub mod man;
-pub mod map;
 pub mod output;
 mod process;
 pub mod progress;
 pub mod prompt;
-pub mod prune;
-pub mod recover;
-pub mod restore;
-pub mod show;
-pub mod source;
-pub mod store;
-pub mod subject;
 pub mod values;
-pub mod verify;
 
 use args::{Command, Parsed};
 use context::Context;
@@ -48,7 +31,7 @@ use error::CliError;
 use exit::Exit;
 use output::{Output, Report};
 
-use crate::{durable, memory};
+use crate::base::{durable, memory};
 
 /// Runs the command line.
 #[must_use]

@@ -6,7 +6,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
-use crate::memory;
+use crate::base::memory;
 
 /// Whether the memory test looks into this process, which it could not otherwise. In debug builds.
 fn is_examined() -> bool {

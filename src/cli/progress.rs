@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{Output, count};
-use crate::progress::{NoProgress, ProgressSink};
+use crate::base::progress::{NoProgress, ProgressSink};
 
 /// How often the line is drawn at most, each second.
 const DRAWS_PER_SECOND: u8 = 10;

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
+use crate::base::schema::{QualifiedName, split_identifiers};
 use crate::policy::subject_map::OnGone;
-use crate::schema::{QualifiedName, split_identifiers};
 
 /// Why an argument cannot be read. The argument parser adds which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

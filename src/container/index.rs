@@ -16,13 +16,12 @@
 //! One subject is found by the directory and one block a relation, without reading the rest. The blocks
 //! of version 1 are in [`super::index_block`], those of version 2 in [`super::layer_block`].
 
-use super::ContainerError;
-use super::index_block;
 use super::layer_block::{self, Listed, PlainBlock};
 use super::varint::{self, Reader};
+use super::{ContainerError, index_block};
+use crate::base::ids::{BackupId, PackId, SubjectReference, VaultId};
 use crate::crypto::kdf::DerivedKey;
 use crate::crypto::{Context, aead, labels};
-use crate::ids::{BackupId, PackId, SubjectReference, VaultId};
 
 /// The version of an index that is written here, and the newest that is known.
 pub const VERSION: u16 = 2;

@@ -11,8 +11,8 @@
 use super::ContainerError;
 use super::segment::Codec;
 use super::varint::Reader;
+use crate::base::ids::SubjectReference;
 use crate::crypto::segment::ContentMac;
-use crate::ids::SubjectReference;
 
 /// One segment of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]

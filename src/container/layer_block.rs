@@ -19,7 +19,7 @@ use super::ContainerError;
 use super::index_block::IndexEntry;
 use super::segment::Codec;
 use super::varint::{self, Reader};
-use crate::ids::SubjectReference;
+use crate::base::ids::SubjectReference;
 
 /// A block is sealed when its entries reach this many bytes.
 pub const BLOCK_BYTES_TARGET: usize = 64 << 10;

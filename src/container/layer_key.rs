@@ -9,11 +9,11 @@
 //! one identity closes that backup alone.
 
 use super::ContainerError;
+use crate::base::ids::{BackupId, VaultId};
+use crate::base::random::CryptoRng;
 use crate::crypto::aead::{self, WRAP_BYTES};
 use crate::crypto::kdf::DerivedKey;
 use crate::crypto::{Context, labels};
-use crate::ids::{BackupId, VaultId};
-use crate::random::CryptoRng;
 
 /// The length of a wrapped key in bytes.
 pub const BYTES: usize = 32 + WRAP_BYTES;
@@ -63,8 +63,8 @@ impl LayerUse<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::random;
     use crate::crypto::kdf;
-    use crate::random;
 
     #[test]
     fn a_layers_key_opens_in_its_place_only() {

@@ -6,13 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ContainerError;
 use super::age_file::BackupIdentity;
 use super::columns::Layout;
-use super::layer_key;
 use super::segment::Relation;
-use crate::ids::{BackupId, Digest, PackId, SourceId, VaultId};
-use crate::schema::DatabaseSchema;
+use super::{ContainerError, layer_key};
+use crate::base::ids::{BackupId, Digest, PackId, SourceId, VaultId};
+use crate::base::schema::DatabaseSchema;
 
 /// The manifest version that is written here, and the newest that is known.
 pub const VERSION: u32 = 2;

@@ -15,6 +15,7 @@ pub mod pack;
 pub mod replica;
 pub mod segment;
 mod varint;
+pub mod vault_marker;
 
 /// Why stored bytes are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@
 //! catalog/head/<sequence>            which of those rows are the present catalog's
 //! ```
 
-use crate::ids::{BackupId, PackId};
+use crate::base::ids::{BackupId, PackId};
 
 /// The object that says whose store this is.
 pub const VAULT_MARKER: &str = "strongroom-vault.json";

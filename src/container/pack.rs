@@ -8,7 +8,7 @@
 //! Where each segment lies is in the index of the backups that use it.
 
 use super::ContainerError;
-use crate::ids::{PackId, VaultId};
+use crate::base::ids::{PackId, VaultId};
 
 /// The newest pack version that is known here.
 pub const VERSION: u16 = 1;

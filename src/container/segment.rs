@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
 use super::columns::{self, Layout};
+use crate::base::ids::{SourceId, SubjectReference, VaultId};
+use crate::base::schema::QualifiedName;
 use crate::crypto::{Context, labels};
-use crate::ids::{SourceId, SubjectReference, VaultId};
-use crate::schema::QualifiedName;
 
 /// Rows are cut into segments of about this many bytes (before compression), so that memory stays
 /// bounded however much one subject owns. A row that is longer makes a segment by itself.

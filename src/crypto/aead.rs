@@ -10,7 +10,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use crate::random::{self, CryptoRng};
+use crate::base::random::{self, CryptoRng};
 
 /// The bytes that [`seal`] adds: the tag.
 pub const TAG_BYTES: usize = 16;

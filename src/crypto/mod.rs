@@ -4,7 +4,6 @@
 
 pub mod aead;
 pub mod context;
-pub mod digest;
 pub mod kdf;
 pub mod labels;
 pub mod secret;

@@ -2,22 +2,22 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Declares a 32-byte secret, kept in locked memory (see [`crate::memory`]).
+/// Declares a 32-byte secret, kept in locked memory (see [`crate::base::memory`]).
 #[macro_export]
 macro_rules! secret_key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        pub struct $name($crate::memory::LockedBytes);
+        pub struct $name($crate::base::memory::LockedBytes);
 
         impl $name {
             /// A fresh random secret.
-            pub fn generate(random: &mut (impl $crate::random::CryptoRng + ?Sized)) -> Self {
-                Self::filled(|bytes| $crate::random::Rng::fill_bytes(random, bytes.as_mut_slice()))
+            pub fn generate(random: &mut (impl $crate::base::random::CryptoRng + ?Sized)) -> Self {
+                Self::filled(|bytes| $crate::base::random::Rng::fill_bytes(random, bytes.as_mut_slice()))
             }
 
             /// The secret that `fill` writes in its place.
             pub fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
-                let mut secret = Self($crate::memory::LockedBytes::zeroed());
+                let mut secret = Self($crate::base::memory::LockedBytes::zeroed());
                 fill(&mut secret.0);
                 secret
             }

@@ -9,24 +9,15 @@
 //!
 //! Nothing here touches the catalog: wrapped keys come in and go out as bytes.
 
-pub mod command_custodian;
-pub mod custodian;
-mod custodian_mark;
-pub mod custodian_settings;
-pub mod file_custodian;
-pub mod kit;
+pub mod custodians;
 pub mod master;
-pub mod pkcs11_custodian;
-mod program;
-pub mod quorum;
 pub mod rekey;
 pub mod replica_key;
 pub mod ring;
 mod secret_file;
-pub mod share;
 pub mod vault_keys;
 
-use crate::ids::{Epoch, ShardId, VaultId};
+use crate::base::ids::{Epoch, ShardId, VaultId};
 
 crate::secret_key!(
     /// M: long-lived, never changed by a forgetting, and by itself opens nothing.
@@ -194,7 +185,7 @@ pub enum KeyError {
     },
     /// A text is not a recovery kit, or not as it was printed.
     #[error(transparent)]
-    Kit(#[from] kit::KitError),
+    Kit(#[from] master::kit::KitError),
     /// The file system refused.
     #[error("the secret in {file} could not be read or written: {source}")]
     Io {
@@ -206,7 +197,7 @@ pub enum KeyError {
 }
 
 #[cfg(debug_assertions)]
-impl crate::durable::Injected for KeyError {
+impl crate::base::durable::Injected for KeyError {
     fn injected(step: &str) -> Self {
         Self::Io { file: step.to_owned(), source: std::io::Error::injected(step) }
     }

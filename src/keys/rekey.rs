@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use super::ring::{KeyName, KeyRing};
 use super::{EpochSecret, KeyError, MasterSecret};
-use crate::ids::ShardId;
-use crate::random::CryptoRng;
+use crate::base::ids::ShardId;
+use crate::base::random::CryptoRng;
 
 /// A key that hangs on a shard, as the catalog holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub fn rewrap(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Epoch, SubjectReference, VaultId};
-    use crate::random;
+    use crate::base::ids::{Epoch, SubjectReference, VaultId};
+    use crate::base::random;
 
     #[test]
     fn the_next_epoch_opens_survivors_and_nothing_of_the_last_one_does() {

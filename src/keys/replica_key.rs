@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use super::ring::{KeyName, KeyRing};
+use crate::base::ids::{Epoch, ShardId, VaultId};
+use crate::base::random::CryptoRng;
 use crate::crypto::kdf::{self, DerivedKey};
 use crate::crypto::{Context, labels};
-use crate::ids::{Epoch, ShardId, VaultId};
-use crate::random::CryptoRng;
 
 /// What a sync needs of a key ring, and no more: owned, so that no lock is held while it waits for
 /// the store.
@@ -70,8 +70,8 @@ impl ReplicaKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::random;
     use crate::keys::{EpochSecret, MasterSecret};
-    use crate::random;
 
     #[test]
     fn a_heads_key_is_of_its_vault_epoch_number_and_salt() {

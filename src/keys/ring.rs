@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{EpochSecret, KeyError, MasterSecret};
+use crate::base::ids::{BackupId, Epoch, ShardId, SubjectReference, VaultId};
+use crate::base::random::CryptoRng;
 use crate::crypto::kdf::{self, DerivedKey};
 use crate::crypto::{Context, aead, labels};
-use crate::ids::{BackupId, Epoch, ShardId, SubjectReference, VaultId};
-use crate::random::CryptoRng;
 
 crate::secret_key!(
     /// S: wraps the keys of one shard.

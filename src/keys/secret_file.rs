@@ -10,7 +10,7 @@
 use zeroize::Zeroizing;
 
 use super::KeyError;
-use crate::ids::{Epoch, VaultId};
+use crate::base::ids::{Epoch, VaultId};
 
 /// A parsed file: whose it is and the secret's 32 bytes.
 pub struct SecretFile {

@@ -2,11 +2,11 @@
 
 use super::KeyError;
 use super::ring::KeyName;
+use crate::base::ids::{ShardId, SourceId, SubjectReference, VaultId};
+use crate::base::random::CryptoRng;
 use crate::crypto::kdf::{self, DerivedKey, MacKey};
 use crate::crypto::{Context, aead, labels};
-use crate::ids::{ShardId, SourceId, SubjectReference, VaultId};
 use crate::keys::MasterSecret;
-use crate::random::CryptoRng;
 
 crate::secret_key!(
     /// IK: makes subject references.
@@ -149,7 +149,7 @@ pub fn audit_head_key(master: &MasterSecret, vault: VaultId) -> MacKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random;
+    use crate::base::random;
 
     #[test]
     fn references_differ_by_source_class_and_key() {

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::OpsError;
-use super::vault::Vault;
 use crate::audit::{self, Action, Entry, Filter, Outcome, Verdict};
-use crate::ids::Digest;
+use crate::base::ids::Digest;
 use crate::keys::master::Credentials;
+use crate::vault::OpsError;
+use crate::vault::handle::Vault;
 
 /// What a check of the log found.
 #[derive(Debug, Clone, Serialize)]

@@ -1,363 +1,256 @@
-//! Custody: the epoch secrets at their custodians. Which custodian has which share is the catalog's
-//! to know; the shares themselves are read here, put together, given out and destroyed.
+//! The verbs of custody: who holds the epoch secret, whether they still do, and changing the set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::recover::{EpochSecrets, LaterShare};
-use super::vault::{Vault, Writing};
-use super::{CustodyError, OpsError};
-use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
+use serde::Serialize;
+
+use super::keys::{self, RotateReport};
+use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::Epoch;
+use crate::catalog::custody::{self as custody_rows, ShareSetRow, ShareState};
 use crate::catalog::erasures;
-use crate::durable;
-use crate::ids::{Epoch, VaultId};
-use crate::keys::custodian::Custodian;
-use crate::keys::share::{Share, ShareSet};
-use crate::keys::{EpochSecret, KeyError, quorum};
-use crate::random;
+use crate::keys::KeyError;
+use crate::keys::custodians::Custodian;
+use crate::keys::master::Credentials;
+use crate::vault::access::audited;
+use crate::vault::custody::{self, Membership};
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::{CustodyError, OpsError};
 
-/// Who is to hold the shares of an epoch secret, and how many of them make it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Membership {
-    /// The custodians' names, each once.
-    pub custodians: Vec<String>,
-    /// How many shares make the secret.
+/// The custody of a vault.
+#[derive(Debug, Clone, Serialize)]
+pub struct CustodyReport {
+    /// The present epoch.
+    pub epoch: Epoch,
+    /// How many shares make its secret.
     pub threshold: u8,
+    /// The custodians, those that hold a share first.
+    pub custodians: Vec<CustodianReport>,
+    /// Shares of earlier epochs that must still be destroyed.
+    pub to_destroy: Vec<ShareToDestroy>,
+    /// The numbers of the erasures that are provisional because of them.
+    pub provisional_erasures: Vec<u64>,
 }
 
-impl Membership {
-    /// The members of a splitting.
-    #[must_use]
-    pub fn of(set: &ShareSetRow) -> Self {
-        let custodians = set.shares.iter().map(|share| share.custodian.clone()).collect();
-        Self { custodians, threshold: set.threshold }
-    }
+/// One custodian.
+#[derive(Debug, Clone, Serialize)]
+pub struct CustodianReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it is, as a person knows it; absent where the configuration does not have it.
+    pub place: Option<String>,
+    /// What the destruction of a share means there, as one sentence.
+    pub assurance: Option<String>,
+    /// `member`, `no-member` (configured, holds no share) or `not-configured`.
+    pub standing: &'static str,
+    /// What the catalog knows of its share: `asked`, `held`; absent for one that is no member.
+    pub share: Option<&'static str>,
+    /// What the custodian itself says (only `custody check`): `ok`, or why not.
+    pub answer: Option<String>,
 }
 
-/// A share that must go and that nobody could destroy yet.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Waiting {
+/// A share of an earlier epoch that may still exist.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShareToDestroy {
     /// The custodian.
     pub custodian: String,
-    /// The epoch of the share.
+    /// The epoch.
     pub epoch: Epoch,
-    /// Why it could not be destroyed, as one sentence.
-    pub reason: String,
+    /// Since when it has to go.
+    pub since: String,
 }
 
-/// Puts the secret of a splitting together from as many custodians as it needs.
-pub fn read_secret(vault: &Vault, set: &ShareSetRow) -> Result<EpochSecret, OpsError> {
-    let mut shares: Vec<Share> = Vec::new();
-    let mut failures: Vec<KeyError> = Vec::new();
-    let rows = set.shares.iter().filter(|share| share.state != ShareState::Destroyed);
-    for row in rows {
-        if shares.len() == usize::from(set.threshold) {
-            break;
-        }
-        match read_share(vault, set, row) {
-            Ok(share) => shares.push(share),
-            Err(error) => failures.push(error),
-        }
-    }
-    if shares.len() == usize::from(set.threshold) {
-        return Ok(quorum::combine(&shares)?);
-    }
-    match (failures.pop(), set.shares.len()) {
-        (Some(only), 1) => Err(only.into()),
-        (last, _) => Err(CustodyError::TooFew {
-            epoch: set.epoch,
-            needed: set.threshold,
-            answered: shares.len(),
-            reasons: failures.iter().chain(&last).map(ToString::to_string).collect(),
-        }
-        .into()),
-    }
+/// A change of the set.
+#[derive(Debug, Clone, Serialize)]
+pub struct MembershipReport {
+    /// The custody after it.
+    pub custody: CustodyReport,
+    /// The epoch that began with it; absent where nothing had to change.
+    pub rotation: Option<RotateReport>,
 }
 
-fn read_share(vault: &Vault, set: &ShareSetRow, row: &ShareRow) -> Result<Share, KeyError> {
-    let custodian = vault.custodian(&row.custodian)?;
-    let share = custodian.get(vault.id(), set.epoch)?;
-    if share.set == set.set {
-        return Ok(share);
-    }
-    Err(KeyError::OtherShare { custodian: row.custodian.clone(), epoch: set.epoch })
+/// Tells who holds what, without asking anybody.
+pub fn list(vault: &Vault) -> Result<CustodyReport, OpsError> {
+    vault.note(Action::Custody, "list", crate::audit::Outcome::Done, None)?;
+    report(vault)
 }
 
-/// Gives the shares of a new secret out. The catalog has their rows already, as `asked`.
-///
-/// # Errors
-/// [`CustodyError::TooFew`] when fewer than the threshold took theirs.
-pub fn install(vault: &Vault, set: &ShareSetRow, secret: &EpochSecret) -> Result<(), OpsError> {
-    let count = u8::try_from(set.shares.len()).unwrap_or(u8::MAX);
-    let shares = quorum::split(
-        secret,
-        vault.id(),
-        set.epoch,
-        set.set,
-        set.threshold,
-        count,
-        &mut random::system(),
-    )?;
-    let mut failures = Vec::new();
-    let mut held = 0;
-    for (row, share) in set.shares.iter().zip(&shares) {
-        let asked = durable::step("forget.install", || put(vault, &row.custodian, share));
-        match asked {
-            Ok(()) => {
-                held += 1;
-                mark(vault, (set.epoch, set.set), &row.custodian, ShareState::Held)?;
-            }
-            Err(error) => failures.push(error),
-        }
-    }
-    if held >= usize::from(set.threshold) {
-        for error in failures {
-            vault.warn(&format!(
-                "a custodian took no share of the new epoch: {error}; it gets one when the secret is \
-                 shared anew (custody reconcile)"
-            ));
-        }
-        return Ok(());
-    }
-    match (failures.pop(), set.shares.len()) {
-        (Some(only), 1) => Err(only),
-        (last, _) => Err(CustodyError::TooFew {
-            epoch: set.epoch,
-            needed: set.threshold,
-            answered: held,
-            reasons: failures.iter().chain(&last).map(ToString::to_string).collect(),
-        }
-        .into()),
-    }
-}
-
-/// Puts a share; one of a given-up splitting of the same epoch makes room for it.
-fn put(vault: &Vault, custodian: &str, share: &Share) -> Result<(), OpsError> {
-    let place = vault.custodian(custodian)?;
-    match place.put(share) {
-        Err(KeyError::EpochTaken { .. }) => {}
-        other => return Ok(other?),
-    }
-    let there = place.get(vault.id(), share.epoch)?;
-    let given_up = {
-        let catalog = vault.catalog();
-        custody::with_shares_to_destroy(catalog.connection())?
-            .iter()
-            .any(|set| (set.epoch, set.set) == (share.epoch, there.set))
-    };
-    if !given_up {
-        // Nobody here knows of it: it may be what another machine's catalog hangs on.
-        let custodian = custodian.to_owned();
-        return Err(KeyError::EpochTaken { custodian, epoch: share.epoch }.into());
-    }
-    place.destroy(vault.id(), share.epoch)?;
-    mark(vault, (share.epoch, there.set), custodian, ShareState::Destroyed)?;
-    Ok(place.put(share)?)
-}
-
-/// Destroys every share that must go and can be reached, and confirms the erasures that nothing
-/// undoes any more. Says what is left to do.
-pub fn destroy_leaving(vault: &Vault, _: &Writing<'_>) -> Result<Vec<Waiting>, OpsError> {
-    let sets = custody::with_shares_to_destroy(vault.catalog().connection())?;
-    let mut waiting = Vec::new();
-    for set in &sets {
-        for row in &set.shares {
-            if row.state == ShareState::Destroyed {
-                continue;
-            }
-            let gone = durable::step("forget.destroy", || {
-                destroy_share(vault, set.epoch, set.set, &row.custodian)
-            });
-            match gone {
-                Ok(()) => {
-                    mark(vault, (set.epoch, set.set), &row.custodian, ShareState::Destroyed)?;
-                }
-                Err(error) => waiting.push(Waiting {
-                    custodian: row.custodian.clone(),
-                    epoch: set.epoch,
-                    reason: error.to_string(),
-                }),
-            }
-        }
-    }
-    settle(vault)?;
-    Ok(waiting)
-}
-
-/// Records as held the shares that their custodians are found to have.
-pub fn confirm_held(
+/// Asks every custodian whether it still has its share, and whether the shares make the secret.
+pub async fn check(
     vault: &Vault,
-    set: &ShareSetRow,
-    has_it: impl Fn(&str) -> bool,
-) -> Result<(), OpsError> {
-    for share in set.shares.iter().filter(|share| share.state == ShareState::Asked) {
-        if has_it(&share.custodian) {
-            mark(vault, (set.epoch, set.set), &share.custodian, ShareState::Held)?;
+    credentials: &Credentials,
+) -> Result<(CustodyReport, bool), OpsError> {
+    audited(vault, Action::Custody, "check", async |access| {
+        // That the vault unlocks proves that enough shares are well.
+        vault.unlock(credentials, access.recorded()).await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let mut told = report(vault)?;
+        let mut all_well = true;
+        for custodian in &mut told.custodians {
+            let row = present.shares.iter().find(|share| share.custodian == custodian.name);
+            let Some(row) = row else { continue };
+            let answer = ask(vault, &present, &row.custodian);
+            all_well &= answer.is_ok();
+            custodian.answer =
+                Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
         }
-    }
-    Ok(())
-}
-
-/// Records which splittings are destroyed by now, and which erasures that confirms.
-fn settle(vault: &Vault) -> Result<(), OpsError> {
-    let now = vault.clock().now();
-    let is_settled = {
-        let catalog = vault.catalog();
-        let leaving = custody::in_state(catalog.connection(), SetState::Leaving)?;
-        leaving.is_empty() && erasures::provisional(catalog.connection())?.is_empty()
-    };
-    if is_settled {
-        return Ok(());
-    }
-    durable::step("forget.confirm", || {
-        vault.catalog().transaction(|transaction| {
-            for set in custody::in_state(transaction, SetState::Leaving)? {
-                if !set.can_be_combined() {
-                    let key = (set.epoch, set.set);
-                    custody::set_state(transaction, key, SetState::Destroyed, now)?;
-                }
-            }
-            let oldest = custody::oldest_leaving(transaction)?;
-            erasures::confirm(transaction, oldest, now)?;
-            Ok::<_, OpsError>(())
-        })
+        Ok((told, all_well))
     })
+    .await
 }
 
-/// Destroys one share, and no other that may be there under the same epoch.
-fn destroy_share(
+fn ask(vault: &Vault, present: &ShareSetRow, name: &str) -> Result<(), KeyError> {
+    let share = vault.custodian(name)?.get(vault.id(), present.epoch)?;
+    if share.set == present.set {
+        Ok(())
+    } else {
+        Err(KeyError::OtherShare { custodian: name.to_owned(), epoch: present.epoch })
+    }
+}
+
+/// Adds a custodian that the configuration has, or changes how many shares are needed.
+pub async fn add(
     vault: &Vault,
-    epoch: Epoch,
-    set: ShareSet,
-    custodian: &str,
-) -> Result<(), OpsError> {
-    let custodian = vault.custodian(custodian)?;
-    match custodian.get(vault.id(), epoch) {
-        Ok(share) if share.set != set => return Ok(()),
-        Ok(_) => {}
-        // What is damaged goes too, unless it may be the present epoch's.
-        Err(KeyError::Damaged { .. }) if present_epoch(vault)? != epoch => {}
-        Err(KeyError::NoEpochSecret { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    }
-    if present_epoch(vault)? == epoch && present_set(vault)? == set {
-        return Err(OpsError::Bug("the share of the present epoch was to be destroyed"));
-    }
-    custodian.destroy(vault.id(), epoch)?;
-    match custodian.get(vault.id(), epoch) {
-        Err(KeyError::NoEpochSecret { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Err(KeyError::NotDestroyed { custodian: custodian.title(), epoch }.into()),
-    }
+    credentials: &Credentials,
+    name: &str,
+    threshold: Option<u8>,
+) -> Result<MembershipReport, OpsError> {
+    change(vault, credentials, "custody add", threshold, |members| {
+        if members.iter().any(|member| member == name) {
+            return Err(CustodyError::IsMember { name: name.to_owned() }.into());
+        }
+        vault.custodian(name)?.enroll(vault.id())?;
+        members.push(name.to_owned());
+        Ok(())
+    })
+    .await
 }
 
-/// The newest epoch that a custodian in the configuration holds and that the catalog has not given
-/// up: where it is newer than the catalog's, the catalog is an old copy.
-pub fn newest_epoch(vault: &Vault) -> Result<Option<Epoch>, OpsError> {
-    let given_up: BTreeSet<Epoch> = {
+/// Takes a custodian out of the set: its share is destroyed with the epoch.
+pub async fn remove(
+    vault: &Vault,
+    credentials: &Credentials,
+    name: &str,
+    threshold: Option<u8>,
+) -> Result<MembershipReport, OpsError> {
+    change(vault, credentials, "custody remove", threshold, |members| {
+        let Some(place) = members.iter().position(|member| member == name) else {
+            return Err(CustodyError::IsNoMember { name: name.to_owned() }.into());
+        };
+        members.remove(place);
+        Ok(())
+    })
+    .await
+}
+
+async fn change(
+    vault: &Vault,
+    credentials: &Credentials,
+    command: &str,
+    threshold: Option<u8>,
+    edit: impl FnOnce(&mut Vec<String>) -> Result<(), OpsError>,
+) -> Result<MembershipReport, OpsError> {
+    let lock = vault.lock_for_writing(command)?;
+    audited(vault, Action::Custody, &command.replace(' ', "-"), async |access| {
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let mut membership = Membership::of(&present);
+        edit(&mut membership.custodians)?;
+        membership.threshold = threshold.unwrap_or(membership.threshold);
+        let count = membership.custodians.len();
+        if membership.threshold == 0 || usize::from(membership.threshold) > count {
+            return Err(CustodyError::Threshold { threshold: membership.threshold, count }.into());
+        }
+        let rotation = keys::share_anew(vault, &unlocked, &lock, membership).await?;
+        Ok(MembershipReport { custody: report(vault)?, rotation: Some(rotation) })
+    })
+    .await
+}
+
+/// Destroys what could not be destroyed before, and shares the secret anew where a member lacks its
+/// share.
+pub async fn reconcile(
+    vault: &Vault,
+    credentials: &Credentials,
+) -> Result<MembershipReport, OpsError> {
+    let lock = vault.lock_for_writing("custody reconcile")?;
+    audited(vault, Action::Custody, "reconcile", async |access| {
+        // Unlocking destroys whatever can be reached.
+        let unlocked: Arc<Unlocked> = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let present = custody_rows::present(vault.catalog().connection())?;
+        let lacks_share = |name: &str| {
+            matches!(
+                ask(vault, &present, name),
+                Err(KeyError::NoEpochSecret { .. }
+                    | KeyError::OtherShare { .. }
+                    | KeyError::Damaged { .. })
+            )
+        };
+        let rotation = if present.shares.iter().any(|share| lacks_share(&share.custodian)) {
+            let membership = Membership::of(&present);
+            Some(keys::share_anew(vault, &unlocked, &lock, membership).await?)
+        } else {
+            custody::confirm_held(vault, &present, |name| ask(vault, &present, name).is_ok())?;
+            None
+        };
+        Ok(MembershipReport { custody: report(vault)?, rotation })
+    })
+    .await
+}
+
+pub(super) fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
+    let (epoch, present, leaving, provisional_erasures) = {
         let catalog = vault.catalog();
-        let sets = custody::with_shares_to_destroy(catalog.connection())?;
-        sets.into_iter().map(|set| set.epoch).collect()
+        let connection = catalog.connection();
+        (
+            crate::catalog::vault::read(connection)?.epoch,
+            custody_rows::present(connection)?,
+            custody_rows::with_shares_to_destroy(connection)?,
+            erasures::provisional(connection)?,
+        )
     };
-    let mut newest = None;
+    let mut custodians = Vec::new();
+    for row in &present.shares {
+        let configured = vault.custodian(&row.custodian).ok();
+        custodians.push(CustodianReport {
+            name: row.custodian.clone(),
+            place: configured.map(Custodian::place),
+            assurance: configured.map(|one| one.assurance().sentence().to_owned()),
+            standing: if configured.is_some() { "member" } else { "not-configured" },
+            share: Some(row.state.as_str()),
+            answer: None,
+        });
+    }
     for custodian in vault.custodians() {
-        // One that cannot be asked says nothing.
-        let epochs = custodian.epochs(vault.id()).unwrap_or_default();
-        newest = epochs.into_iter().filter(|epoch| !given_up.contains(epoch)).max().max(newest);
+        if present.shares.iter().all(|row| row.custodian != custodian.name()) {
+            custodians.push(CustodianReport {
+                name: custodian.name().to_owned(),
+                place: Some(custodian.place()),
+                assurance: Some(custodian.assurance().sentence().to_owned()),
+                standing: "no-member",
+                share: None,
+                answer: None,
+            });
+        }
     }
-    Ok(newest)
-}
-
-fn present_epoch(vault: &Vault) -> Result<Epoch, OpsError> {
-    Ok(crate::catalog::vault::read(vault.catalog().connection())?.epoch)
-}
-
-fn present_set(vault: &Vault) -> Result<ShareSet, OpsError> {
-    Ok(custody::present(vault.catalog().connection())?.set)
-}
-
-fn mark(
-    vault: &Vault,
-    set: (Epoch, ShareSet),
-    custodian: &str,
-    state: ShareState,
-) -> Result<(), OpsError> {
-    let now = vault.clock().now();
-    vault.catalog().transaction(|transaction| {
-        Ok::<_, OpsError>(custody::set_share_state(transaction, set, custodian, state, now)?)
+    let to_destroy = leaving
+        .iter()
+        .flat_map(|set| set.shares.iter().map(move |share| (set, share)))
+        .filter(|(_, share)| share.state != ShareState::Destroyed)
+        .map(|(set, share)| ShareToDestroy {
+            custodian: share.custodian.clone(),
+            epoch: set.epoch,
+            since: timestamp(set.changed_at),
+        })
+        .collect();
+    Ok(CustodyReport {
+        epoch,
+        threshold: present.threshold,
+        custodians,
+        to_destroy,
+        provisional_erasures,
     })
-}
-
-/// Custodians of whom no catalog says what they hold: what a recovery begins with.
-pub struct Quorum<'a> {
-    /// The vault.
-    pub vault: VaultId,
-    /// The custodians that were named.
-    pub custodians: &'a [Box<dyn Custodian>],
-}
-
-impl EpochSecrets for Quorum<'_> {
-    fn epochs(&self) -> Result<Vec<Epoch>, KeyError> {
-        let mut epochs = BTreeSet::new();
-        let mut failure = None;
-        let mut answered = false;
-        for custodian in self.custodians {
-            match custodian.epochs(self.vault) {
-                Ok(held) => {
-                    answered = true;
-                    epochs.extend(held);
-                }
-                // One of another vault is a mistake to be told, and not a custodian that is away.
-                Err(error @ KeyError::OtherVault { .. }) => return Err(error),
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) if !answered => Err(error),
-            _ => Ok(epochs.into_iter().collect()),
-        }
-    }
-
-    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError> {
-        let mut sets: BTreeMap<ShareSet, Vec<Share>> = BTreeMap::new();
-        let mut failure = None;
-        for custodian in self.custodians {
-            match custodian.get(self.vault, epoch) {
-                Ok(share) => sets.entry(share.set).or_default().push(share),
-                Err(KeyError::NoEpochSecret { .. }) => {}
-                Err(error) => failure = Some(error),
-            }
-        }
-        let mut secrets = Vec::new();
-        for shares in sets.values() {
-            match quorum::combine(shares) {
-                Ok(secret) => secrets.push(secret),
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) if secrets.is_empty() => Err(error),
-            _ => Ok(secrets),
-        }
-    }
-
-    fn later(&self, epoch: Epoch) -> Vec<LaterShare> {
-        let mut later = Vec::new();
-        for custodian in self.custodians {
-            let Ok(own) = custodian.get(self.vault, epoch) else { continue };
-            for held in custodian.epochs(self.vault).unwrap_or_default() {
-                if held > epoch
-                    && let Ok(share) = custodian.get(self.vault, held)
-                {
-                    later.push(LaterShare {
-                        member: own.index,
-                        epoch: held,
-                        set: share.set,
-                        threshold: share.threshold,
-                        index: share.index,
-                    });
-                }
-            }
-        }
-        later
-    }
 }

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::custodians;
-use super::vault::Vault;
-use super::{OpsError, replica};
+use super::custody;
 use crate::audit::{self, Action, Outcome, Verdict};
+use crate::base::clock::timestamp;
+use crate::base::ids::VaultId;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::sources;
-use crate::clock::timestamp;
-use crate::ids::VaultId;
+use crate::vault::handle::Vault;
+use crate::vault::{OpsError, replica};
 
 crate::words!(
     /// How one thing stands.
@@ -106,7 +106,7 @@ fn backups_made(vault: &Vault) -> Result<Finding, OpsError> {
 
 async fn stores(vault: &Vault) -> Vec<Finding> {
     const WHAT: &str = "store";
-    let ready = match super::stores::check_all(vault).await {
+    let ready = match crate::vault::stores::check_all(vault).await {
         Ok(ready) => ready,
         Err(error) => return vec![finding(WHAT, Health::Failed, error.to_string())],
     };
@@ -143,7 +143,7 @@ async fn replica(vault: &Vault) -> Finding {
 
 fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
     const WHAT: &str = "custodian";
-    let report = custodians::report(vault)?;
+    let report = custody::report(vault)?;
     let mut findings = Vec::new();
     for one in report.custodians.iter().filter(|one| one.share.is_some()) {
         let held = vault.custodian(&one.name).and_then(|custodian| custodian.epochs(vault.id()));

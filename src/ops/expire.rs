@@ -3,14 +3,16 @@
 
 use serde::Serialize;
 
-use super::audited::audited_with;
-use super::forget::{self, Change};
+use super::prune;
 use super::prune::PruneReport;
-use super::vault::Vault;
-use super::{OpsError, prune, replica, select};
 use crate::audit::Action;
-use crate::ids::{BackupId, Epoch};
+use crate::base::ids::{BackupId, Epoch};
 use crate::keys::master::Credentials;
+use crate::vault::access::audited_with;
+use crate::vault::forget::{self, Change};
+use crate::vault::handle::Vault;
+use crate::vault::reader::select;
+use crate::vault::{OpsError, replica};
 
 /// What was forgotten.
 #[derive(Debug, Clone, Serialize)]

@@ -8,25 +8,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::vault::{Environment, Unlocked, Vault, VaultMarker, VaultPlaces};
-use super::{OpsError, replica};
 use crate::audit::{Action, Outcome};
+use crate::base::ids::{Epoch, ShardId, ShareSet, VaultId};
+use crate::base::{durable, random};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::shards::ShardRow;
 use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{Catalog, NewVault, shards, vault_keys as catalog_keys};
 use crate::container::names;
-use crate::durable;
-use crate::ids::{Epoch, ShardId, ShareSet, VaultId};
+use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
+use crate::keys::custodians::quorum;
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
-use crate::keys::{EpochSecret, KeyError, MasterSecret, quorum};
-use crate::random;
+use crate::keys::{EpochSecret, KeyError, MasterSecret};
 use crate::store::{ObjectName, StoreError};
+use crate::vault::handle::{Environment, Unlocked, Vault, VaultPlaces};
+use crate::vault::{OpsError, replica};
 
-/// The version of the sealed format that a new vault begins with.
-pub const FORMAT_VERSION: u32 = 1;
 /// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
 const OWN_SHARD_CAPACITY: u64 = 1 << 31;
 const FIRST_SHARD_CAPACITY: u64 = 256;
@@ -109,7 +108,7 @@ pub async fn init(
     };
     drop(create_catalog(&places, &environment, vault, &master, &secret, &custody)?);
 
-    let contents = Bytes::from(marker_bytes(vault)?);
+    let contents = Bytes::from(VaultMarker::bytes_of(vault)?);
     for store in &stores {
         let mut writer = store.create(&marker).await?;
         writer.write(contents.clone()).await?;
@@ -124,13 +123,6 @@ pub async fn init(
     replica::sync(&opened, &keys, &lock).await?;
     drop(lock);
     Ok(Begun { vault: opened, unlocked })
-}
-
-/// The object that says whose store it is.
-pub(super) fn marker_bytes(vault: VaultId) -> Result<Vec<u8>, OpsError> {
-    let contents =
-        VaultMarker { what: VaultMarker::WHAT.to_owned(), format_version: FORMAT_VERSION, vault };
-    serde_json::to_vec_pretty(&contents).map_err(|_| OpsError::Bug("the vault's marker is no JSON"))
 }
 
 fn create_catalog(

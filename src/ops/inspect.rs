@@ -2,16 +2,17 @@
 
 use serde::Serialize;
 
-use super::audited::audited;
-use super::backup_reader::BackupReader;
-use super::vault::Vault;
-use super::{OpsError, select, sources};
+use super::sources;
 use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::{BackupId, Digest};
 use crate::catalog::backups::{self, BackupFilter, BackupRow};
-use crate::clock::timestamp;
 use crate::container::manifest::{Manifest, RelationSummary};
-use crate::ids::{BackupId, Digest};
 use crate::keys::master::Credentials;
+use crate::vault::OpsError;
+use crate::vault::access::audited;
+use crate::vault::handle::Vault;
+use crate::vault::reader::{BackupReader, select};
 
 /// One backup in a list: what the catalog says, without any key.
 #[derive(Debug, Clone, Serialize)]

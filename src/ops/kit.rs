@@ -3,16 +3,15 @@
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::OpsError;
-use super::audited::audited_with;
 use super::init::Begun;
-use super::vault::Vault;
 use crate::audit::Action;
+use crate::base::ids::VaultId;
 use crate::catalog::custody;
-use crate::ids::VaultId;
 use crate::keys::MasterSecret;
-use crate::keys::kit;
-use crate::keys::master::Credentials;
+use crate::keys::master::{Credentials, kit};
+use crate::vault::OpsError;
+use crate::vault::access::audited_with;
+use crate::vault::handle::Vault;
 
 /// A recovery kit with the notes of the day. The notes help whoever recovers; nothing hangs on them.
 pub struct RecoveryKit {

@@ -9,17 +9,17 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::audited::{DRY_RUN, audited_with};
-use super::stores::{self, NamedStore};
-use super::vault::Vault;
-use super::{OpsError, replica};
 use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::durable;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::packs;
-use crate::clock::timestamp;
 use crate::container::names;
-use crate::durable;
 use crate::store::{ObjectInfo, StoreError};
+use crate::vault::access::{DRY_RUN, audited_with};
+use crate::vault::handle::Vault;
+use crate::vault::stores::{self, NamedStore};
+use crate::vault::{OpsError, replica};
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]

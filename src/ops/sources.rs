@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 
-use super::OpsError;
-use super::audited::audited;
-use super::vault::{Unlocked, Vault};
 use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::SourceId;
+use crate::base::random;
 use crate::catalog::sources::{self, SourceRow, SourceUrl};
-use crate::clock::timestamp;
 use crate::crypto::{SecretText, labels};
-use crate::ids::SourceId;
 use crate::keys::master::Credentials;
 use crate::postgres::ConnectionSettings;
-use crate::random;
+use crate::vault::OpsError;
+use crate::vault::access::audited;
+use crate::vault::handle::{Unlocked, Vault};
 
 /// Where a new source's URL is.
 pub enum NewUrl {

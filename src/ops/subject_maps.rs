@@ -1,22 +1,21 @@
 //! The subject map of a source: its file, its history in the catalog, its comparison with the live
 //! database.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
+use std::{fs, io};
 
-use super::OpsError;
-use super::audited::audited;
 use super::sources;
-use super::vault::Vault;
 use crate::audit::Action;
+use crate::base::durable;
+use crate::base::schema::DatabaseSchema;
 use crate::catalog::sources::SourceRow;
 use crate::catalog::subject_maps::{self, SubjectMapRow};
-use crate::durable;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{self, Decisions, Drift, Proposal, SubjectMap};
 use crate::postgres::{Session, describe};
-use crate::schema::DatabaseSchema;
+use crate::vault::OpsError;
+use crate::vault::access::audited;
+use crate::vault::handle::Vault;
 
 /// A map as it was read.
 pub struct LoadedMap {

@@ -4,24 +4,23 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::OpsError;
-use super::audited::audited;
-use super::backup_reader::BackupReader;
-use super::scan::{self, Scanned};
-use super::select;
-use super::stores::read_exact;
-use super::subject_keys::SubjectKeys;
-use super::vault::{Unlocked, Vault};
 use crate::audit::Action;
+use crate::base::digest::RunningDigest;
+use crate::base::ids::{BackupId, Digest, PackId};
+use crate::base::progress::ProgressSink;
 use crate::catalog::backups::BackupRow;
 use crate::catalog::stores as rows;
 use crate::container::manifest::Manifest;
 use crate::container::{ContainerError, names, pack};
-use crate::crypto::digest::RunningDigest;
-use crate::ids::{BackupId, Digest, PackId};
 use crate::keys::master::Credentials;
-use crate::progress::ProgressSink;
 use crate::store::{ObjectName, Store};
+use crate::vault::OpsError;
+use crate::vault::access::audited;
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::reader::scan::{self, Scanned};
+use crate::vault::reader::{BackupReader, select};
+use crate::vault::stores::read_exact;
+use crate::vault::subject_keys::SubjectKeys;
 
 /// How much of an object is read at a time.
 const READ_BYTES: u64 = 4 << 20;

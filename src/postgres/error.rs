@@ -6,7 +6,7 @@
 
 use tokio_postgres::error::DbError;
 
-use crate::schema::QualifiedName;
+use crate::base::schema::QualifiedName;
 
 /// Why PostgreSQL, or a tool of PostgreSQL, could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -4,20 +4,19 @@
 //! this process ends, by return, panic or SIGKILL, that pipe closes, and the shell stops the server
 //! and removes its folder. So nothing is left behind, also when destructors never run.
 
-use std::fs;
-use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
+use super::connect::session::Session;
+use super::connect::url::{ConnectionSettings, LIBPQ_VARIABLES};
 use super::error::PostgresError;
-use super::session::Session;
 use super::tools;
-use super::url::{ConnectionSettings, LIBPQ_VARIABLES};
-use crate::schema::quote_identifier;
+use crate::base::schema::quote_identifier;
 
 /// How long a server may take to answer, in seconds.
 const START_SECONDS_MAX: u64 = 60;

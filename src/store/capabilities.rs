@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{ObjectName, Store, StoreError};
-use crate::clock::{Clock, SystemClock};
-use crate::random;
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::random;
 
 crate::words! {
     /// Something that stores differ in.

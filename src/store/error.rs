@@ -259,7 +259,7 @@ impl StoreError {
 }
 
 #[cfg(debug_assertions)]
-impl crate::durable::Injected for StoreError {
+impl crate::base::durable::Injected for StoreError {
     fn injected(step: &str) -> Self {
         let source = io::Error::injected(step);
         Self::Io { location: "the store".to_owned(), name: step.to_owned(), source }

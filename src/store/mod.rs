@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::ids::Digest;
+use crate::base::ids::Digest;
 
 mod capabilities;
 pub mod directory;

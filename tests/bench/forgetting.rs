@@ -16,21 +16,21 @@ use age::secrecy::ExposeSecret as _;
 use chrono::Utc;
 use serde_json::json;
 use strongroom::audit::{Action, Outcome, Who};
+use strongroom::base::clock::{Clock as _, SystemClock};
+use strongroom::base::ids::{BackupId, Digest, ShardId, SourceId, SubjectReference};
+use strongroom::base::random;
 use strongroom::catalog::backups::{self, BackupClass, BackupKind, BackupRow};
 use strongroom::catalog::sources::{self, SourceRow, SourceUrl};
-use strongroom::clock::{Clock as _, SystemClock};
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::names;
 use strongroom::crypto::SecretText;
-use strongroom::ids::{BackupId, Digest, ShardId, SourceId, SubjectReference};
-use strongroom::keys::custodian_settings::CustodianSettings;
+use strongroom::keys::custodians::settings::CustodianSettings;
 use strongroom::keys::master::{Credentials, Protection};
 use strongroom::keys::ring::KeyName;
-use strongroom::ops::forget::{Change, forget};
 use strongroom::ops::init;
-use strongroom::ops::subject_keys::SubjectKeys;
-use strongroom::ops::vault::{Environment, Vault, VaultPlaces};
-use strongroom::random;
+use strongroom::vault::forget::{Change, forget};
+use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
+use strongroom::vault::subject_keys::SubjectKeys;
 
 const RUNS: usize = 5;
 /// Has no factor in common with any number of people.
@@ -107,7 +107,7 @@ impl Bench {
             master: at("master.age"),
             maps: at("maps"),
             custodians: vec![CustodianSettings::file("main", at("custodian"))],
-            stores: vec![strongroom::ops::stores::StoreSettings::main(
+            stores: vec![strongroom::vault::stores::StoreSettings::main(
                 at("store").display().to_string(),
             )],
             spill: at("spill"),
@@ -191,7 +191,7 @@ impl Bench {
         // The first replica is the whole catalog: what comes after it is what is measured.
         let lock = self.vault.lock_for_writing("bench").unwrap();
         let keys = unlocked.ring().replica_keys();
-        strongroom::ops::replica::sync(&self.vault, &keys, &lock).await.unwrap();
+        strongroom::vault::replica::sync(&self.vault, &keys, &lock).await.unwrap();
     }
 
     /// Forgets so many people at once, several times over, each time others.
@@ -217,7 +217,7 @@ impl Bench {
             let after = newest_objects(&self.store());
             let new = after.iter().filter(|(path, _)| !before.iter().any(|(old, _)| old == path));
             written.push(new.map(|(_, bytes)| bytes).sum::<u64>());
-            strongroom::ops::replica::remove_superseded(&self.vault, &lock).await.unwrap();
+            strongroom::vault::replica::remove_superseded(&self.vault, &lock).await.unwrap();
         }
         times.sort_unstable();
         written.sort_unstable();
@@ -253,7 +253,7 @@ fn newest_objects(folder: &Path) -> Vec<(PathBuf, u64)> {
 
 /// The reference of a person by number: as scattered as real ones.
 fn reference(number: u64) -> SubjectReference {
-    let digest = strongroom::crypto::digest::sha256(&number.to_be_bytes());
+    let digest = strongroom::base::digest::sha256(&number.to_be_bytes());
     let mut reference = SubjectReference([0; 16]);
     reference.0.copy_from_slice(&digest.0[..16]);
     reference

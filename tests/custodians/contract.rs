@@ -3,7 +3,7 @@
 use strongroom::keys::KeyError;
 
 use super::{Place, new_vault, share};
-use strongroom::ids::Epoch;
+use strongroom::base::ids::Epoch;
 
 type Clause = fn(&dyn Place);
 
@@ -54,7 +54,8 @@ fn a_share_is_never_overwritten(place: &dyn Place) {
         // The same secret with other labels is another share too.
         other = share(vault, 1);
         other.value =
-            strongroom::keys::share::ShareValue::from_slice(first.value.expose()).unwrap();
+            strongroom::keys::custodians::share::ShareValue::from_slice(first.value.expose())
+                .unwrap();
     }
     assert!(custodian.get(vault, Epoch(1)).unwrap().is_same(&first));
 }

@@ -5,11 +5,11 @@ use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use strongroom::ids::{Epoch, VaultId};
+use strongroom::base::ids::{Epoch, VaultId};
 use strongroom::keys::KeyError;
-use strongroom::keys::custodian::{Assurance, Custodian};
-use strongroom::keys::file_custodian::{FileCustodian, MARKER};
-use strongroom::keys::share::ShareSet;
+use strongroom::keys::custodians::file::{FileCustodian, MARKER};
+use strongroom::keys::custodians::share::ShareSet;
+use strongroom::keys::custodians::{Assurance, Custodian};
 
 use super::{Place, contract, new_vault, share};
 

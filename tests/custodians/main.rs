@@ -12,11 +12,11 @@ mod tpm2;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use strongroom::ids::{Epoch, VaultId};
-use strongroom::keys::custodian::Custodian;
-use strongroom::keys::custodian_settings::{CustodianKind, CustodianSettings};
-use strongroom::keys::share::{Share, ShareSet, ShareValue};
-use strongroom::random;
+use strongroom::base::ids::{Epoch, VaultId};
+use strongroom::base::random;
+use strongroom::keys::custodians::Custodian;
+use strongroom::keys::custodians::settings::{CustodianKind, CustodianSettings};
+use strongroom::keys::custodians::share::{Share, ShareSet, ShareValue};
 
 /// A custodian with nothing in it, and what a test does behind its back.
 trait Place {

@@ -12,10 +12,10 @@ use cryptoki::context::Pkcs11;
 use cryptoki::object::Attribute;
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
-use strongroom::ids::{Epoch, VaultId};
+use strongroom::base::ids::{Epoch, VaultId};
 use strongroom::keys::KeyError;
-use strongroom::keys::custodian::{Assurance, Custodian};
-use strongroom::keys::custodian_settings::{CustodianKind, CustodianSettings, PinSource};
+use strongroom::keys::custodians::settings::{CustodianKind, CustodianSettings, PinSource};
+use strongroom::keys::custodians::{Assurance, Custodian};
 
 use super::{Place, contract, install_where_missing, new_vault, share};
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use strongroom::ids::Epoch;
-use strongroom::keys::share::{Share, ShareSet};
-use strongroom::keys::{EpochSecret, KeyError, quorum};
-use strongroom::random;
+use strongroom::base::ids::Epoch;
+use strongroom::base::random;
+use strongroom::keys::custodians::quorum;
+use strongroom::keys::custodians::share::{Share, ShareSet};
+use strongroom::keys::{EpochSecret, KeyError};
 
 use super::{in_path, install_where_missing, new_vault};
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use strongroom::ids::{Epoch, VaultId};
+use strongroom::base::ids::{Epoch, VaultId};
 use strongroom::keys::KeyError;
-use strongroom::keys::custodian::{Assurance, Custodian};
+use strongroom::keys::custodians::{Assurance, Custodian};
 
 use super::{Place, command, command_within, contract, example, new_vault, share};
 

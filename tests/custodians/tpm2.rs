@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use strongroom::ids::{Epoch, VaultId};
+use strongroom::base::ids::{Epoch, VaultId};
 use strongroom::keys::KeyError;
-use strongroom::keys::custodian::Custodian;
+use strongroom::keys::custodians::Custodian;
 
 use super::{Place, command, contract, example, install_where_missing};
 

@@ -1,5 +1,6 @@
 //! What the crate answers to a vector.
 
+use strongroom::base::ids::{Epoch, ShardId};
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::columns::{Layout, decode};
 use strongroom::container::index::{BlockPlace, IndexSeal, parse_layer_listing, parse_listing};
@@ -12,16 +13,15 @@ use strongroom::container::segment::{Codec, Relation, context, decompress, rows_
 use strongroom::container::{ContainerError, index_block, layer_block, pack};
 use strongroom::crypto::SecretText;
 use strongroom::crypto::segment::SegmentSealer;
-use strongroom::ids::{Epoch, ShardId};
-use strongroom::keys::custodian::Custodian as _;
-use strongroom::keys::file_custodian::FileCustodian;
+use strongroom::keys::custodians::file::FileCustodian;
+use strongroom::keys::custodians::share::Share;
+use strongroom::keys::custodians::{Custodian as _, quorum};
 use strongroom::keys::master::{self, Credentials};
 use strongroom::keys::ring::{KeyName, KeyRing};
-use strongroom::keys::share::Share;
 use strongroom::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey};
-use strongroom::keys::{EpochSecret, KeyError, MasterSecret, quorum};
-use strongroom::ops::replica::open_head;
+use strongroom::keys::{EpochSecret, KeyError, MasterSecret};
 use strongroom::policy::subject_map::key_from_parts;
+use strongroom::vault::replica::open_head;
 
 use crate::vector::Vector;
 

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 
 use rand::rand_core::{TryCryptoRng, TryRng};
+use strongroom::base::ids::{BackupId, PackId, SourceId, SubjectReference, VaultId};
+use strongroom::base::schema::QualifiedName;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::segment::Relation;
-use strongroom::ids::{BackupId, PackId, SourceId, SubjectReference, VaultId};
 use strongroom::keys::vault_keys::{IndexKey, ReferenceMaker};
-use strongroom::schema::QualifiedName;
 
 pub const MASTER: [u8; 32] = [0x11; 32];
 pub const EPOCH_SECRET: [u8; 32] = [0x22; 32];

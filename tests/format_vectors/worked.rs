@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
+use strongroom::base::ids::ShardId;
 use strongroom::container::index_block::IndexEntry;
 use strongroom::container::layer_block::{BlockBuilder, Listed};
 use strongroom::container::pack;
 use strongroom::container::segment::{Codec, context};
-use strongroom::crypto::kdf;
 use strongroom::crypto::segment::SegmentSealer;
-use strongroom::crypto::{Context, labels};
-use strongroom::ids::ShardId;
+use strongroom::crypto::{Context, kdf, labels};
 use strongroom::keys::MasterSecret;
 use strongroom::keys::ring::{KeyName, KeyRing};
 use strongroom::keys::vault_keys::TombstoneKey;
@@ -18,10 +17,8 @@ use crate::fixed::{
     ANNA_KEY, COMMONS_KEY, EPOCH_SECRET, MASTER, PACK, SOURCE, TOMBSTONE_KEY, VAULT, backup,
     identity, reference, table,
 };
-use crate::write_columns;
 use crate::write_keys::{root_key, wrapped_shard, wrapped_subject};
-use crate::write_layer;
-use crate::write_replica;
+use crate::{write_columns, write_layer, write_replica};
 
 /// Each block of lines that the document must hold, with what it is about.
 pub fn bytes() -> Vec<(&'static str, String)> {
@@ -69,7 +66,8 @@ fn key_tree() -> String {
     let master = MasterSecret::from_slice(&MASTER).unwrap();
     let secret = strongroom::keys::EpochSecret::from_slice(&EPOCH_SECRET).unwrap();
     let shards = [(ShardId(3), &shard[..])];
-    let ring = KeyRing::open(VAULT, strongroom::ids::Epoch(7), &master, &secret, shards).unwrap();
+    let ring =
+        KeyRing::open(VAULT, strongroom::base::ids::Epoch(7), &master, &secret, shards).unwrap();
     let name = KeyName::Subject(reference("42"));
     assert_eq!(ring.unwrap(&name, ShardId(3), &subject).unwrap()[..], ANNA_KEY);
     lines(&[("R_7", root.expose()), ("wrapped shard", &shard), ("wrapped subject", &subject)])
@@ -163,7 +161,8 @@ fn other_keys() -> String {
 fn replica() -> String {
     let master = MasterSecret::from_slice(&MASTER).unwrap();
     let secret = strongroom::keys::EpochSecret::from_slice(&EPOCH_SECRET).unwrap();
-    let keys = KeyRing::new(VAULT, strongroom::ids::Epoch(7), &master, &secret).replica_keys();
+    let keys =
+        KeyRing::new(VAULT, strongroom::base::ids::Epoch(7), &master, &secret).replica_keys();
     let header = write_replica::header(VAULT);
     let head_key = keys.head_key(&header.salt, header.sequence);
     assert_eq!(head_key.expose(), write_replica::head_key(VAULT).expose());

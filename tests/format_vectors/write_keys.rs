@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use age::secrecy::SecretString;
+use strongroom::base::ids::{ShardId, SubjectReference, VaultId};
 use strongroom::crypto::{Context, aead, kdf, labels};
-use strongroom::ids::{ShardId, SubjectReference, VaultId};
 
 use crate::fixed::{
     ANNA_KEY, COMMONS_KEY, Counting, EPOCH_SECRET, IDENTITY, INDEX_KEY, MASTER, OTHER_SOURCE,

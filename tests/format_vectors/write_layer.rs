@@ -1,13 +1,13 @@
 //! Vectors of a layer of an index: its header, directory and blocks, sealed and plain, and its key wrapped
 //! for another backup.
 
+use strongroom::base::ids::{BackupId, SubjectReference, VaultId};
 use strongroom::container::index::{BlockPlace, IndexSeal, IndexWriter};
 use strongroom::container::index_block::IndexEntry;
 use strongroom::container::layer_block::{BlockBuilder, Listed};
 use strongroom::container::layer_key::LayerUse;
 use strongroom::container::segment::Codec;
 use strongroom::crypto::{Context, aead, labels};
-use strongroom::ids::{BackupId, SubjectReference, VaultId};
 
 use crate::fixed::{
     Counting, IDENTITY, OTHER_IDENTITY, OTHER_VAULT, PACK, VAULT, backup, flipped, identity,

@@ -1,13 +1,14 @@
 //! Vectors of the catalog's replica: heads, and headers and cells of data objects.
 
 use chrono::DateTime;
+use strongroom::base::digest;
+use strongroom::base::ids::{Digest, Epoch, VaultId};
 use strongroom::container::names;
 use strongroom::container::replica::ObjectKey;
 use strongroom::container::replica::data::{DataSeal, DataWriter};
 use strongroom::container::replica::head::{CellPlace, DataObject, Head, HeadHeader};
 use strongroom::crypto::kdf::DerivedKey;
-use strongroom::crypto::{Context, aead, digest, kdf, labels};
-use strongroom::ids::{Digest, Epoch, VaultId};
+use strongroom::crypto::{Context, aead, kdf, labels};
 
 use crate::fixed::{EPOCH_SECRET, MASTER, OTHER_VAULT, VAULT, flipped};
 use crate::vector::Vector;

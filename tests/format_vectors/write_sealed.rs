@@ -1,14 +1,14 @@
 //! Vectors of segments, packs, manifests and other age files.
 
 use serde_json::{Value, json};
+use strongroom::base::ids::{Digest, PackId, SourceId, SubjectReference, VaultId};
+use strongroom::base::schema::{DatabaseSchema, DatabaseSettings};
 use strongroom::container::manifest::{
     Contents, LayerSummary, Manifest, MapText, PackSummary, RelationSummary, RowFormat, VERSION,
 };
 use strongroom::container::pack;
 use strongroom::container::segment::{Codec, Compressor, Relation, context};
 use strongroom::crypto::segment::SegmentSealer;
-use strongroom::ids::{Digest, PackId, SourceId, SubjectReference, VaultId};
-use strongroom::schema::{DatabaseSchema, DatabaseSettings};
 
 use crate::fixed::{
     ANNA_KEY, BRUNO_KEY, COMMONS_KEY, IDENTITY, OTHER_SOURCE, OTHER_VAULT, PACK, SOURCE, VAULT,
@@ -91,7 +91,7 @@ fn segments(add: &mut Add<'_>) {
 
     let commons = Place { key: COMMONS_KEY, reference: SubjectReference::COMMONS, ..anna() };
     add("commons", commons.seal("A row that is nobody's.", b"EUR\n", b"EUR\n"));
-    let quoted = Relation::Table(strongroom::schema::QualifiedName::new("Ä.b", "q\"x"));
+    let quoted = Relation::Table(strongroom::base::schema::QualifiedName::new("Ä.b", "q\"x"));
     let unusual = Place { relation: quoted, ..anna() };
     add("unusual_name", unusual.seal("A table whose name needs quotes.", ROWS, ROWS));
     let objects = Place { relation: Relation::LargeObjects, ..anna() };
@@ -136,7 +136,7 @@ fn segments(add: &mut Add<'_>) {
         (
             "of_a_table_with_shifted_name",
             Place {
-                relation: Relation::Table(strongroom::schema::QualifiedName::new(
+                relation: Relation::Table(strongroom::base::schema::QualifiedName::new(
                     "publicu", "sers",
                 )),
                 ..anna()

@@ -1,8 +1,9 @@
 //! Vectors of shares of an epoch secret, alone and together.
 
-use strongroom::ids::{Epoch, ShareSet, VaultId};
-use strongroom::keys::share::Share;
-use strongroom::keys::{EpochSecret, quorum};
+use strongroom::base::ids::{Epoch, ShareSet, VaultId};
+use strongroom::keys::EpochSecret;
+use strongroom::keys::custodians::quorum;
+use strongroom::keys::custodians::share::Share;
 
 use crate::fixed::{Counting, EPOCH_SECRET, OTHER_VAULT, VAULT};
 use crate::vector::Vector;

@@ -1,6 +1,6 @@
 //! What the fuzz targets share: the fixed keys and names of `tests/vectors`.
 
-use strongroom::schema::{DatabaseSchema, DatabaseSettings};
+use strongroom::base::schema::{DatabaseSchema, DatabaseSettings};
 
 /// The identity of the vectors' backup. A published test key: it protects nothing.
 pub const IDENTITY: &str =

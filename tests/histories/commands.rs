@@ -3,24 +3,24 @@
 use std::fs;
 
 use rand::RngExt as _;
+use strongroom::base::ids::Epoch;
 use strongroom::catalog::backups::BackupClass;
 use strongroom::catalog::stores::CopyState;
 use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
-use strongroom::ids::Epoch;
-use strongroom::keys::kit;
-use strongroom::keys::master::Protection;
-use strongroom::ops::OpsError;
+use strongroom::keys::master::{Protection, kit};
 use strongroom::ops::backup::{BackupRequest, backup};
 use strongroom::ops::erase::{EraseRequest, erase};
 use strongroom::ops::expire::expire;
 use strongroom::ops::prune::prune;
-use strongroom::ops::recover::{Quorum, RecoverRequest, Recovered, recover};
-use strongroom::ops::replica::ReplicaError;
+use strongroom::ops::recover::{RecoverRequest, Recovered, recover};
 use strongroom::ops::restore::{RestoreRequest, restore};
 use strongroom::ops::stores;
-use strongroom::ops::vault::Vault;
 use strongroom::ops::verify::verify_all;
+use strongroom::vault::OpsError;
+use strongroom::vault::custody::Quorum;
+use strongroom::vault::handle::Vault;
+use strongroom::vault::replica::ReplicaError;
 
 use crate::beginning::{PEOPLE, rows};
 use crate::history::{History, Second, environment, progress};

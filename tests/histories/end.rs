@@ -6,18 +6,18 @@ use std::fs;
 use std::sync::Arc;
 
 use rand::RngExt as _;
+use strongroom::base::ids::BackupId;
 use strongroom::catalog::stores::CopyState;
 use strongroom::catalog::{backups, packs};
 use strongroom::container::names;
-use strongroom::ids::BackupId;
 use strongroom::ops::expire::expire;
 use strongroom::ops::prune::prune;
-use strongroom::ops::recover::{EpochSecrets as _, Quorum};
-use strongroom::ops::replica;
 use strongroom::ops::stores;
-use strongroom::ops::vault::Vault;
 use strongroom::ops::verify::{CopyHealth, verify_all};
 use strongroom::store::Store;
+use strongroom::vault::custody::{EpochSecrets as _, Quorum};
+use strongroom::vault::handle::Vault;
+use strongroom::vault::replica;
 
 use crate::history::{History, Second, environment, progress};
 use crate::promises::backups_in;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strongroom::base::ids::Epoch;
 use strongroom::catalog::backups::{self, BackupFilter};
 use strongroom::catalog::tombstones;
-use strongroom::ids::Epoch;
-use strongroom::ops::vault::Vault;
+use strongroom::vault::handle::Vault;
 
 use crate::beginning::Rows;
 

@@ -2,7 +2,7 @@
 //! it dangles as soon as one of them is gone.
 
 use super::*;
-use strongroom::postgres::{describe, foreign_keys};
+use strongroom::postgres::schema::{describe, foreign_keys};
 
 /// Jobs of companies; each assignment to one must lie within the company's contracts. Company 10's
 /// contracts are person 1's and then person 2's; company 20's are nobody's.

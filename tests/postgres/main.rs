@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use strongroom::postgres::copy::{CopyFormat, TableRead, copy_in_statement, split_owner};
-use strongroom::postgres::lines::Lines;
-use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
-use strongroom::postgres::tools::{RestoreOptions, Section, Tools, dump_schema, restore_section};
-use strongroom::postgres::{
-    ConnectionSettings, PostgresError, Session, describe, foreign_keys, large_objects, target,
-};
-use strongroom::schema::{
+use strongroom::base::schema::{
     DatabaseSchema, ForeignKey, Join, OwnerPath, QualifiedName, Table, TableKind,
 };
+use strongroom::postgres::rows::copy::{CopyFormat, TableRead, copy_in_statement, split_owner};
+use strongroom::postgres::rows::large_objects;
+use strongroom::postgres::rows::lines::Lines;
+use strongroom::postgres::schema::{describe, foreign_keys, target};
+use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
+use strongroom::postgres::tools::{RestoreOptions, Section, Tools, dump_schema, restore_section};
+use strongroom::postgres::{ConnectionSettings, PostgresError, Session};
 
 fn named<'schema>(schema: &'schema DatabaseSchema, name: &str) -> &'schema Table {
     schema.table(&name.parse().unwrap()).unwrap_or_else(|| panic!("no table {name}"))

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use strongroom::postgres::Session;
-use strongroom::postgres::lines::unescape;
-use strongroom::postgres::values::{is_known, text_of};
+use strongroom::postgres::rows::lines::unescape;
+use strongroom::postgres::rows::values::{is_known, text_of};
 
 use super::support;
 

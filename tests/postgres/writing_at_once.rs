@@ -1,7 +1,7 @@
 //! Several connections write one table, in either format of COPY.
 
 use bytes::{Buf, Bytes, BytesMut};
-use strongroom::postgres::copy::CopyFormat;
+use strongroom::postgres::rows::copy::CopyFormat;
 use strongroom::postgres::{PostgresError, Session, describe};
 
 use super::{named, support};

@@ -72,14 +72,14 @@ async fn a_sync_that_dies_anywhere_is_finished_by_the_next() {
         let found = world.recover("early").await.unwrap().report.subjects;
         assert!([500, 600].contains(&found), "{point}: {found}");
         let machine = world.machine("one").await;
-        strongroom::ops::replica::ensure_newest(&machine.vault).await.unwrap();
+        strongroom::vault::replica::ensure_newest(&machine.vault).await.unwrap();
         let subjects = u64::try_from(machine.dump()["subject"].len()).unwrap();
         machine.sync().await.unwrap();
         let recovered = world.recover("two").await.unwrap();
         assert_eq!(recovered.report.subjects, subjects, "{point}");
         let lock = machine.vault.lock_for_writing("test").unwrap();
-        strongroom::ops::replica::remove_superseded(&machine.vault, &lock).await.unwrap();
-        let needed = strongroom::ops::replica::needed_names(machine.vault.catalog().connection());
+        strongroom::vault::replica::remove_superseded(&machine.vault, &lock).await.unwrap();
+        let needed = strongroom::vault::replica::needed_names(machine.vault.catalog().connection());
         let objects = world.objects();
         assert_eq!(needed.unwrap(), objects.keys().cloned().collect(), "{point}");
         assert_eq!(names_with(&objects, "head").len(), 1, "{point}");

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use strongroom::base::ids::{Digest, Epoch, ShareSet, VaultId};
 use strongroom::catalog::subject_maps::{self, SubjectMapRow};
-use strongroom::ids::{Digest, Epoch, ShareSet, VaultId};
-use strongroom::keys::custodian::Custodian as _;
-use strongroom::keys::file_custodian::FileCustodian;
-use strongroom::keys::share::Share;
-use strongroom::keys::{EpochSecret, MasterSecret, quorum};
-use strongroom::ops::OpsError;
+use strongroom::keys::custodians::file::FileCustodian;
+use strongroom::keys::custodians::share::Share;
+use strongroom::keys::custodians::{Custodian as _, quorum};
+use strongroom::keys::{EpochSecret, MasterSecret};
 use strongroom::ops::recover::{RecoverRequest, recover};
-use strongroom::ops::replica::{self, ReplicaError};
+use strongroom::vault::OpsError;
+use strongroom::vault::replica::{self, ReplicaError};
 
 use crate::machine::{Machine, SOURCE, World, environment};
 
@@ -151,9 +151,9 @@ async fn an_interrupted_forgetting_is_refused_unless_its_epoch_is_named() {
     machine.add_subjects(0..10);
     machine.sync().await.unwrap();
     // The custodian holds the next secret already, and the catalog was never committed.
-    let next = EpochSecret::generate(&mut strongroom::random::system());
+    let next = EpochSecret::generate(&mut strongroom::base::random::system());
     let custodian = FileCustodian::new("main", &world.path("custodian"));
-    let random = &mut strongroom::random::system();
+    let random = &mut strongroom::base::random::system();
     let set = ShareSet([8; 16]);
     let shares = quorum::split(&next, world.id, Epoch(2), set, 1, 1, random).unwrap();
     custodian.put(&shares[0]).unwrap();
@@ -232,7 +232,7 @@ async fn without_secrets_nothing_is_recovered() {
         epochs: &quorum,
         epoch: None,
     };
-    let other = MasterSecret::generate(&mut strongroom::random::system());
+    let other = MasterSecret::generate(&mut strongroom::base::random::system());
     let refused = recover(request(world.id, other)).await.err().unwrap().to_string();
     assert!(refused.contains("replica 2 of the catalog does not open with this kit"), "{refused}");
     let other = VaultId([9; 16]);

@@ -1,9 +1,9 @@
 //! Syncs: what is written, how much of it, and what is removed.
 
+use strongroom::base::ids::Epoch;
 use strongroom::catalog::shards;
-use strongroom::ids::Epoch;
-use strongroom::ops::OpsError;
-use strongroom::ops::replica::{self, ReplicaError};
+use strongroom::vault::OpsError;
+use strongroom::vault::replica::{self, ReplicaError};
 
 use crate::machine::{World, names_with};
 

@@ -1,6 +1,6 @@
 //! Bad input: replicas that were cut, changed, mixed up, or are too old.
 
-use strongroom::ops::replica;
+use strongroom::vault::replica;
 
 use crate::machine::{Machine, World, names_with};
 
@@ -123,7 +123,8 @@ async fn a_catalog_of_a_newer_version_is_refused() {
 #[tokio::test]
 async fn a_stale_listing_hides_no_newer_head() {
     use std::sync::Arc;
-    use strongroom::store::{Store, directory::DirectoryStore};
+    use strongroom::store::Store;
+    use strongroom::store::directory::DirectoryStore;
     let (world, machine) = synced().await;
     for number in 31..40 {
         machine.add_subjects(number..number + 1);

@@ -8,14 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
+use strongroom::base::ids::{Epoch, VaultId};
 use strongroom::catalog::backups::{self, BackupFilter};
 use strongroom::catalog::{Catalog, shards, subjects, vault, vault_keys};
 use strongroom::crypto::SecretText;
-use strongroom::ids::{Epoch, VaultId};
-use strongroom::keys::custodian::Custodian as _;
-use strongroom::keys::file_custodian::FileCustodian;
+use strongroom::keys::custodians::file::FileCustodian;
+use strongroom::keys::custodians::{Custodian as _, quorum};
 use strongroom::keys::master::{self, Credentials};
-use strongroom::keys::quorum;
 use strongroom::keys::ring::{KeyName, KeyRing};
 
 use super::World;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use strongroom::catalog::Catalog;
-use strongroom::ops::replica;
+use strongroom::vault::replica;
 
 use super::crash::{self, Point};
 use super::picture::{self, Picture};

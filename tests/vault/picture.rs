@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use strongroom::base::schema::QualifiedName;
 use strongroom::postgres::Session;
 use strongroom::postgres::tools::Tools;
-use strongroom::schema::QualifiedName;
 
 use crate::support::{PASSWORD, TestDatabase, cluster};
 

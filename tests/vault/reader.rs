@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use strongroom::container::columns::Fields;
-use strongroom::postgres::tuples;
+use strongroom::postgres::rows::tuples;
 
 use super::World;
 use crate::support::python;

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strongroom::base::schema::{QualifiedName, quote_identifier};
 use strongroom::policy::subject_map::{OnGone, Ownership, SubjectMap};
 use strongroom::postgres::Session;
-use strongroom::schema::{QualifiedName, quote_identifier};
 
 /// Between the parts of a composite key; in no value.
 const BETWEEN: &str = "\u{1}";

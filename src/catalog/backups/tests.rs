@@ -1,9 +1,9 @@
 //! Backups are recorded whole, and found by what people type.
 
 use super::*;
+use crate::base::ids::PackId;
 use crate::catalog::Catalog;
 use crate::catalog::fixture::{SOURCE, catalog, moment};
-use crate::ids::PackId;
 
 fn backup(id: &str, second: i64) -> BackupRow {
     BackupRow {

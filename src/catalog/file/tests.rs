@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::base::ids::{Epoch, VaultId};
 use crate::catalog::fixture::{catalog, moment, subject};
 use crate::catalog::{sources, subjects};
-use crate::ids::{Epoch, VaultId};
 
 fn new_vault() -> NewVault {
     NewVault {

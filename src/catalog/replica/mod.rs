@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::CatalogError;
 use super::error::Doing;
 use super::value::Count;
-use crate::ids::{Digest, Epoch};
+use crate::base::ids::{Digest, Epoch};
 
 /// More data objects than this are brought together by the next sync.
 const OBJECTS_MAX: usize = 64;

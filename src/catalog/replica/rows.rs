@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::CatalogError;
 use super::super::error::Doing;
 use super::cells::{self, Selection};
-use crate::ids::Digest;
+use crate::base::ids::Digest;
 
 /// A cell's rows.
 pub struct CellText {

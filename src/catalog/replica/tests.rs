@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::rebuild::Rebuild;
 use super::*;
+use crate::base::ids::ShardId;
 use crate::catalog::fixture::{SOURCE, catalog, shard, subject};
 use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{Catalog, migrations, shards, subjects, vault_keys};
-use crate::ids::ShardId;
 
 fn strings(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(sql).unwrap();

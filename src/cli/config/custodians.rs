@@ -8,8 +8,8 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::reader::Section;
 use super::{Config, ConfigError, folder_of};
-use crate::durable;
-use crate::keys::custodian_settings::{
+use crate::base::durable;
+use crate::keys::custodians::settings::{
     CustodianKind, CustodianSettings, DEFAULT_NAME, DEFAULT_TIMEOUT_SECONDS, NAME_CHARACTERS_MAX,
     PinSource, is_name,
 };

@@ -1,10 +1,10 @@
 //! Whether two databases hold the same rows, table by table, whatever their order.
 
+use crate::base::schema::Table;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::ops::OpsError;
 use crate::postgres::{Session, describe};
-use crate::schema::Table;
+use crate::vault::OpsError;
 
 /// One table, compared.
 pub struct Compared {

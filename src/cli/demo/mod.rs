@@ -16,6 +16,8 @@ use super::context::{Context, places};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Report, bytes, count, counted};
+use crate::base::progress::ProgressSink;
+use crate::base::{durable, random};
 use crate::catalog::backups::BackupClass;
 use crate::cli::config::Config;
 use crate::container::manifest::Contents;
@@ -26,15 +28,14 @@ use crate::ops::erase::{EraseRequest, erase};
 use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
 use crate::ops::sources::{self, NewUrl};
 use crate::ops::subject_maps::{self, MapAction};
-use crate::ops::vault::Vault;
-use crate::ops::{OpsError, audit_log, init};
+use crate::ops::{audit_log, init};
 use crate::policy::subject_map::Decisions;
 use crate::postgres::temporary::{
     TemporaryCluster, TemporaryError, TemporaryOptions, find_server, install_debian_postgresql,
 };
 use crate::postgres::{ConnectionSettings, Session};
-use crate::progress::ProgressSink;
-use crate::{durable, random};
+use crate::vault::OpsError;
+use crate::vault::handle::Vault;
 
 const SOURCE: &str = "finance";
 /// The customer who asks to be forgotten: the third.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::patterns::Patterns;
-use crate::crypto::digest;
-use crate::ids::Digest;
+use crate::base::digest;
+use crate::base::ids::Digest;
 
 /// How a column's values are laid out. Part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,10 +13,11 @@
 
 use super::head::CellPlace;
 use super::{ObjectKey, check_beginning, compress, decompress};
+use crate::base::digest;
+use crate::base::digest::RunningDigest;
+use crate::base::ids::VaultId;
 use crate::container::ContainerError;
-use crate::crypto::digest::RunningDigest;
-use crate::crypto::{Context, aead, digest, labels};
-use crate::ids::VaultId;
+use crate::crypto::{Context, aead, labels};
 
 /// The header's length in bytes: the first cell's offset.
 pub const HEADER_BYTES: usize = 32;

@@ -19,11 +19,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{ObjectKey, check_beginning, compress, decompress};
-use crate::container::ContainerError;
-use crate::container::names;
+use crate::base::ids::{Digest, Epoch, VaultId};
+use crate::container::{ContainerError, names};
 use crate::crypto::kdf::DerivedKey;
 use crate::crypto::{Context, aead, labels};
-use crate::ids::{Digest, Epoch, VaultId};
 
 /// The header's length in bytes.
 pub const HEADER_BYTES: usize = 72;

@@ -5,22 +5,14 @@
 //! of its class. A backup exists when the catalog says so; what a crash leaves behind before that is
 //! garbage that `prune` finds.
 
-mod forms;
-mod index_stream;
-mod large_objects;
-mod layer_writer;
+pub mod copies;
+mod index;
 mod pack_stream;
-mod partitions;
-mod previous;
-mod relation_index;
-mod relations;
-mod rows;
-mod sealing;
-mod segment_sink;
-mod spill;
-mod spread;
+mod read;
+mod seal;
 mod write;
 
+use self::read::relations;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,39 +20,40 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use self::index_stream::{ClosedIndex, IndexStream};
-use self::layer_writer::LayerKind;
+use self::copies::Spread;
+use self::index::index_stream::{ClosedIndex, IndexStream};
+use self::index::layer_writer::LayerKind;
+use self::index::previous::{Look, Previous};
 use self::pack_stream::PackList;
-use self::partitions::MemoryBudget;
-use self::previous::{Look, Previous};
-use self::relations::{Reading, RelationPlan};
-use self::sealing::ToolPool;
-use self::spread::Spread;
-use super::audited::{Access, audited};
-use super::subject_keys::SubjectKeys;
-use super::vault::{Unlocked, Vault};
-use super::{OpsError, replica, sources, stores, subject_maps};
+use self::read::partitions::MemoryBudget;
+use self::read::relations::{Reading, RelationPlan};
+use self::seal::sealing::ToolPool;
+use super::{sources, subject_maps};
 use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::{BackupId, ShardId};
+use crate::base::progress::ProgressSink;
+use crate::base::schema::DatabaseSchema;
+use crate::base::{durable, random};
 use crate::catalog::backups::{BackupClass, BackupRow};
 use crate::catalog::sources::SourceRow;
-use crate::clock::timestamp;
 use crate::container::age_file::BackupIdentity;
 use crate::container::index::IndexSeal;
 use crate::container::manifest::{
     self, Contents, LayerSummary, Manifest, MapText, PackSummary, RelationSummary,
 };
 use crate::container::names;
-use crate::durable;
-use crate::ids::{BackupId, ShardId};
 use crate::keys::master::Credentials;
 use crate::keys::ring::KeyName;
 use crate::policy::subject_map;
 use crate::postgres::{self, ConnectionSettings, Session};
-use crate::progress::ProgressSink;
-use crate::random;
-use crate::schema::DatabaseSchema;
 use crate::store::{ObjectName, Store, Written};
-pub use spread::StoreCopy;
+use crate::vault::access::{Access, audited};
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::stores::{copy, route};
+use crate::vault::subject_keys::SubjectKeys;
+use crate::vault::{OpsError, replica};
+pub use copies::StoreCopy;
 use subject_maps::LoadedMap;
 
 /// What to back up, and how.
@@ -133,7 +126,7 @@ pub async fn backup(
         vault.check_store().await?;
         let settings = sources::settings(vault, &unlocked, &source)?;
         let map = subject_maps::load(vault, &source)?;
-        let (named, usable) = stores::for_class(vault, request.class).await?;
+        let (named, usable) = route::for_class(vault, request.class).await?;
         let primary = usable.first().ok_or(OpsError::StoreStopped)?;
         let store = Arc::clone(&primary.store);
         let spread = Spread { named, usable };
@@ -363,7 +356,7 @@ impl Work<'_> {
             .chain(layers.map(|layer| names::index(&layer.backup)));
         let reused: Vec<ObjectName> = reused.map(|name| name.parse()).collect::<Result<_, _>>()?;
         let manifest = names::manifest(&manifest.backup).parse()?;
-        stores::copy::hold_as_long(self.store.as_ref(), &manifest, &reused).await
+        copy::hold_as_long(self.store.as_ref(), &manifest, &reused).await
     }
 
     async fn write_schema(

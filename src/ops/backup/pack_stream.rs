@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::base::ids::{Digest, PackId, VaultId};
+use crate::base::random;
 use crate::container::index_block::IndexEntry;
 use crate::container::manifest::PackSummary;
 use crate::container::{names, pack};
-use crate::ids::{Digest, PackId, VaultId};
-use crate::ops::OpsError;
-use crate::ops::object_stream::{ObjectStream, Stopped};
-use crate::random;
 use crate::store::Store;
+use crate::vault::OpsError;
+use crate::vault::object_stream::{ObjectStream, Stopped};
 
 /// A pack is closed when it reaches this many bytes.
 const PACK_BYTES_TARGET: u64 = 64 << 20;

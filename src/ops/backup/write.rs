@@ -4,13 +4,13 @@ use bytes::Bytes;
 use rusqlite::Transaction;
 
 use super::OpsError;
+use crate::base::durable;
+use crate::base::ids::BackupId;
+use crate::base::schema::{DatabaseSchema, QualifiedName};
 use crate::catalog::backups::BackupKind;
 use crate::catalog::packs::{self, PackRow};
 use crate::container::manifest::{Contents, Manifest, PackSummary};
 use crate::container::names;
-use crate::durable;
-use crate::ids::BackupId;
-use crate::schema::{DatabaseSchema, QualifiedName};
 use crate::store::{ObjectName, Store, Written};
 
 /// Writes an object that fits in memory. `step` names the durable step.

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{BackupShare, ErasedSubject};
+use crate::base::clock::timestamp;
+use crate::base::ids::SubjectReference;
 use crate::catalog::backups::{self, BackupFilter, BackupRow};
 use crate::catalog::sources::SourceRow;
-use crate::clock::timestamp;
 use crate::container::index_block::IndexEntry;
-use crate::ids::SubjectReference;
-use crate::ops::OpsError;
-use crate::ops::backup_reader::{BackupReader, ReaderCache};
-use crate::ops::vault::{Unlocked, Vault};
+use crate::vault::OpsError;
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::reader::{BackupReader, ReaderCache};
 
 /// What was found.
 pub struct Found {

@@ -13,24 +13,24 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::look::{Affected, Found};
+use crate::base::clock::timestamp;
+use crate::base::durable;
+use crate::base::ids::{Epoch, PackId, SubjectReference, VaultId};
 use crate::catalog::erasure_proofs::{self, ErasureProofRow};
 use crate::catalog::shards::{self, ShardRow};
 use crate::catalog::sources::SourceRow;
 use crate::catalog::subjects::{self, SubjectRow};
-use crate::clock::timestamp;
 use crate::container::index_block::IndexEntry;
 use crate::crypto::segment::ContentMac;
-use crate::durable;
-use crate::ids::{Epoch, PackId, SubjectReference, VaultId};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::{EpochSecret, SubjectKey};
-use crate::ops::backup_reader::{BackupReader, ReaderCache};
-use crate::ops::scan::open_segment;
-use crate::ops::subject_keys::{Standing, SubjectKeys};
-use crate::ops::vault::{Unlocked, Vault};
-use crate::ops::{CustodyError, OpsError, custody, replica};
 use crate::store::ObjectName;
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::reader::scan::open_segment;
+use crate::vault::reader::{BackupReader, ReaderCache};
+use crate::vault::subject_keys::{Standing, SubjectKeys};
+use crate::vault::{CustodyError, OpsError, custody, replica};
 
 /// What the test found. Figures only.
 #[derive(Debug, Clone, Serialize)]

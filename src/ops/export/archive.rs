@@ -8,9 +8,9 @@ use age::stream::StreamWriter;
 use age::x25519::Recipient;
 use chrono::{DateTime, Utc};
 
-use crate::durable::NewFile;
+use crate::base::durable::NewFile;
 use crate::keys::KeyError;
-use crate::ops::OpsError;
+use crate::vault::OpsError;
 
 /// tar's unit: contents are filled up to it with zeros.
 const BLOCK_BYTES: u64 = 512;

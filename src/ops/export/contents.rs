@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::archive::Archive;
 use super::csv;
 use super::person::{Person, Share};
+use crate::base::schema::{QualifiedName, Table};
 use crate::container::ContainerError;
 use crate::container::manifest::{RelationSummary, RowFormat};
-use crate::ops::OpsError;
 use crate::ops::restore::large_objects::Piece;
-use crate::postgres::row_values::Rows;
-use crate::schema::{QualifiedName, Table};
+use crate::postgres::rows::row_values::Rows;
+use crate::vault::OpsError;
 
 /// A table of at most so many bytes is made in memory; of a longer one, the length is counted first,
 /// for an archive says it before the contents.

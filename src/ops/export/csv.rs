@@ -1,7 +1,7 @@
 //! Rows as CSV (RFC 4180), where NULL is an empty field and an empty text is `""`: a difference that
 //! the usual libraries do not make.
 
-use crate::postgres::row_values::{MalformedRow, Rows};
+use crate::postgres::rows::row_values::{MalformedRow, Rows};
 
 /// The line of the columns' names.
 pub fn header<'a>(columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {

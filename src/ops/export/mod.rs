@@ -17,20 +17,21 @@ pub use self::contents::{ExportedColumn, ExportedLargeObject, ExportedTable};
 
 use self::archive::Archive;
 use self::person::{Person, Share};
-use super::audited::{Access, audited_with};
-use super::backup_reader::BackupReader;
-use super::subject_keys::{Standing, SubjectKeys};
-use super::vault::Vault;
-use super::{OpsError, erase, select, sources};
+use super::{erase, sources};
 use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::{BackupId, SubjectReference};
 use crate::catalog::backups::{self, BackupFilter, BackupKind, BackupRow};
 use crate::catalog::sources::SourceRow;
-use crate::clock::timestamp;
 use crate::container::segment::Relation;
 use crate::crypto::SecretText;
-use crate::ids::{BackupId, SubjectReference};
 use crate::keys::master::{Credentials, Protection};
 use crate::policy::subject_map;
+use crate::vault::OpsError;
+use crate::vault::access::{Access, audited_with};
+use crate::vault::handle::Vault;
+use crate::vault::reader::{BackupReader, select};
+use crate::vault::subject_keys::{Standing, SubjectKeys};
 
 /// The selector of the newest backup.
 const LATEST: &str = "latest";

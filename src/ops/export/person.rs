@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::ids::SubjectReference;
 use crate::container::index_block::IndexEntry;
-use crate::ids::SubjectReference;
 use crate::keys::SubjectKey;
-use crate::ops::OpsError;
-use crate::ops::backup_reader::BackupReader;
-use crate::ops::scan::open_segment;
-use crate::ops::stores::read_exact;
+use crate::vault::OpsError;
+use crate::vault::reader::BackupReader;
+use crate::vault::reader::scan::open_segment;
+use crate::vault::stores::read_exact;
 
 /// A person in a backup.
 pub struct Person<'a> {

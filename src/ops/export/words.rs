@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::ExportReport;
-use crate::clock::timestamp;
-use crate::ops::OpsError;
+use crate::base::clock::timestamp;
+use crate::vault::OpsError;
 
 /// `README.txt`.
 pub fn readme(report: &ExportReport, at: DateTime<Utc>) -> String {

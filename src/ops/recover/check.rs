@@ -2,18 +2,17 @@
 
 use super::choose::Chosen;
 use crate::audit::{self, Verdict};
+use crate::base::ids::VaultId;
 use crate::catalog::{Catalog, shards, vault, vault_keys};
 use crate::container::names;
-use crate::ids::VaultId;
+use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{audit_head_key, kinds, name};
 use crate::keys::{EpochSecret, MasterSecret};
-use crate::ops::OpsError;
-use crate::ops::backup_reader::read_whole;
-use crate::ops::init::FORMAT_VERSION;
-use crate::ops::replica::ReplicaError;
-use crate::ops::vault::VaultMarker;
 use crate::store::{Store, StoreError};
+use crate::vault::OpsError;
+use crate::vault::reader::read_whole;
+use crate::vault::replica::ReplicaError;
 
 /// The store must be that of the recovery kit's vault.
 pub async fn marker(store: &dyn Store, expected: VaultId) -> Result<(), OpsError> {

@@ -2,19 +2,19 @@
 
 use bytes::Bytes;
 
-use super::EpochSecrets;
+use crate::base::digest;
+use crate::base::ids::{Digest, Epoch, VaultId};
 use crate::container::replica::head::{Head, HeadHeader};
 use crate::container::{ContainerError, names};
-use crate::crypto::digest;
-use crate::ids::{Digest, Epoch, VaultId};
 use crate::keys::ring::KeyRing;
 use crate::keys::{EpochSecret, MasterSecret};
-use crate::ops::OpsError;
-use crate::ops::backup_reader::read_whole;
-use crate::ops::replica::{ReplicaError, newest_head, open_head};
-use crate::ops::stores::{Copies, NamedStore};
-use crate::ops::vault::{Environment, VaultPlaces};
 use crate::store::Store;
+use crate::vault::OpsError;
+use crate::vault::custody::EpochSecrets;
+use crate::vault::handle::{Environment, VaultPlaces};
+use crate::vault::reader::read_whole;
+use crate::vault::replica::{ReplicaError, newest_head, open_head};
+use crate::vault::stores::{Copies, NamedStore};
 
 /// Which head is the newest in the store.
 pub struct Newest {

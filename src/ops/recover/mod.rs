@@ -14,61 +14,29 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::OpsError;
-use super::replica::{CellReader, ReplicaError, SyncReport, sync};
-use super::stores::Copies;
-use super::vault::{Environment, Vault, VaultPlaces};
 use crate::audit::{self, Action, NewEntry, Outcome};
+use crate::base::ids::{Epoch, ShardId, ShareSet, VaultId};
+use crate::base::{durable, random};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::replica::rebuild::{Rebuild, Rebuilt};
 use crate::catalog::replica::{self, CellRow, ObjectRow};
 use crate::catalog::vault_keys::{self, VaultKeyRow};
 use crate::catalog::{Catalog, backups, sources, subject_maps, subjects};
 use crate::container::replica::head::Head;
-use crate::durable;
-use crate::ids::{Epoch, ShardId, ShareSet, VaultId};
+use crate::keys::MasterSecret;
 use crate::keys::master::{self, Protection};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::vault_keys::audit_head_key;
-use crate::keys::{EpochSecret, KeyError, MasterSecret};
-use crate::random;
-
-pub use super::custody::Quorum;
+use crate::vault::OpsError;
+use crate::vault::custody::{EpochSecrets, LaterShare};
+use crate::vault::handle::{Environment, Vault, VaultPlaces};
+use crate::vault::replica::{CellReader, ReplicaError, SyncReport, sync};
+use crate::vault::stores::Copies;
 
 /// The custodians of the recovered vault by name, each with the number of its share.
 pub fn members(vault: &Vault) -> Result<Vec<(String, u8)>, OpsError> {
     let present = custody_rows::present(vault.catalog().connection())?;
     Ok(present.shares.into_iter().map(|share| (share.custodian, share.index)).collect())
-}
-
-/// What the custodians hold, whatever their number and kind.
-pub trait EpochSecrets {
-    /// The epochs of which any custodian holds a secret or a share, ascending.
-    fn epochs(&self) -> Result<Vec<Epoch>, KeyError>;
-
-    /// The secrets of an epoch that a quorum makes: one, or none where no share of it is held, or
-    /// two where a forgetting was given up and begun again.
-    ///
-    /// # Errors
-    /// [`KeyError::TooFewShares`] when there are shares, and too few of them.
-    fn secrets(&self, epoch: Epoch) -> Result<Vec<EpochSecret>, KeyError>;
-
-    /// Shares of epochs after `epoch`, at custodians that have one of `epoch` too.
-    fn later(&self, epoch: Epoch) -> Vec<LaterShare>;
-}
-
-/// A share of an epoch that a recovery leaves behind.
-pub struct LaterShare {
-    /// The number of its custodian's share of the epoch that is recovered.
-    pub member: u8,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// Its splitting.
-    pub set: ShareSet,
-    /// How many shares of it make the secret.
-    pub threshold: u8,
-    /// Its own number.
-    pub index: u8,
 }
 
 /// What a recovery needs.
@@ -309,7 +277,7 @@ fn describe(
         vault: chosen.vault,
         replica: chosen.sequence,
         epoch: chosen.epoch,
-        written_at: crate::clock::timestamp(head.written_at),
+        written_at: crate::base::clock::timestamp(head.written_at),
         sources: sources::all(connection)?.len(),
         backups: backups::list(connection, &backups::BackupFilter::default())?.len(),
         subjects: subjects::count(connection)?,

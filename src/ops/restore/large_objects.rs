@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::RestoreRequest;
 use crate::container::ContainerError;
-use crate::ops::OpsError;
-use crate::postgres::{Session, large_objects};
+use crate::postgres::Session;
+use crate::postgres::rows::large_objects;
+use crate::vault::OpsError;
 
 /// Writes large objects.
 pub struct Writer<'a> {

@@ -5,7 +5,7 @@
 //! triggers), which the server checks against every row; materialised views.
 
 pub mod large_objects;
-mod mend;
+pub mod references;
 mod rows;
 mod target;
 
@@ -15,23 +15,23 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::rows::RestoredRelation;
-use super::audited::audited_with;
-use super::backup_reader::BackupReader;
-use super::subject_keys::SubjectKeys;
-use super::vault::{Unlocked, Vault};
 use super::verify::{self, Verified};
-use super::{OpsError, select};
 use crate::audit::Action;
+use crate::base::ids::BackupId;
+use crate::base::progress::ProgressSink;
+use crate::base::schema::QualifiedName;
 use crate::catalog::backups::BackupRow;
 use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;
-use crate::ids::BackupId;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{OnGone, SubjectMap};
 use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
 use crate::postgres::{self, ConnectionSettings, Session};
-use crate::progress::ProgressSink;
-use crate::schema::QualifiedName;
+use crate::vault::OpsError;
+use crate::vault::access::audited_with;
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::reader::{BackupReader, select};
+use crate::vault::subject_keys::SubjectKeys;
 
 /// What to restore, and how.
 // Each is a choice of its own, independent of the others.
@@ -81,7 +81,7 @@ pub struct RestoreReport {
     /// Rows lost to damage (only with `--salvage`).
     pub rows_damaged: u64,
     /// References to people who are gone, and what became of them.
-    pub mended: Vec<mend::Mended>,
+    pub mended: Vec<references::Mended>,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// What the operator should know.
@@ -200,10 +200,10 @@ impl Work<'_> {
             if gone > 0 {
                 self.progress.phase("mending references to people who are gone");
                 let map = SubjectMap::from_toml(&manifest.map.toml)?;
-                mended = mend::references(session, manifest, &map, request).await?;
+                mended = references::references(session, manifest, &map, request).await?;
             }
             for sequence in &manifest.schema.sequences {
-                postgres::target::set_sequence(session, sequence).await?;
+                postgres::schema::target::set_sequence(session, sequence).await?;
             }
         }
         if let Some(archive) = &archive {
@@ -213,7 +213,7 @@ impl Work<'_> {
         if with_rows && with_schema {
             self.progress.phase("refreshing materialised views");
             for view in &manifest.schema.materialized_views {
-                postgres::target::refresh_materialized_view(session, view).await?;
+                postgres::schema::target::refresh_materialized_view(session, view).await?;
             }
         }
         Ok(self.report(manifest, &restored, mended))
@@ -264,7 +264,7 @@ impl Work<'_> {
         &self,
         manifest: &Manifest,
         restored: &[RestoredRelation],
-        mended: Vec<mend::Mended>,
+        mended: Vec<references::Mended>,
     ) -> RestoreReport {
         let is_table = |one: &&RestoredRelation| matches!(one.relation, Relation::Table(_));
         RestoreReport {

@@ -12,17 +12,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{RestoreRequest, large_objects};
+use crate::base::progress::ProgressSink;
+use crate::base::schema::Table;
 use crate::container::manifest::{Contents, RelationSummary, RowFormat};
 use crate::container::segment::Relation;
-use crate::ops::OpsError;
-use crate::ops::backup_reader::BackupReader;
-use crate::ops::scan::{self, Scanned};
-use crate::ops::subject_keys::SubjectKeys;
 use crate::postgres::Session;
-use crate::postgres::copy::CopyFormat;
-use crate::postgres::target::disable_triggers_for_session;
-use crate::progress::ProgressSink;
-use crate::schema::Table;
+use crate::postgres::rows::copy::CopyFormat;
+use crate::postgres::schema::target::disable_triggers_for_session;
+use crate::vault::OpsError;
+use crate::vault::reader::BackupReader;
+use crate::vault::reader::scan::{self, Scanned};
+use crate::vault::subject_keys::SubjectKeys;
 
 /// A smaller table is not worth a second connection.
 const SHARED_BYTES_MIN: u64 = 1 << 20;

@@ -1,12 +1,12 @@
 //! The target database: made or checked before anything is written, and what is left out of it.
 
 use super::RestoreRequest;
+use crate::base::schema::ForeignKey;
 use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;
-use crate::ops::OpsError;
-use crate::postgres::target::{create_database, ensure_empty, missing_roles};
+use crate::postgres::schema::target::{create_database, ensure_empty, missing_roles};
 use crate::postgres::{ConnectionSettings, Session};
-use crate::schema::ForeignKey;
+use crate::vault::OpsError;
 
 /// The oid of the catalog `pg_constraint`, by which `pg_restore`'s list names constraints.
 const PG_CONSTRAINT: u32 = 2606;

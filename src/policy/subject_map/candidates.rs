@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::index::SchemaIndex;
 use super::key_types::same_text;
 use super::model::{Ownership, Parent, SubjectClass};
-use crate::schema::{ForeignKey, QualifiedName, Table};
+use crate::base::schema::{ForeignKey, QualifiedName, Table};
 
 /// A table whose place in the graph is known.
 #[derive(Debug, Clone)]

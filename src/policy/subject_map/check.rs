@@ -11,7 +11,7 @@ use super::key_types::holds_large_object;
 use super::model::{LargeObjectRule, OnGone, Ownership, ReferenceRule, SubjectClass, SubjectMap};
 use super::path::{check_root, walk};
 use super::references::{is_possible, needed_rules};
-use crate::schema::{DatabaseSchema, QualifiedName};
+use crate::base::schema::{DatabaseSchema, QualifiedName};
 
 /// One way in which a map and a database differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -4,7 +4,7 @@ use super::decisions::{Decisions, flag_text};
 use super::infer::Inference;
 use super::model::{KeyColumn, SubjectClass};
 use super::path::check_root;
-use crate::schema::{Table, display_identifier};
+use crate::base::schema::{Table, display_identifier};
 
 /// The existing map's classes, then those of `--root`.
 pub(super) fn decide(inference: &mut Inference<'_>, decisions: &Decisions) -> Vec<SubjectClass> {

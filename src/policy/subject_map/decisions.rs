@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::MapError;
 use super::model::LargeObjectRule;
-use crate::schema::{QualifiedName, display_identifier, split_identifiers};
+use crate::base::schema::{QualifiedName, display_identifier, split_identifiers};
 
 /// What a person decided where foreign keys cannot, and over what they say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Why a subject map, a decision or a subject's key cannot be used.
 
-use crate::schema::QualifiedName;
+use crate::base::schema::QualifiedName;
 
 /// What is wrong, and on which line, table or class. Never holds a subject's key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use super::index::SchemaIndex;
 use super::model::{OnGone, Ownership, Parent, ReferenceRule, SubjectClass, SubjectMap};
 use super::personal_data::personal_columns;
 use super::references::indexed_columns_to_null;
-use crate::schema::QualifiedName;
+use crate::base::schema::QualifiedName;
 
 /// Stands above every file.
 pub(super) const HEADER: &str = r#"# Subject map: which row of which table belongs to which person.

@@ -11,7 +11,7 @@ use super::error::MapError;
 use super::model::{
     KeyColumn, LargeObjectRule, OnGone, Ownership, Parent, ReferenceRule, SubjectClass, SubjectMap,
 };
-use crate::schema::QualifiedName;
+use crate::base::schema::QualifiedName;
 
 /// The version of the file format.
 pub(super) const VERSION: &str = "1";
@@ -115,7 +115,7 @@ fn tables(top: &Section<'_>, map: &mut SubjectMap) -> Result<(), MapError> {
     for (written, value) in tables.table {
         let line = line_at(top.text, written.span().start);
         let name: QualifiedName =
-            written.get_ref().parse().map_err(|error: crate::schema::InvalidName| {
+            written.get_ref().parse().map_err(|error: crate::base::schema::InvalidName| {
                 MapError::Value { line, message: error.to_string() }
             })?;
         let section = tables.inner(value, "a table")?;
@@ -237,8 +237,9 @@ impl<'t> Section<'t> {
     fn name(&self, key: &str) -> Result<QualifiedName, MapError> {
         let value = self.required(key)?;
         let text = self.string(key)?;
-        text.parse()
-            .map_err(|error: crate::schema::InvalidName| self.refuse_at(value, error.to_string()))
+        text.parse().map_err(|error: crate::base::schema::InvalidName| {
+            self.refuse_at(value, error.to_string())
+        })
     }
 
     /// A list of different texts, at least one.

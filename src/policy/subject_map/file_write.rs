@@ -6,7 +6,7 @@ use super::file_comments::{HEADER, class_comment, comment, reference_comment, ta
 use super::file_read::VERSION;
 use super::index::SchemaIndex;
 use super::model::{LargeObjectRule, Ownership, SubjectMap};
-use crate::schema::DatabaseSchema;
+use crate::base::schema::DatabaseSchema;
 
 impl SubjectMap {
     /// The map as a commented file. `schema` is only asked for the comments.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
+use crate::base::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
 
 /// Finds tables, foreign keys and unique columns without searching the whole schema each time.
 pub(super) struct SchemaIndex<'s> {

@@ -9,15 +9,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::candidates::{Candidate, Settled, from_foreign_keys};
-use super::classes;
 use super::decisions::{Decisions, flag_text, identifiers, owner_flag};
 use super::index::{SchemaIndex, nearest_column};
 use super::key_types::same_text;
-use super::leftovers;
 use super::model::{OnGone, Ownership, Parent, SubjectClass, SubjectMap};
 use super::path::walk;
 use super::references::{needed_rules, unchecked_keys};
-use crate::schema::{DatabaseSchema, QualifiedName, Table};
+use super::{classes, leftovers};
+use crate::base::schema::{DatabaseSchema, QualifiedName, Table};
 
 /// A map, and what is still to be decided before it can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

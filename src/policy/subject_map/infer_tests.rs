@@ -4,7 +4,7 @@ use super::infer::{Proposal, Undecided, infer};
 use super::model::{LargeObjectRule, OnGone, Ownership, Parent, SubjectMap};
 use super::testing::{SchemaBuilder, decisions, infer_all, name, propose};
 use super::{Decisions, DriftKind, check, owner_path};
-use crate::schema::DatabaseSchema;
+use crate::base::schema::DatabaseSchema;
 
 fn users() -> SchemaBuilder {
     SchemaBuilder::new().table("users", &["id bigint !", "email text !"], "id")

@@ -145,7 +145,7 @@ mod tests {
         });
         SubjectClass {
             name: "users".to_owned(),
-            root: crate::schema::QualifiedName::new("public", "users"),
+            root: crate::base::schema::QualifiedName::new("public", "users"),
             key: key.collect(),
             placeholder: None,
         }

@@ -6,7 +6,7 @@ use super::infer::{Inference, Undecided};
 use super::key_types::{holds_large_object, is_large_object, same_text};
 use super::model::{LargeObjectRule, Ownership};
 use super::personal_data::{is_of_people, personal_columns, words};
-use crate::schema::{QualifiedName, Table};
+use crate::base::schema::{QualifiedName, Table};
 
 /// Nobody named a root: proposes tables that are named for people, or are much referred to.
 pub(super) fn no_classes(inference: &mut Inference<'_>) {

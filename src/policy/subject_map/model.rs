@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::Digest;
-use crate::schema::QualifiedName;
+use crate::base::ids::Digest;
+use crate::base::schema::QualifiedName;
 
 /// Which row of which table of one source belongs to whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::error::MapError;
 use super::index::SchemaIndex;
 use super::key_types::{same_text, same_type};
 use super::model::{Ownership, SubjectClass, SubjectMap};
-use crate::schema::{DatabaseSchema, Join, OwnerPath, QualifiedName, Table, TableKind};
+use crate::base::schema::{DatabaseSchema, Join, OwnerPath, QualifiedName, Table, TableKind};
 
 /// The way from a table's rows to the data subjects that own them; `None` if they are nobody's.
 ///

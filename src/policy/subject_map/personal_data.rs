@@ -4,7 +4,7 @@
 //! is soon clicked away. So a bare `name` counts only in a table that is itself named for people;
 //! `first_name` or `holder_name` counts everywhere.
 
-use crate::schema::{Column, Table};
+use crate::base::schema::{Column, Table};
 
 /// Words that are personal wherever they stand in a column's name.
 const WORDS: &[&str] = &[

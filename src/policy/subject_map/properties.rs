@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::testing::SchemaBuilder;
 use super::{Decisions, OnGone, Ownership, SubjectMap, check, columns_to_null, infer, owner_paths};
-use crate::schema::{DatabaseSchema, ForeignKey, OwnerPath, QualifiedName};
+use crate::base::schema::{DatabaseSchema, ForeignKey, OwnerPath, QualifiedName};
 
 /// One foreign key of a random table: the table it refers to, and whether it may be NULL.
 type Edge = (usize, bool);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::index::SchemaIndex;
 use super::model::{OnGone, Ownership, ReferenceRule, SubjectMap};
-use crate::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
+use crate::base::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
 
 /// The columns that [`OnGone::SetNull`] sets: those of the foreign key that may be NULL, without
 /// those by which the row finds its own owner (a row must not become nobody's), those that other

@@ -3,7 +3,7 @@
 use super::decisions::Decisions;
 use super::infer::{Proposal, infer};
 use super::model::SubjectMap;
-use crate::schema::{
+use crate::base::schema::{
     Column, DatabaseSchema, DatabaseSettings, ForeignKey, QualifiedName, Table, TableKind,
 };
 

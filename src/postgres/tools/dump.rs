@@ -5,9 +5,9 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Tools, not_run};
+use crate::postgres::connect::session::SnapshotId;
+use crate::postgres::connect::url::ConnectionSettings;
 use crate::postgres::error::PostgresError;
-use crate::postgres::session::SnapshotId;
-use crate::postgres::url::ConnectionSettings;
 
 /// The schema as an archive in `pg_dump`'s custom format, without any row. Held in memory: it is as
 /// large as the DDL.

@@ -16,8 +16,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::process::Command;
 
 use super::{Tools, not_run};
+use crate::postgres::connect::url::ConnectionSettings;
 use crate::postgres::error::PostgresError;
-use crate::postgres::url::ConnectionSettings;
 
 /// A part of the schema, as `pg_restore` divides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::durable;
-use crate::ids::Digest;
+use crate::base::durable;
+use crate::base::ids::Digest;
 use crate::store::{ObjectName, ObjectWriter, StoreError, Written};
 
 /// How many writes may wait for the disk. Bounds memory together with the size of a write.

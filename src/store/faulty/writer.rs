@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::plan::{Fault, Operation};
 use super::{FaultyStore, flipped, remember};
-use crate::ids::Digest;
+use crate::base::ids::Digest;
 use crate::store::{ObjectName, ObjectWriter, StoreError, Written};
 
 /// Writes one object, or does not.

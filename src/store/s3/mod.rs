@@ -24,7 +24,7 @@ use super::{
     Capabilities, Capability, Leftover, Lock, ObjectInfo, ObjectName, ObjectWriter, OldVersion,
     Retention, Store, StoreError, Verdict,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 
 mod client;
 mod failure;

@@ -17,7 +17,7 @@ use super::S3Store;
 use super::failure::Refusal;
 use super::uploads::OwnUpload;
 use super::writer::PUT;
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 
 /// What the keys of probes begin with, below the prefix. No object's name can.
 pub(super) const PROBES: &str = ".strongroom-probe/";

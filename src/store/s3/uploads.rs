@@ -13,7 +13,7 @@ use aws_sdk_s3::types::MultipartUpload;
 use super::super::{Leftover, StoreError};
 use super::S3Store;
 use super::failure::Refusal;
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 
 /// What listing unfinished uploads needs.
 const LIST_UPLOADS: &str = "s3:ListBucketMultipartUploads";

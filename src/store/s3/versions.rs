@@ -12,7 +12,7 @@ use super::super::{Leftover, Lock, ObjectName, OldVersion, StoreError};
 use super::S3Store;
 use super::failure::Refusal;
 use super::probe::PROBES;
-use crate::durable;
+use crate::base::durable;
 
 const DELETE: &str = "s3:DeleteObject";
 const DELETE_VERSION: &str = "s3:DeleteObjectVersion";

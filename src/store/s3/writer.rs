@@ -22,9 +22,8 @@ use tokio::task::JoinSet;
 use super::super::{Lock, ObjectName, ObjectWriter, RetentionMode, StoreError, Written};
 use super::failure::Refusal;
 use super::{Condition, S3Store};
-use crate::durable;
-use crate::ids::Digest;
-use crate::random;
+use crate::base::ids::Digest;
+use crate::base::{durable, random};
 
 /// The metadata that holds a write's mark.
 const MARK: &str = "strongroom-write";

@@ -5,8 +5,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use strongroom::postgres::ConnectionSettings;
+use strongroom::postgres::connect::url::LIBPQ_VARIABLES;
 use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions, find_server};
-use strongroom::postgres::url::LIBPQ_VARIABLES;
 
 use crate::Shape;
 

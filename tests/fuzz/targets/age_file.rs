@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::crypto::SecretText;
-use strongroom::ids::VaultId;
+use strongroom::base::ids::VaultId;
 use strongroom::keys::master::{self, Credentials};
 use strongroom_fuzz::{IDENTITY, VAULT};
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::postgres::lines::{Lines, composite_key, key_parts, split_owner, unescape};
+use strongroom::postgres::rows::lines::{Lines, composite_key, key_parts, split_owner, unescape};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&size, text)) = bytes.split_first() else { return };

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::index::IndexSeal;
 use strongroom::container::pack;
-use strongroom::ids::{PackId, VaultId};
+use strongroom::base::ids::{PackId, VaultId};
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::index::{BlockPlace, IndexSeal};
-use strongroom::ids::{BackupId, SubjectReference, VaultId};
+use strongroom::base::ids::{BackupId, SubjectReference, VaultId};
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

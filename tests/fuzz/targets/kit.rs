@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::keys::kit::{for_code, read, write};
+use strongroom::keys::master::kit::{for_code, read, write};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(kit) = read(bytes) else { return };

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::layer_key::LayerUse;
-use strongroom::ids::VaultId;
+use strongroom::base::ids::VaultId;
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::manifest::Manifest;
-use strongroom::ids::VaultId;
+use strongroom::base::ids::VaultId;
 use strongroom_fuzz::{BACKUP, IDENTITY, VAULT};
 
 fuzz_target!(|json: &[u8]| {

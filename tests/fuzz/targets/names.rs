@@ -5,8 +5,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::ids::{BackupId, PackId, SourceId, SubjectReference, VaultId};
-use strongroom::schema::{QualifiedName, quote_identifier, split_identifiers};
+use strongroom::base::ids::{BackupId, PackId, SourceId, SubjectReference, VaultId};
+use strongroom::base::schema::{QualifiedName, quote_identifier, split_identifiers};
 use strongroom::store::ObjectName;
 
 fuzz_target!(|text: &str| {

@@ -5,8 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use strongroom::container::replica::ObjectKey;
 use strongroom::container::replica::data::DataSeal;
 use strongroom::container::replica::head::CellPlace;
-use strongroom::crypto::digest;
-use strongroom::ids::VaultId;
+use strongroom::base::digest;
+use strongroom::base::ids::VaultId;
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::replica::head::{Head, HeadHeader};
 use strongroom::crypto::kdf;
-use strongroom::ids::VaultId;
+use strongroom::base::ids::VaultId;
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {

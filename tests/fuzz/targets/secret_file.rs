@@ -4,11 +4,11 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::ids::{Epoch, VaultId};
-use strongroom::keys::custodian::Custodian;
-use strongroom::keys::file_custodian::FileCustodian;
-use strongroom::keys::share::Share;
-use strongroom::keys::{KeyError, quorum};
+use strongroom::base::ids::{Epoch, VaultId};
+use strongroom::keys::custodians::{Custodian, quorum};
+use strongroom::keys::custodians::file::FileCustodian;
+use strongroom::keys::custodians::share::Share;
+use strongroom::keys::KeyError;
 use strongroom_fuzz::VAULT;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use strongroom::container::segment::{Codec, Compressor, Relation, context, decompress};
 use strongroom::crypto::segment::SegmentSealer;
-use strongroom::ids::{SourceId, SubjectReference, VaultId};
+use strongroom::base::ids::{SourceId, SubjectReference, VaultId};
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {

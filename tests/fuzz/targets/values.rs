@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::postgres::values::{is_known, text_of};
+use strongroom::postgres::rows::values::{is_known, text_of};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((type_oid, value)) = bytes.split_first_chunk() else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::ops::vault::VaultMarker;
+use strongroom::container::vault_marker::VaultMarker;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(marker) = serde_json::from_slice::<VaultMarker>(bytes) {

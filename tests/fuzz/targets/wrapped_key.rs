@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::ids::{Epoch, ShardId, SubjectReference, VaultId};
+use strongroom::base::ids::{Epoch, ShardId, SubjectReference, VaultId};
 use strongroom::keys::ring::{KeyName, KeyRing};
 use strongroom::keys::{EpochSecret, MasterSecret};
 use strongroom_fuzz::VAULT;

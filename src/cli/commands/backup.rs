@@ -1,0 +1,172 @@
+//! `strongroom backup`: backs up a database.
+
+use crate::catalog::backups::BackupClass;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Report, bytes, count, counted, when};
+use crate::cli::values::{jobs, source_name};
+use crate::container::manifest::Contents;
+use crate::ops::backup::{BackupRequest, backup};
+
+/// What `backup` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom backup finance
+  strongroom backup finance --class pre-migration --note \"before release 4.2\"
+
+A table that the subject map does not know stops the backup. Rows of people who were erased from \
+this vault are never sealed again: they are counted, and named in a warning.")]
+pub struct Args {
+    /// The source's name
+    #[arg(value_parser = source_name)]
+    pub name: String,
+
+    /// What kind of backup it is
+    #[arg(long, value_enum, default_value_t = Class::Manual)]
+    pub class: Class,
+
+    /// A word for those who read the list later; never a person's data
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+
+    /// Which part of the database.
+    #[command(flatten)]
+    pub part: PartArgs,
+
+    /// Store everything anew, instead of referring to what earlier backups hold unchanged
+    #[arg(long)]
+    pub full: bool,
+
+    /// Connections that read at the same time [default: as configured]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<u16>,
+
+    /// End with exit code 11 if a person erased from this vault is still in the database
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// What kind of backup it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Class {
+    /// One of every day.
+    Daily,
+    /// One of every week.
+    Weekly,
+    /// Before a change of the schema.
+    PreMigration,
+    /// Made by hand.
+    Manual,
+}
+
+/// Which part of a database.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct PartArgs {
+    /// Only the schema, no rows
+    #[arg(long, conflicts_with = "data_only")]
+    pub schema_only: bool,
+
+    /// Only the rows, no schema
+    #[arg(long)]
+    pub data_only: bool,
+}
+
+/// Backs up a database.
+///
+/// # Errors
+/// See [`crate::cli::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let credentials = context.credentials(&config)?;
+    let request = BackupRequest {
+        source: args.name.clone(),
+        class: args.class.into(),
+        note: args.note.clone(),
+        contents: args.part.contents(),
+        jobs: args.jobs.map_or(config.backup.jobs.into(), usize::from),
+        memory_bytes: usize::try_from(config.backup.memory_mib).unwrap_or(usize::MAX) << 20,
+        full: args.full,
+        strict: args.strict,
+    };
+    let progress = context.progress();
+    let outcome = backup(&vault, &credentials, &request, &progress).await;
+    progress.finish();
+    let report = outcome?;
+    for notice in &report.notices {
+        context.output.note(&format!("note: {notice}"));
+    }
+    if report.rows_of_erased > 0 {
+        context.output.warning(&format!(
+            "{} of people who were erased from this vault are still in the source. They were left \
+             out of the backup; delete them in the live database too",
+            counted(report.rows_of_erased, "row", "rows")
+        ));
+    }
+    let seconds = report.seconds.max(0.001);
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let rate = (report.rows as f64 / seconds) as u64;
+    let left_out = match report.rows_of_erased {
+        0 => String::new(),
+        rows => format!("  left out    {} of erased people\n", counted(rows, "row", "rows")),
+    };
+    let mut copies = String::new();
+    let mut exit = Exit::Done;
+    for copy in report.copies.iter().filter(|_| report.copies.len() > 1) {
+        copies.push_str(&format!("  store       `{}`: {}\n", copy.store, copy.state));
+        if let Some(reason) = &copy.reason {
+            context.output.warning(&format!(
+                "the copy in store `{}` is behind: {reason}; `strongroom store reconcile` makes it \
+                 once the store can be reached",
+                copy.store
+            ));
+            exit = Exit::Provisional;
+        }
+    }
+    let text = format!(
+        "Backup {} of {} is complete.
+
+  snapshot    {} UTC
+  tables      {}
+  rows        {}
+  people      {}
+{left_out}  stored      {} (rows before sealing: {})
+{copies}  time        {seconds:.1} s ({} rows/s)
+",
+        report.backup,
+        report.source,
+        when(&report.snapshot_at),
+        count(report.tables),
+        count(report.rows),
+        count(report.subjects),
+        bytes(report.stored_bytes),
+        bytes(report.raw_bytes),
+        count(rate),
+    );
+    Ok(Report::new(&report, text)?.with_exit(exit))
+}
+
+impl From<Class> for BackupClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Daily => Self::Daily,
+            Class::Weekly => Self::Weekly,
+            Class::PreMigration => Self::PreMigration,
+            Class::Manual => Self::Manual,
+        }
+    }
+}
+
+impl PartArgs {
+    /// What is backed up or restored.
+    #[must_use]
+    pub fn contents(self) -> Contents {
+        match (self.schema_only, self.data_only) {
+            (true, _) => Contents::SchemaOnly,
+            (false, true) => Contents::DataOnly,
+            (false, false) => Contents::Full,
+        }
+    }
+}

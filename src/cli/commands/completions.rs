@@ -1,0 +1,46 @@
+//! `strongroom completions`: a script that completes commands in a shell.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::cli::args::Cli;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Report;
+
+/// What `completions` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom completions bash > ~/.bash_completion")]
+pub struct Args {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// Makes the script.
+///
+/// # Errors
+/// Internal, when a name is not UTF-8.
+pub fn run(args: &Args) -> Result<Report, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "strongroom", &mut script);
+    let script =
+        String::from_utf8(script).map_err(|error| CliError::from_error(Exit::Internal, &error))?;
+    Report::new(&json!({"shell": args.shell.to_string(), "script": script}), script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn every_shell_has_a_script_that_knows_the_commands() {
+        for shell in Shell::value_variants() {
+            let report = run(&Args { shell: *shell }).unwrap();
+            assert!(format!("{report:?}").contains("passphrase-file"), "{shell}");
+        }
+    }
+}

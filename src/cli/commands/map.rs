@@ -1,0 +1,145 @@
+//! `strongroom map`: decides which row belongs to whom.
+
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Report, counted};
+use crate::cli::values::source_name;
+use crate::ops::subject_maps::{self, MapAction, MapReport};
+use crate::policy::subject_map::{Decisions, Undecided};
+use crate::vault::OpsError;
+
+/// What `map` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom map finance --root public.users
+  strongroom map finance --root users --owner notes=author_id --shared rates --write
+  strongroom map finance --check
+
+Ownership is inferred from foreign keys; what they leave open is listed with the flag that decides \
+it. --write saves the map as a file to review and edit. --check fails once the database has a \
+table or column that the map does not know, or lacks one that it names.")]
+pub struct Args {
+    /// The source's name
+    #[arg(value_parser = source_name)]
+    pub name: String,
+
+    /// A table whose rows are people, one row a person; repeatable
+    #[arg(long = "root", value_name = "SCHEMA.TABLE")]
+    pub roots: Vec<String>,
+
+    /// The column that says whose a table's rows are (several, by commas, for a composite key);
+    /// repeatable
+    #[arg(long = "owner", value_name = "TABLE=COLUMN")]
+    pub owners: Vec<String>,
+
+    /// A table whose rows are nobody's own; repeatable
+    #[arg(long = "shared", value_name = "TABLE")]
+    pub shared: Vec<String>,
+
+    /// A shared table although columns of it look like personal data; repeatable
+    #[arg(long = "shared-anyway", value_name = "TABLE")]
+    pub shared_anyway: Vec<String>,
+
+    /// A column that names large objects, which belong to its row's owner, or `shared`; repeatable
+    #[arg(long = "large-objects", value_name = "TABLE.COLUMN|shared")]
+    pub large_objects: Vec<String>,
+
+    /// Save the map
+    #[arg(long)]
+    pub write: bool,
+
+    /// Compare the saved map with the database
+    #[arg(long, conflicts_with_all = ["write", "roots", "owners", "shared", "shared_anyway", "large_objects"])]
+    pub check: bool,
+}
+
+/// Infers, saves or checks a subject map.
+///
+/// # Errors
+/// See [`crate::cli::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let decisions = Decisions::parse(
+        &args.roots,
+        &args.owners,
+        &args.shared,
+        &args.shared_anyway,
+        &args.large_objects,
+    )
+    .map_err(OpsError::from)?;
+    let credentials = context.credentials(&config)?;
+    let action = match (args.write, args.check) {
+        (true, _) => MapAction::Write,
+        (_, true) => MapAction::Check,
+        _ => MapAction::Show,
+    };
+    let report = subject_maps::map(&vault, &credentials, &args.name, &decisions, action).await?;
+    let document = json!({
+        "source": args.name,
+        "path": report.path.display().to_string(),
+        "written": args.write,
+        "tables": report.proposal.map.tables.len(),
+        "undecided": report.proposal.undecided,
+        "notes": report.proposal.notes,
+        "drift": report.drift,
+        "map": report.toml,
+    });
+    for note in &report.proposal.notes {
+        context.output.note(&format!("note: {note}"));
+    }
+    if args.check {
+        return checked(&report, &document);
+    }
+    let open = &report.proposal.undecided;
+    let text = if args.write {
+        format!(
+            "The subject map of {} is written to {}.\nRead it: it says whose every row is.\n\n\
+             Next: strongroom backup {}\n",
+            args.name,
+            report.path.display(),
+            args.name
+        )
+    } else if open.is_empty() {
+        format!("{}\n# All is decided. Add --write to save this map.\n", report.toml)
+    } else {
+        questions(&args.name, report.proposal.map.tables.len(), open)
+    };
+    let exit = if open.is_empty() { Exit::Done } else { Exit::Refused };
+    Ok(Report::new(&document, text)?.with_exit(exit))
+}
+
+/// What is still to be decided, each with the flags of which one decides it.
+fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
+    let mut text = format!(
+        "{} of {source} {} decided; still open:\n",
+        counted(decided as u64, "table", "tables"),
+        if decided == 1 { "is" } else { "are" }
+    );
+    for Undecided { table, reason, flags } in open {
+        let table = table.as_ref().map_or_else(|| "the database".to_owned(), ToString::to_string);
+        text.push_str(&format!("\n  {table}: {reason}\n    {}\n", flags.join("\n    ")));
+    }
+    text.push_str(
+        "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds\n\
+         the key of the person whose the row is, --shared TABLE where the rows are\n\
+         nobody's. With nothing open, the whole map is shown, and --write saves it.\n",
+    );
+    text
+}
+
+fn checked(report: &MapReport, document: &serde_json::Value) -> Result<Report, CliError> {
+    if report.drift.is_empty() {
+        let text = format!("The map {} fits the database.\n", report.path.display());
+        return Report::new(document, text);
+    }
+    let mut text = format!("The map {} does not fit the database:\n", report.path.display());
+    for drift in &report.drift {
+        text.push_str(&format!("  - {drift}\n"));
+    }
+    Ok(Report::new(document, text)?.with_exit(Exit::Refused))
+}

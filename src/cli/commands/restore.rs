@@ -1,0 +1,142 @@
+//! `strongroom restore`: restores a backup into a database.
+
+use super::backup::PartArgs;
+use crate::base::schema::QualifiedName;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Report, count, counted};
+use crate::cli::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
+use crate::ops::restore::{RestoreRequest, restore};
+use crate::policy::subject_map::OnGone;
+use crate::postgres::ConnectionSettings;
+use crate::vault::OpsError;
+
+/// What `restore` takes.
+// Each is a flag of its own on the command line.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  strongroom restore latest --to postgresql://localhost/copy --create
+  strongroom restore 20261122T02 --to env:TARGET_URL --table public.accounts
+
+People who were erased do not come back: their rows are skipped and counted. References to them \
+follow the subject map, or --on-gone. A URL with a password goes into an environment variable.")]
+pub struct Args {
+    /// A backup's id, the beginning of one, or `latest`
+    #[arg(value_name = "BACKUP")]
+    pub backup: BackupSelector,
+
+    /// The database to restore into: its URL, or the environment variable that holds it
+    #[arg(long, value_name = "URL|env:VAR")]
+    pub to: ConnectionUrl,
+
+    /// Create the database first
+    #[arg(long)]
+    pub create: bool,
+
+    /// Only this table; repeatable
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<QualifiedName>,
+
+    /// Which part of the database.
+    #[command(flatten)]
+    pub part: PartArgs,
+
+    /// Leave out who owns what; all belongs to the role that connects
+    #[arg(long)]
+    pub no_owner: bool,
+
+    /// Leave out GRANT and REVOKE
+    #[arg(long)]
+    pub no_privileges: bool,
+
+    /// Connections that write at the same time [default: as configured]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<u16>,
+
+    /// What to do with references to people who are gone, instead of what the map says; repeatable
+    #[arg(long = "on-gone", value_name = "TABLE.COLUMN=null|drop|placeholder")]
+    pub on_gone: Vec<OnGoneChoice>,
+
+    /// Restore even if the database has tables already
+    #[arg(long, conflicts_with = "create")]
+    pub into_non_empty: bool,
+
+    /// Restore what is left of a damaged backup
+    #[arg(long)]
+    pub salvage: bool,
+}
+
+/// Restores a backup into a database.
+///
+/// # Errors
+/// See [`crate::cli::exit::Exit`].
+pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let config = context.config()?;
+    let vault = context.vault(&config)?;
+    let target = args.to.resolve("--to", &context.output)?;
+    let target = ConnectionSettings::parse(&target).map_err(OpsError::from)?;
+    let credentials = context.credentials(&config)?;
+    let on_gone = args
+        .on_gone
+        .iter()
+        .map(|choice| {
+            let ColumnName { table, column } = &choice.column;
+            ((table.clone(), column.clone()), choice.action)
+        })
+        .collect();
+    let request = RestoreRequest {
+        backup: args.backup.as_str().to_owned(),
+        target,
+        create: args.create,
+        tables: args.tables.clone(),
+        contents: args.part.contents(),
+        no_owner: args.no_owner,
+        no_privileges: args.no_privileges,
+        jobs: args.jobs.map_or(config.backup.jobs.into(), usize::from),
+        on_gone,
+        into_non_empty: args.into_non_empty,
+        salvage: args.salvage,
+    };
+    let progress = context.progress();
+    let outcome = restore(&vault, &credentials, &request, &progress).await;
+    progress.finish();
+    let report = outcome?;
+    for notice in &report.notices {
+        context.output.note(&format!("note: {notice}"));
+    }
+    let mut text = format!(
+        "Backup {} is restored into {}.
+
+  tables      {}
+  rows        {}
+  left out    {} of erased people
+  time        {:.1} s
+",
+        report.backup,
+        report.target,
+        count(report.tables),
+        count(report.rows),
+        counted(report.rows_forgotten + report.rows_of_erased, "row", "rows"),
+        report.seconds,
+    );
+    for mended in &report.mended {
+        let rows = counted(mended.rows, "row", "rows");
+        let done = match mended.done {
+            OnGone::SetNull => format!("{rows} set to NULL, for the person is erased"),
+            OnGone::DropRow => format!("{rows} left out, for the person is erased"),
+            OnGone::Placeholder => format!("{rows} led to the placeholder"),
+        };
+        text.push_str(&format!("\n  {} ({}):\n    {done}\n", mended.table, mended.constraint));
+    }
+    if report.rows_damaged > 0 {
+        context.output.warning(&format!(
+            "{} damaged in the store and not restored",
+            counted(report.rows_damaged, "row is", "rows are")
+        ));
+    }
+    let exit = if report.rows_damaged > 0 { Exit::Integrity } else { Exit::Done };
+    Ok(Report::new(&report, text)?.with_exit(exit))
+}

@@ -1,0 +1,119 @@
+//! Large objects as rows of their owners.
+//!
+//! The lines that go to the sealing thread have the owner's subject reference before them (32
+//! hexadecimal digits, or `\N` for nobody), because a large object's owner is found through another
+//! table's row:
+//!
+//! ```text
+//! reference TAB oid TAB m TAB properties as JSON
+//! reference TAB oid TAB offset TAB bytes in hexadecimal
+//! ```
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::relations::Reading;
+use crate::base::ids::SubjectReference;
+use crate::base::schema::{Column, OwnerPath, Table};
+use crate::postgres::Session;
+use crate::postgres::rows::large_objects;
+use crate::vault::OpsError;
+
+/// A column whose values name large objects, and the way to the owner of its rows.
+pub struct OwnerColumn {
+    /// The table.
+    pub table: Table,
+    /// The column.
+    pub column: Column,
+    /// The way; `None` where the table is everybody's.
+    pub owner: Option<OwnerPath>,
+}
+
+/// Whose a large object is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    One(Option<SubjectReference>),
+    Several,
+}
+
+/// Sends every large object of the snapshot. `unowned_are_shared` says whether one that no row
+/// names is everybody's; otherwise it stops the backup.
+pub async fn send(
+    session: &Session,
+    reading: &Reading,
+    columns: &[OwnerColumn],
+    unowned_are_shared: bool,
+    chunks: &mpsc::Sender<Vec<Bytes>>,
+) -> Result<(), OpsError> {
+    let owners = find_owners(session, reading, columns).await?;
+    let objects = large_objects::list(session).await?;
+    let orphans = objects.iter().filter(|object| !owners.contains_key(&object.oid)).count() as u64;
+    let several = owners.values().filter(|owner| **owner == Owner::Several).count() as u64;
+    if several > 0 || (orphans > 0 && !unowned_are_shared) {
+        return Err(OpsError::LargeObjectOwners { orphans, shared: several });
+    }
+    for object in objects {
+        let owner = match owners.get(&object.oid) {
+            Some(Owner::One(Some(reference))) => reference.to_string(),
+            _ => "\\N".to_owned(),
+        };
+        let properties = serde_json::to_string(&object)
+            .map_err(|_| OpsError::Bug("a large object's properties are no JSON"))?;
+        let oid = object.oid;
+        if !line(chunks, format!("{owner}\t{oid}\tm\t{properties}\n")).await {
+            return Ok(());
+        }
+        let size_bytes = large_objects::size_bytes(session, oid).await?;
+        let mut offset = 0;
+        while offset < size_bytes {
+            let piece = large_objects::read_chunk(session, oid, offset).await?;
+            if piece.is_empty() {
+                break;
+            }
+            let digits = hex::encode(&piece);
+            if !line(chunks, format!("{owner}\t{oid}\t{offset}\t{digits}\n")).await {
+                return Ok(());
+            }
+            offset += piece.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a line; false when the sealing thread is gone (its error is told).
+async fn line(chunks: &mpsc::Sender<Vec<Bytes>>, line: String) -> bool {
+    chunks.send(vec![Bytes::from(line)]).await.is_ok()
+}
+
+async fn find_owners(
+    session: &Session,
+    reading: &Reading,
+    columns: &[OwnerColumn],
+) -> Result<BTreeMap<u32, Owner>, OpsError> {
+    let mut owners = BTreeMap::new();
+    for OwnerColumn { table, column, owner } in columns {
+        let class = owner.as_ref().map(|owner| owner.class.as_str());
+        for (oid, key) in large_objects::owners(session, table, column, owner.as_ref()).await? {
+            let reference = match (class, key) {
+                (Some(class), Some(key)) => Some(reading.unlocked.references.reference(
+                    reading.source,
+                    class,
+                    key.as_bytes(),
+                )),
+                _ => None,
+            };
+            let found = Owner::One(reference);
+            owners
+                .entry(oid)
+                .and_modify(|known| {
+                    if *known != found {
+                        *known = Owner::Several;
+                    }
+                })
+                .or_insert(found);
+        }
+    }
+    Ok(owners)
+}

@@ -1,0 +1,295 @@
+//! One reader's rows, from COPY's bytes to partitions. Runs on a thread of its own.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::forms::{Owner, OwnerField, RowForm, TupleReader};
+use super::partitions::Partitions;
+use crate::base::ids::{SourceId, SubjectReference};
+use crate::keys::vault_keys::ReferenceMaker;
+use crate::ops::backup::seal::segment_sink::SegmentSink;
+use crate::postgres::rows::lines::{Lines, split_owner};
+use crate::postgres::rows::tuples::Tuples;
+use crate::postgres::rows::values;
+use crate::vault::OpsError;
+
+/// Whose the rows of a relation are.
+#[derive(Clone)]
+pub enum Owners {
+    /// Everybody's: no owner stands before the rows.
+    Commons,
+    /// Each row names its subject's key, of this class, or nobody's.
+    Class(String, OwnerField),
+    /// Each row has its subject's reference before it (or `\N`), in hexadecimal.
+    Reference,
+}
+
+/// What ends a relation's chunks: none. Without it the rows are not complete, whatever came before.
+pub const END: Vec<Bytes> = Vec::new();
+
+/// Deals everything that arrives on `chunks` until [`END`]: rows of nobody to the sink, all others to
+/// the partitions. `rows_seen` is told of rows and bytes as they pass.
+pub fn deal(
+    mut chunks: mpsc::Receiver<Vec<Bytes>>,
+    form: &RowForm,
+    mut dealer: Dealer<'_, '_>,
+    rows_seen: &dyn Fn(u64, u64),
+) -> Result<(), OpsError> {
+    match form {
+        RowForm::Lines => {
+            let mut lines = Lines::default();
+            while let Some(some) = next_chunks(&mut chunks)? {
+                let (mut rows, mut bytes) = (0, 0);
+                for chunk in some {
+                    bytes += chunk.len() as u64;
+                    lines.push(chunk);
+                    while let Some(line) = lines.next_line() {
+                        rows += 1;
+                        dealer.line(&line)?;
+                    }
+                }
+                rows_seen(rows, bytes);
+            }
+            if lines.is_complete() { Ok(()) } else { Err(OpsError::CutShort) }
+        }
+        RowForm::Tuples(layout) => {
+            let owner = match dealer.people.owners {
+                Owners::Class(_, field) => Some(*field),
+                _ => None,
+            };
+            let mut reader = TupleReader::new(layout, owner);
+            let (mut tuples, mut row) = (Tuples::default(), Vec::new());
+            while let Some(some) = next_chunks(&mut chunks)? {
+                let (mut rows, mut bytes) = (0, 0);
+                for chunk in some {
+                    bytes += chunk.len() as u64;
+                    tuples.push(chunk);
+                    while let Some(tuple) = tuples.next_tuple()? {
+                        rows += 1;
+                        match reader.read(tuple, &mut row)? {
+                            Owner::Nobody => dealer.sink.commons_row(&row)?,
+                            Owner::Text(key) => dealer.owned(None, key, &row)?,
+                            Owner::Value(type_oid, key) => {
+                                dealer.owned(Some(type_oid), key, &row)?;
+                            }
+                        }
+                    }
+                }
+                rows_seen(rows, bytes);
+            }
+            if tuples.is_complete() { Ok(()) } else { Err(OpsError::CutShort) }
+        }
+    }
+}
+
+fn next_chunks(chunks: &mut mpsc::Receiver<Vec<Bytes>>) -> Result<Option<Vec<Bytes>>, OpsError> {
+    let some = chunks.blocking_recv().ok_or(OpsError::CutShort)?;
+    Ok((!some.is_empty()).then_some(some))
+}
+
+/// Whose rows are read, and how their references are made.
+#[derive(Clone, Copy)]
+pub struct People<'a> {
+    owners: &'a Owners,
+    source: SourceId,
+    references: &'a ReferenceMaker,
+}
+
+impl<'a> People<'a> {
+    /// The people of a relation of that source.
+    pub fn new(owners: &'a Owners, source: SourceId, references: &'a ReferenceMaker) -> Self {
+        Self { owners, source, references }
+    }
+}
+
+/// Finds out whose a row is and puts it there.
+pub struct Dealer<'a, 's> {
+    people: People<'a>,
+    known: &'a mut KnownReferences,
+    partitions: &'a mut Partitions,
+    sink: &'a mut SegmentSink<'s>,
+    text: Vec<u8>,
+}
+
+impl<'a, 's> Dealer<'a, 's> {
+    /// A dealer of the rows of one reader. `known` may remember people of the same source.
+    pub fn new(
+        people: People<'a>,
+        known: &'a mut KnownReferences,
+        partitions: &'a mut Partitions,
+        sink: &'a mut SegmentSink<'s>,
+    ) -> Self {
+        if let Owners::Class(class, field) = people.owners {
+            known.keep_only(class, field.type_oid());
+        }
+        Self { people, known, partitions, sink, text: Vec::new() }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), OpsError> {
+        if matches!(self.people.owners, Owners::Commons) {
+            return self.sink.commons_row(line);
+        }
+        match (split_owner(line), self.people.owners) {
+            ((None, row), _) => self.sink.commons_row(row),
+            ((Some(key), row), Owners::Class(..)) => self.owned(None, &key, row),
+            ((Some(reference), row), _) => {
+                let reference = std::str::from_utf8(&reference).unwrap_or_default().parse();
+                let reference =
+                    reference.map_err(|_| OpsError::Bug("a row has no owner's reference"))?;
+                Ok(self.partitions.push(reference, row)?)
+            }
+        }
+    }
+
+    /// Takes a row whose owner's key is a text, or a value of that type.
+    fn owned(&mut self, type_oid: Option<u32>, key: &[u8], row: &[u8]) -> Result<(), OpsError> {
+        let Owners::Class(class, _) = self.people.owners else {
+            return Err(OpsError::Bug("a row of nobody's table has an owner"));
+        };
+        let reference = match self.known.get(key) {
+            Ok(reference) => reference,
+            Err(place) => {
+                let text = match type_oid {
+                    None => key,
+                    Some(type_oid) => {
+                        self.text.clear();
+                        values::text_of(type_oid, key, &mut self.text)
+                            .map_err(|_| OpsError::Tuples)?;
+                        &self.text
+                    }
+                };
+                let reference = self.people.references.reference(self.people.source, class, text);
+                self.known.put(place, key, reference);
+                reference
+            }
+        };
+        Ok(self.partitions.push(reference, row)?)
+    }
+}
+
+/// The references of people of one class who were met lately: a table of fixed size in which each key has
+/// one of two places, so that it stays small however many people there are.
+#[derive(Default)]
+pub struct KnownReferences {
+    class: String,
+    type_oid: Option<u32>,
+    places: Vec<Pair>,
+}
+
+/// Two places, in one line of a processor's cache.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Pair([Known; 2]);
+
+/// A key, filled up with zeros, and its reference. Keys of one type that differ still do then: of numbers
+/// and UUIDs all are of one length, and no text holds a zero. A place with a key of zeros is empty.
+#[derive(Clone)]
+struct Known {
+    key: u128,
+    reference: SubjectReference,
+}
+
+/// Longer keys are not remembered.
+const KEY_BYTES_MAX: usize = 16;
+const PAIRS: usize = 1 << 17;
+
+/// Where a key may be put; `None` for one that is not remembered.
+type Place = Option<(usize, usize)>;
+
+impl KnownReferences {
+    /// Forgets everybody, unless they are of this class and their keys of this type (none: text).
+    fn keep_only(&mut self, class: &str, type_oid: Option<u32>) {
+        if self.class != class || self.type_oid != type_oid {
+            *self = Self { class: class.to_owned(), type_oid, places: Vec::new() };
+        }
+    }
+
+    fn get(&mut self, key: &[u8]) -> Result<SubjectReference, Place> {
+        let filled = filled_up(key).ok_or(None)?;
+        if self.places.is_empty() {
+            let empty = Known { key: 0, reference: SubjectReference::COMMONS };
+            self.places.resize(PAIRS, Pair([empty.clone(), empty]));
+        }
+        let pair = hash(filled) & (PAIRS - 1);
+        let Pair([first, second]) = &self.places[pair];
+        if first.key == filled {
+            return Ok(first.reference);
+        }
+        if second.key == filled {
+            return Ok(second.reference);
+        }
+        // The first place if it is free, else the second, which the next one takes again.
+        Err(Some((pair, usize::from(first.key != 0))))
+    }
+
+    fn put(&mut self, place: Place, key: &[u8], reference: SubjectReference) {
+        if let (Some((pair, place)), Some(key)) = (place, filled_up(key)) {
+            self.places[pair].0[place] = Known { key, reference };
+        }
+    }
+}
+
+/// A key as a number above 0; `None` if it is longer than 16 bytes, or nothing but zeros.
+fn filled_up(key: &[u8]) -> Option<u128> {
+    let mut bytes = [0; KEY_BYTES_MAX];
+    bytes.get_mut(..key.len())?.copy_from_slice(key);
+    Some(u128::from_le_bytes(bytes)).filter(|key| *key != 0)
+}
+
+fn hash(key: u128) -> usize {
+    use std::hash::Hasher as _;
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write_u128(key);
+    // Which of the table's places: any bits will do.
+    #[allow(clippy::cast_possible_truncation)]
+    let hash = hasher.finish() as usize;
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_key_gives_its_own_reference_and_no_other() {
+        let mut known = KnownReferences::default();
+        let reference = |number: u32| {
+            let mut bytes = [1; 16];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            SubjectReference(bytes)
+        };
+        let (mut found, rounds) = (0_u32, 3);
+        for _ in 0..rounds {
+            for number in 0..100_000_u32 {
+                let key = number.to_string();
+                match known.get(key.as_bytes()) {
+                    Ok(of_key) => {
+                        assert_eq!(of_key, reference(number));
+                        found += 1;
+                    }
+                    Err(place) => known.put(place, key.as_bytes(), reference(number)),
+                }
+            }
+        }
+        assert!(found > 150_000, "most are remembered: {found}");
+        assert_eq!(known.get(&[b'x'; KEY_BYTES_MAX + 1]), Err(None));
+        assert_eq!(known.get(b""), Err(None));
+        assert_eq!(known.get(&[0; 8]), Err(None));
+    }
+
+    #[test]
+    fn people_of_another_class_or_of_keys_of_another_type_are_not_the_known_ones() {
+        let mut known = KnownReferences::default();
+        known.keep_only("users", Some(20));
+        let Err(place) = known.get(b"key") else { panic!("nobody is known yet") };
+        known.put(place, b"key", SubjectReference([1; 16]));
+        known.keep_only("users", Some(20));
+        assert_eq!(known.get(b"key"), Ok(SubjectReference([1; 16])));
+        known.keep_only("users", None);
+        assert!(known.get(b"key").is_err());
+        let Err(place) = known.get(b"key") else { panic!("nobody is known yet") };
+        known.put(place, b"key", SubjectReference([2; 16]));
+        known.keep_only("companies", None);
+        assert!(known.get(b"key").is_err());
+    }
+}

@@ -1,0 +1,4 @@
+//! What a backup seals: rows into segments, segments into packs.
+
+pub mod sealing;
+pub mod segment_sink;

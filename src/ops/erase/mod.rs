@@ -1,0 +1,321 @@
+//! Erase: people are forgotten in every backup there is, by one forgetting however many they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike as _, Utc};
+use serde::Serialize;
+
+use super::{sources, subject_maps};
+use crate::audit::Action;
+use crate::base::clock::timestamp;
+use crate::base::ids::{BackupId, Digest, Epoch, SubjectReference};
+use crate::base::random;
+use crate::catalog::erasures::{self, NewErasure};
+use crate::catalog::sources::SourceRow;
+use crate::catalog::tombstones::{self, TombstoneRow};
+use crate::catalog::vault_keys::VaultKeyRow;
+use crate::catalog::{subjects, vault_keys};
+use crate::crypto::{SecretText, labels};
+use crate::keys::master::Credentials;
+use crate::keys::ring::KeyRing;
+use crate::keys::vault_keys::{TombstoneKey, kinds, name};
+use crate::policy::subject_map::{self, SubjectClass};
+use crate::vault::access::{DRY_RUN, audited_with};
+use crate::vault::forget::{self, Change};
+use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::subject_keys::SubjectKeys;
+use crate::vault::{ErrorKind, OpsError, replica};
+
+mod look;
+mod proof;
+pub mod readmit;
+
+pub use proof::Proof;
+
+use proof::Before;
+
+/// Whom to forget, and why.
+pub struct EraseRequest {
+    /// The source's name.
+    pub source: String,
+    /// The subject class, needed where the source has several.
+    pub class: Option<String>,
+    /// The subjects' keys, as the officer has them; all of them cost one epoch.
+    pub subjects: Vec<SecretText>,
+    /// The officer's reason. Kept sealed.
+    pub reason: String,
+    /// Only show what would be forgotten.
+    pub dry_run: bool,
+}
+
+/// What an erasure concerns.
+#[derive(Debug, Clone, Serialize)]
+pub struct EraseReport {
+    /// `dry-run`, `provisional` or `confirmed`.
+    pub state: &'static str,
+    /// The source.
+    pub source: String,
+    /// The subject class.
+    pub class: String,
+    /// The people.
+    pub subjects: Vec<ErasedSubject>,
+    /// Their rows, all backups together.
+    pub rows: u64,
+    /// Backups that hold rows of any of them.
+    pub backups: u64,
+    /// The epoch before.
+    pub epoch_before: Epoch,
+    /// The epoch after; absent from a dry run.
+    pub epoch_after: Option<Epoch>,
+    /// When so many shares of the old epoch's secret were destroyed that nobody can make it any
+    /// more; absent from a dry run and while the erasure is provisional.
+    pub confirmed_at: Option<String>,
+    /// Why it is provisional, one sentence each.
+    pub waiting: Vec<String>,
+    /// What the negative test found; absent from a dry run, and where the store could not be read.
+    pub proof: Option<Proof>,
+}
+
+/// One person's part of an erasure.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErasedSubject {
+    /// The erasure's number; absent from a dry run.
+    pub erasure: Option<u64>,
+    /// The subject's reference: what the audit log calls her.
+    pub subject_reference: SubjectReference,
+    /// Backups that hold rows of hers, the newest first.
+    pub backups: Vec<BackupShare>,
+    /// Rows of hers, all those backups together.
+    pub rows: u64,
+}
+
+/// A subject's share of one backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackupShare {
+    /// The backup.
+    pub backup: BackupId,
+    /// The backup's snapshot.
+    pub snapshot_at: String,
+    /// Her rows by table.
+    pub tables: BTreeMap<String, u64>,
+    /// Her rows.
+    pub rows: u64,
+    /// Her segments.
+    pub segments: u64,
+}
+
+/// Erases people, after `confirm` has seen what it concerns. `confirm` is not asked on a dry run.
+pub async fn erase(
+    vault: &Vault,
+    credentials: &Credentials,
+    request: &EraseRequest,
+    confirm: impl FnOnce(&EraseReport) -> bool,
+) -> Result<EraseReport, OpsError> {
+    let source = sources::find(vault, &request.source)?;
+    let lock = vault.lock_for_writing("erase")?;
+    let detail = request.dry_run.then_some(DRY_RUN);
+    audited_with(vault, Action::Erase, &source.name, detail, async |access| {
+        let requested_at = vault.clock().now();
+        let unlocked = vault.unlock(credentials, access.recorded()).await?;
+        vault.check_store().await?;
+        let class = find_class(vault, &source, request.class.as_deref())?;
+        let mut references = Vec::new();
+        for subject in &request.subjects {
+            let key = subject_map::canonical_key(&class, subject.expose())?;
+            let made = unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+            if references.contains(&made) {
+                continue;
+            }
+            access.name_object(&made.to_string())?;
+            ensure_known(vault, &unlocked, &source, &class, made)?;
+            references.push(made);
+        }
+
+        let mut found = look::look(vault, &unlocked, &source, &references).await?;
+        let subjects = std::mem::take(&mut found.subjects);
+        let mut report = EraseReport {
+            state: "dry-run",
+            source: source.name.clone(),
+            class: class.name.clone(),
+            rows: subjects.iter().map(|subject| subject.rows).sum(),
+            backups: found.backups.len() as u64,
+            subjects,
+            epoch_before: unlocked.ring().epoch(),
+            epoch_after: None,
+            confirmed_at: None,
+            waiting: Vec::new(),
+            proof: None,
+        };
+        if request.dry_run {
+            return Ok(report);
+        }
+        if !confirm(&report) {
+            return Err(OpsError::NotConfirmed);
+        }
+        let before = Before::remember(vault, &references)?;
+        let reason_id = random::bytes::<16>(&mut random::system());
+        let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
+        let change = Change { subjects: &references, ..Change::default() };
+        let forgotten =
+            forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
+                let mut tombstones = Tombstones {
+                    transaction,
+                    unlocked: &unlocked,
+                    ring,
+                    epoch,
+                    requested_at,
+                    new: None,
+                };
+                for subject in &mut report.subjects {
+                    tombstones.write(subject.subject_reference)?;
+                    let erasure = NewErasure {
+                        requested_at,
+                        source_id: source.source_id,
+                        epoch_before: report.epoch_before,
+                        reason_sealed: reason_sealed.clone(),
+                        backup_count: subject.backups.len() as u64,
+                        segment_count: subject.backups.iter().map(|share| share.segments).sum(),
+                        row_count: subject.rows,
+                        subject_key_count: 1,
+                    };
+                    subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+                }
+                Ok(())
+            })
+            .await?;
+        report.epoch_after = Some(forgotten.epoch);
+        report.state = if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" };
+        report.waiting = forgotten.waiting;
+        let numbers: Vec<u64> =
+            report.subjects.iter().filter_map(|subject| subject.erasure).collect();
+        access.add_detail(&format!(
+            "state={} erasures={} rows={} backups={}",
+            report.state,
+            span(&numbers),
+            report.rows,
+            report.backups
+        ));
+        match before.prove(vault, &unlocked, &source, &found, &numbers).await {
+            Ok(proof) => report.proof = Some(proof),
+            Err(error) if error.kind() == ErrorKind::Store => {
+                vault.warn(&format!("the erasure was not tried out afterwards: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        replica::clear_superseded(vault, &lock).await;
+        if let Some(first) = numbers.first() {
+            report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?
+                .and_then(|row| row.confirmed_at)
+                .map(timestamp);
+        }
+        Ok(report)
+    })
+    .await
+}
+
+/// The numbers of the erasures, which follow one another: `7`, or `7-12`.
+fn span(numbers: &[u64]) -> String {
+    match numbers {
+        [] => "0".to_owned(),
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+    }
+}
+
+pub(super) fn find_class(
+    vault: &Vault,
+    source: &SourceRow,
+    wanted: Option<&str>,
+) -> Result<SubjectClass, OpsError> {
+    let map = subject_maps::load_or_last_used(vault, source)?.map;
+    match (wanted, map.classes.as_slice()) {
+        (Some(wanted), _) => map.class(wanted).cloned().ok_or_else(|| OpsError::NoClass {
+            name: source.name.clone(),
+            class: wanted.to_owned(),
+        }),
+        (None, [only]) => Ok(only.clone()),
+        (None, several) => Err(OpsError::ClassNeeded {
+            name: source.name.clone(),
+            classes: several.iter().map(|class| class.name.clone()).collect(),
+        }),
+    }
+}
+
+pub(super) fn ensure_known(
+    vault: &Vault,
+    unlocked: &Arc<Unlocked>,
+    source: &SourceRow,
+    class: &SubjectClass,
+    reference: SubjectReference,
+) -> Result<(), OpsError> {
+    if subjects::get(vault.catalog().connection(), &reference)?.is_some() {
+        return Ok(());
+    }
+    let keys = SubjectKeys::new(
+        vault.shared_catalog(),
+        Arc::clone(unlocked),
+        source.source_id,
+        vault.clock().now(),
+    );
+    Err(match keys.erased_at(reference)? {
+        Some(erased_at) => OpsError::AlreadyErased { reference, erased_at: timestamp(erased_at) },
+        None => {
+            OpsError::NoSubject { name: source.name.clone(), class: class.name.clone(), reference }
+        }
+    })
+}
+
+/// The reason, sealed, with the random id that its context holds before it.
+fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -> Vec<u8> {
+    let sealed = unlocked.commons.seal_note(
+        vault.id(),
+        labels::ERASURE_REASON,
+        &id,
+        reason,
+        &mut random::system(),
+    );
+    [&id[..], &sealed].concat()
+}
+
+/// Sets tombstones, as a part of the transaction that takes the keys away.
+struct Tombstones<'a> {
+    transaction: &'a rusqlite::Transaction<'a>,
+    unlocked: &'a Unlocked,
+    ring: &'a KeyRing,
+    epoch: Epoch,
+    requested_at: DateTime<Utc>,
+    /// The key of the quarter, where this is its first tombstone.
+    new: Option<TombstoneKey>,
+}
+
+impl Tombstones<'_> {
+    fn write(&mut self, reference: SubjectReference) -> Result<(), OpsError> {
+        let quarter = quarter(self.requested_at);
+        let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
+        let known = self.unlocked.tombstones.iter().find(|(name, _)| *name == quarter);
+        let key = match (known, &self.new) {
+            // An expiry may have destroyed a key that this command still has.
+            (Some((_, key)), _) if vault_keys::get(self.transaction, &kind)?.is_some() => key,
+            (_, Some(key)) => key,
+            _ => {
+                let key = TombstoneKey::generate(&mut random::system());
+                let (name, shard_id) = name(&kind);
+                let wrapped_key =
+                    self.ring.wrap(&name, shard_id, key.expose(), &mut random::system())?;
+                vault_keys::insert(self.transaction, &VaultKeyRow { kind, shard_id, wrapped_key })?;
+                self.new.insert(key)
+            }
+        };
+        let mac = Digest(key.tombstone(reference));
+        let (epoch, erased_at) = (self.epoch, self.requested_at);
+        let row = TombstoneRow { mac, quarter, epoch, erased_at };
+        Ok(tombstones::insert(self.transaction, &row)?)
+    }
+}
+
+/// The quarter of a moment, `2026Q4`.
+#[must_use]
+pub fn quarter(moment: DateTime<Utc>) -> String {
+    format!("{:04}Q{}", moment.year(), moment.month0() / 3 + 1)
+}

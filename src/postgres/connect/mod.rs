@@ -1,0 +1,9 @@
+//! Where a database is, how to log in, and one connection.
+
+mod endpoint;
+mod merged;
+mod passfile;
+pub mod session;
+pub mod tls;
+pub mod url;
+mod url_text;

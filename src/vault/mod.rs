@@ -1,0 +1,18 @@
+//! What every verb stands on: the vault, its stores, its keys, its replica, and what it can forget.
+//!
+//! Nothing here is a command of its own: the verbs are in `ops`.
+
+pub mod access;
+pub mod custody;
+mod custody_error;
+mod error;
+pub mod forget;
+pub mod handle;
+pub mod object_stream;
+pub mod reader;
+pub mod replica;
+pub mod stores;
+pub mod subject_keys;
+
+pub use custody_error::CustodyError;
+pub use error::{ErrorKind, OpsError};

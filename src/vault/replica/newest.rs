@@ -1,0 +1,127 @@
+//! Which replica in a store is the newest, and whether this catalog comes from it.
+
+use super::{ReplicaError, bring_up, open_head, places};
+use crate::base::digest;
+use crate::catalog::replica::{self, State};
+use crate::container::names;
+use crate::container::replica::head::HeadHeader;
+use crate::store::Store;
+use crate::vault::OpsError;
+use crate::vault::handle::Vault;
+use crate::vault::reader::read_whole;
+
+/// How many numbers beyond the newest are asked for by name.
+const NEXT: u64 = 2;
+/// The same, where the listing is not to be trusted: superseded heads are removed, so there may be
+/// gaps.
+const FAR: u64 = 64;
+
+/// The number of the newest head in a store, if there is one. A listing may show what is gone and
+/// not yet what is new, so heads are asked for by name, from the newest listed and from `known` on.
+/// With `far`, more gaps are crossed.
+pub async fn newest_head(
+    store: &dyn Store,
+    known: u64,
+    far: bool,
+) -> Result<Option<u64>, OpsError> {
+    let listed = store.list(names::REPLICA_HEADS).await?;
+    let mut numbers: Vec<u64> = listed
+        .iter()
+        .filter_map(|object| names::replica_head_number(object.name.as_str()))
+        .chain((known > 0).then_some(known))
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut last = numbers.last().copied().unwrap_or(0);
+    let mut newest = None;
+    while let (None, Some(number)) = (newest, numbers.pop()) {
+        if places::exists(store, &names::replica_head(number)).await? {
+            newest = Some(number);
+        }
+    }
+    let is_as_listed = newest.unwrap_or(0) == last;
+    let reach = if far || !is_as_listed { FAR } else { NEXT };
+    let mut next = last + 1;
+    while next <= last + reach {
+        if places::exists(store, &names::replica_head(next)).await? {
+            (newest, last) = (Some(next), next);
+        }
+        next += 1;
+    }
+    Ok(newest)
+}
+
+/// Checks that the newest replica in every store is the one that this catalog knows, or the one that
+/// it was about to write. To be called at the beginning of every command that writes, with the
+/// writer's lock held.
+///
+/// A store that lacks the newest replica (it is new, or was put back from a copy) is no obstacle: the
+/// next sync writes everything anew.
+///
+/// # Errors
+/// [`ReplicaError::AnotherMachine`] when there is a replica that this catalog does not know.
+pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
+    let state = replica::state(vault.catalog().connection())?;
+    let several = vault.stores().are_several();
+    let (mut holders, mut lacking, mut failure) = (Vec::new(), Vec::new(), None);
+    for store in places::stores(vault).await? {
+        match standing(vault, &*store.store, &state).await {
+            Ok(true) => holders.push(store),
+            Ok(false) => lacking.push(store),
+            Err(error @ OpsError::Store(_)) if several => {
+                vault.stores().lost(&store.name, &error.to_string());
+                failure = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let (true, true, Some(error)) = (holders.is_empty(), lacking.is_empty(), failure) {
+        return Err(error);
+    }
+    bring_up::note(vault, &lacking, 0)?;
+    if state.pending.is_none() {
+        bring_up::note(vault, &holders, state.sequence)?;
+    }
+    if holders.is_empty() && state.sequence > 0 {
+        vault.catalog().transaction(replica::mark_all)?;
+    }
+    Ok(())
+}
+
+/// Whether a store has the newest replica that this catalog knows, or the pending one; `false` where
+/// it has an older one or none, or where its head is damaged.
+async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<bool, OpsError> {
+    let newest = newest_head(store, state.sequence, false).await?;
+    let known = match (&state.pending, newest) {
+        (_, Some(newest)) if newest == state.sequence => state.sha256,
+        (Some(pending), Some(newest)) if newest == pending.sequence => {
+            Some(digest::sha256(&pending.head))
+        }
+        (_, Some(newest)) if newest > state.sequence => None,
+        // Nothing, or something older than what was durable once.
+        _ => return Ok(false),
+    };
+    let found = newest.unwrap_or_default();
+    let head = read_whole(store, &names::replica_head(found).parse()?).await?;
+    if known == Some(digest::sha256(&head)) {
+        return Ok(true);
+    }
+    if found == state.sequence && is_damaged(vault, &head, found) {
+        return Ok(false);
+    }
+    let (location, known) = (store.location(), state.sequence);
+    Err(ReplicaError::AnotherMachine { location, found, known }.into())
+}
+
+/// Whether a head is nobody's. Another machine's opens with the keys of its epoch; of an epoch whose
+/// keys are not at hand, nobody can say.
+pub fn is_damaged(vault: &Vault, head: &[u8], sequence: u64) -> bool {
+    let object = names::replica_head(sequence);
+    match (HeadHeader::expect(head, vault.id(), sequence, &object), vault.unlocked()) {
+        (Err(_), _) => true,
+        (Ok(header), Some(unlocked)) if header.epoch == unlocked.ring().epoch() => {
+            open_head(head, sequence, &unlocked.ring().replica_keys()).is_err()
+        }
+        _ => false,
+    }
+}

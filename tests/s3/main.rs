@@ -2,6 +2,10 @@
 //! there alone, copies, locked buckets, losses, and the disaster drill as `docs/disaster.md` has it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+#[path = "../support/amazon.rs"]
+mod amazon;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/s3_server.rs"]
 mod s3_server;
 #[path = "../support/mod.rs"]
@@ -11,6 +15,8 @@ mod tools;
 #[path = "../vault/mod.rs"]
 mod vault;
 
+#[path = "amazon.rs"]
+mod at_amazon;
 mod disaster;
 mod locked;
 mod plain;

@@ -1,7 +1,7 @@
 //! Where sealed bytes live. A store knows nothing of keys, backups or people: it keeps named
 //! objects, creates each once, and never changes one.
 //!
-//! What every store must do is written at [`Store`] and held by `tests/store_contract`.
+//! What every store must do is written at [`Store`] and held by `tests/it/store_contract`.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub use capabilities::{Capabilities, Capability, Finding, Verdict, probe};
 pub use error::{ConnectionProblem, StoreError};
 pub use lock::{Lock, Retention, RetentionMode};
 pub use name::{InvalidObjectName, ObjectName};
-pub use open::{create, is_service, open, open_knowing};
+pub use open::{create, open, open_knowing};
 
 /// What a store tells of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]

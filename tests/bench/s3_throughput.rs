@@ -19,9 +19,14 @@
 mod database;
 #[path = "s3_throughput/measured.rs"]
 mod measured;
-#[path = "../support/s3_server.rs"]
+#[allow(dead_code, clippy::print_stderr, reason = "the suites of `it` use the rest")]
+#[path = "../it/support/prepare.rs"]
+mod prepare;
+#[allow(dead_code, reason = "the suites of `it` use the rest")]
+#[path = "../it/support/s3_server.rs"]
 mod s3_server;
-#[path = "../support/tools.rs"]
+#[allow(dead_code, reason = "the suites of `it` use the rest")]
+#[path = "../it/support/tools.rs"]
 mod tools;
 #[path = "s3_throughput/workshop.rs"]
 mod workshop;

@@ -1,7 +1,7 @@
 //! The one way in which strongroom makes bytes durable on a local disk.
 //!
 //! Every durable step of a command passes through [`step`], which names it. The tests kill the
-//! process before and after each name (`tests/crash.rs`) and let each step fail (`tests/faults.rs`);
+//! process before and after each name (`tests/steps/crash.rs`) and let each step fail (`tests/steps/faults.rs`);
 //! release builds contain no trace of that.
 
 use std::fs::{self, File, OpenOptions};

@@ -31,10 +31,15 @@ struct Output {
     name: ObjectName,
     header: Vec<u8>,
     stream: Option<ObjectStream>,
+    /// Set once somebody asks why the store stopped: nothing is begun again after that.
+    is_over: bool,
 }
 
 impl Output {
     fn append(&mut self, bytes: Vec<u8>) -> Result<(), Stopped> {
+        if self.is_over {
+            return Err(Stopped);
+        }
         let Self { runtime, store, name, header, .. } = self;
         let stream = self.stream.get_or_insert_with(|| {
             ObjectStream::start(runtime, Arc::clone(store), name.clone(), "backup.index")
@@ -51,7 +56,7 @@ impl IndexStream {
     #[must_use]
     pub fn new(runtime: Handle, store: Arc<dyn Store>, name: ObjectName, seal: IndexSeal) -> Self {
         let (writer, header) = IndexWriter::new(seal);
-        let output = Output { runtime, store, name, header, stream: None };
+        let output = Output { runtime, store, name, header, stream: None, is_over: false };
         Self(Arc::new(Mutex::new(State { writer, output, differs: false })))
     }
 
@@ -70,9 +75,13 @@ impl IndexStream {
 
     /// What the store said when it stopped taking blocks.
     pub async fn why_stopped(self) -> OpsError {
-        let Some(state) = Arc::into_inner(self.0) else { return OpsError::StoreStopped };
-        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Some(stream) = state.output.stream else { return OpsError::StoreStopped };
+        // Other parts of the backup may still be ending: they hold this layer, too.
+        let stream = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.output.is_over = true;
+            state.output.stream.take()
+        };
+        let Some(stream) = stream else { return OpsError::StoreStopped };
         stream.finish().await.err().unwrap_or(OpsError::StoreStopped)
     }
 

@@ -1,0 +1,384 @@
+//! The guarantee in both directions, checked after something went wrong: whoever was forgotten stays
+//! forgotten, and nobody else is lost. The crash table and the table of faults share it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use strongroom::catalog::Catalog;
+use strongroom::vault::replica;
+
+use crate::points::{self, Point};
+use crate::support::{self, TestDatabase};
+use crate::vault::picture::{self, Picture};
+use crate::vault::{self, Ran, World, erase_arguments, files_below};
+
+/// More people than fit into the first shard, once the late ones have come.
+pub const TABLES: &str = "
+    CREATE TABLE people (id int PRIMARY KEY, email text, invited_by int REFERENCES people);
+    CREATE TABLE notes (person_id int REFERENCES people, body text);
+    CREATE TABLE photos (person_id int REFERENCES people, scan oid);
+    CREATE TABLE currencies (code text PRIMARY KEY);
+    INSERT INTO currencies VALUES ('EUR'), ('CHF');";
+pub const LATE_FROM: u32 = 251;
+pub const PEOPLE: u32 = 270;
+/// Has rows in every table, and invited others.
+pub const SHE: &str = "7";
+
+pub async fn add_people(database: &TestDatabase, from: u32, to: u32) {
+    let statements = format!(
+        "INSERT INTO people SELECT n, 'p' || n || '@example.org', nullif(n / 7, 0)
+            FROM generate_series({from}, {to}) n;
+         INSERT INTO notes SELECT n, 'note ' || i FROM generate_series({from}, {to}) n,
+            generate_series(1, 1 + n % 3) i;
+         INSERT INTO photos SELECT n, lo_from_bytea(0, decode(repeat('ab', 3000), 'hex'))
+            FROM generate_series({from}, {to}) n WHERE n % 50 = 7;"
+    );
+    let session = database.session().await;
+    session.batch("a schema", "SET search_path = public").await.unwrap();
+    session.batch("people", &statements).await.unwrap();
+}
+
+/// A source, and a vault that has one backup of it from before the late people came.
+pub async fn prepared() -> (TestDatabase, World) {
+    let database = support::database();
+    let session = database.session().await;
+    session.batch("a schema", "SET search_path = public").await.unwrap();
+    session.batch("tables", TABLES).await.unwrap();
+    drop(session);
+    add_people(&database, 1, LATE_FROM - 1).await;
+    let world = World::with_source(&database);
+    world.print_kit();
+    world.map(&["--root", "public.people", "--large-objects", "public.photos.scan"]);
+    world.ok(&BACKUP);
+    add_people(&database, LATE_FROM, PEOPLE).await;
+    (database, world)
+}
+
+pub const BACKUP: [&str; 4] = ["backup", "main", "--jobs", "1"];
+pub const VERIFY: [&str; 2] = ["verify", "--all"];
+
+/// What `verify --all` says of each backup, the newest first: rows that restore, rows forgotten.
+/// Nothing may be damaged.
+pub fn verified(world: &World, when: &Point) -> Vec<(u64, u64)> {
+    let document = world.ok(&VERIFY);
+    assert_eq!(document["intact"], true, "{when:?}: {document:#}");
+    let count = |one: &Value, name: &str| one[name].as_u64().unwrap();
+    let reports = document["backups"].as_array().unwrap();
+    reports.iter().map(|one| (count(one, "rows"), count(one, "rows_forgotten"))).collect()
+}
+
+/// Nothing of an interrupted forgetting is left, and the audit log holds.
+pub fn assert_settled(world: &World, when: &Point) {
+    assert_eq!(count(world, "SELECT count(*) FROM forgetting"), 0, "{when:?}");
+    assert_eq!(world.ok(&["audit", "verify"])["intact"], true, "{when:?}");
+    let (secrets, epoch) = (world.epoch_secrets(), count(world, "SELECT epoch FROM vault"));
+    assert_eq!(secrets.len(), world.custodians().len(), "{when:?}: {secrets:?}");
+    for secret in secrets {
+        let name = format!("epoch-{epoch}.secret");
+        assert!(secret.ends_with(name), "{when:?}: {}", secret.display());
+    }
+    let unsettled = "SELECT count(*) FROM share JOIN share_set USING (epoch, set_id)
+        WHERE share.state <> iif(share_set.state = 'present', 'held', 'destroyed')";
+    assert_eq!(count(world, unsettled), 0, "{when:?}");
+}
+
+/// The store holds of the catalog's replica what the catalog says, and nothing else.
+pub fn assert_replica_is_tidy(world: &World, when: &Point) {
+    let catalog = Catalog::open(&world.path().join("catalog.sqlite")).unwrap();
+    let needed = replica::needed_names(catalog.connection()).unwrap();
+    let store = world.path().join("store");
+    let found = files_below(&store.join("catalog"));
+    let name = |file: &PathBuf| file.strip_prefix(&store).unwrap().display().to_string();
+    assert_eq!(found.iter().map(name).collect::<BTreeSet<_>>(), needed, "{when:?}");
+}
+
+/// What a machine that has nothing makes of the store and the custodians as they are at this moment:
+/// the rows of each backup, the newest first. The catalog of this moment may have gone further.
+pub fn recovered(world: &World, epoch_before: u64, when: &Point) -> Vec<(u64, u64)> {
+    let (mut other, mut ran) = world.recover(&[]);
+    if ran.code == Some(4) {
+        // The custodians know an epoch of which the store has no replica yet: whoever knows why
+        // may go back to the one before.
+        assert!(ran.error_message().contains("replica of that epoch is missing"), "{}", ran.all());
+        assert!(!other.path().join("catalog.sqlite").exists(), "{when:?}");
+        (other, ran) = world.recover(&["--epoch", &epoch_before.to_string()]);
+    }
+    assert_eq!(ran.code, Some(0), "{when:?}: {}", ran.all());
+    verified(&other, when)
+}
+
+pub fn count(world: &World, statement: &str) -> u64 {
+    let count: i64 = world.catalog().query_row(statement, [], |row| row.get(0)).unwrap();
+    u64::try_from(count).unwrap()
+}
+
+/// Files in the store: objects, and what unfinished writes left.
+pub fn stored(world: &World) -> usize {
+    // The catalog's replica has a history of its own.
+    let replica = world.path().join("store/catalog");
+    let files = files_below(&world.path().join("store"));
+    files.iter().filter(|path| !path.starts_with(&replica)).count()
+}
+
+/// The place of the commit within a step: from there on the step has happened.
+pub fn committed_from(passages: &[String], step: &str) -> usize {
+    let begun = passages.iter().position(|passage| *passage == format!("{step}:before")).unwrap();
+    let commits = passages.iter().skip(begun).position(|passage| passage == "catalog-commit:after");
+    begun + commits.unwrap()
+}
+
+/// Stands for no crash at all.
+pub const START: Point = Point { passage: String::new(), number: 0, place: 0 };
+
+/// A vault with one backup, and what must hold of it after another was cut off.
+pub struct BackingUp {
+    pub world: World,
+    /// What a backup passes through.
+    pub passages: Vec<String>,
+    /// The place from which on the second backup exists.
+    committed: usize,
+    expected: Picture,
+    /// Rows of the first and of the second backup.
+    rows: [(u64, u64); 2],
+    /// Files in the store with the first backup, and with both.
+    stored: [usize; 2],
+    _database: TestDatabase,
+}
+
+impl BackingUp {
+    pub async fn prepared() -> Self {
+        let (database, world) = prepared().await;
+        let expected = picture::of(&database).await;
+        let first = verified(&world, &START)[0];
+        let learnt = world.copy();
+        let passages = points::passages(&learnt, &BACKUP);
+        let committed = committed_from(&passages, "backup.catalog");
+        let rows = [first, verified(&learnt, &START)[0]];
+        let stored = [stored(&world), stored(&learnt)];
+        Self { world, passages, committed, expected, rows, stored, _database: database }
+    }
+
+    /// Checks everything after a backup that was disturbed at this point. Whether it is there.
+    pub async fn check(&self, world: &World, point: &Point, there: bool) {
+        let [first, second] = self.rows;
+        let listed = if there { vec![second, first] } else { vec![first] };
+        let replicated = recovered(world, 1, point);
+        assert!(replicated == listed || replicated == [first], "{point:?}: {replicated:?}");
+        assert_eq!(world.backups().len(), listed.len(), "{point:?}");
+        assert_eq!(verified(world, point), listed, "{point:?}");
+
+        world.ok(&["prune"]);
+        let again = world.ok(&["prune"]);
+        assert_eq!(again["objects"], serde_json::json!([]), "{point:?}");
+        assert_eq!(stored(world), self.stored[usize::from(there)], "{point:?}: in the store");
+        assert_replica_is_tidy(world, point);
+        assert_eq!(verified(world, point), listed, "{point:?}: prune took what is needed");
+
+        world.ok(&BACKUP);
+        assert_eq!(verified(world, point), [&[second], &listed[..]].concat(), "{point:?}");
+        assert_settled(world, point);
+        if point.passage.starts_with("subjects.insert") || point.passage == "backup.catalog:before"
+        {
+            let (copy, _) = world.restored("latest", &[]);
+            picture::of(&copy).await.assert_is(&self.expected);
+        }
+    }
+
+    /// Whether a backup that was disturbed at this point is there: whether it had got so far, or the
+    /// disturbance is one that it does not mind.
+    pub fn is_there(&self, point: &Point, ran: Option<&Ran>) -> bool {
+        // What is superseded is removed as far as the store lets it.
+        let tolerated = ran.is_some() && point.passage.starts_with("store-delete");
+        point.place >= self.committed || tolerated
+    }
+}
+
+/// A vault with two backups, and what must hold of it.
+pub struct Erasing {
+    pub world: World,
+    /// Rows of each backup, the newest first: everybody's and hers.
+    rows: Vec<(u64, u64)>,
+    /// What a restore of the newest backup gives once she is gone.
+    without_her: Picture,
+    subjects: u64,
+    /// The epoch that the erasure ends.
+    pub epoch: u64,
+    /// How many custodians there are, and how many of their shares make the secret.
+    pub custody: (u8, u8),
+    _database: TestDatabase,
+}
+
+impl Erasing {
+    pub async fn prepared() -> Self {
+        Self::prepared_with(1, 1).await
+    }
+
+    /// With so many custodians, any `threshold` of which make the epoch secret.
+    pub async fn prepared_with(custodians: u8, threshold: u8) -> Self {
+        let (database, world) = prepared().await;
+        world.share_among(custodians, threshold);
+        world.ok(&BACKUP);
+        let dry = world.run(&[&ERASE[..7], &["--dry-run"]].concat());
+        let document = dry.document.as_ref().unwrap_or_else(|| panic!("{}", dry.all()));
+        let hers = document["subjects"][0]["backups"].as_array().unwrap().iter();
+        let hers: Vec<u64> = hers.map(|share| share["rows"].as_u64().unwrap()).collect();
+        let rows = verified(&world, &START).into_iter().map(|(rows, _)| rows).zip(hers).collect();
+
+        let twin = vault::twin(&database).await;
+        let rule = format!(
+            "SET search_path = public;
+             SELECT lo_unlink(scan) FROM photos WHERE person_id = {SHE};
+             DELETE FROM photos WHERE person_id = {SHE}; DELETE FROM notes WHERE person_id = {SHE};
+             UPDATE people SET invited_by = NULL WHERE invited_by = {SHE};
+             DELETE FROM people WHERE id = {SHE};"
+        );
+        twin.session().await.batch("the rule", &rule).await.unwrap();
+        let without_her = picture::of(&twin).await;
+        assert_eq!(ERASE[..], erase_arguments(None, SHE)[..]);
+        let subjects = count(&world, "SELECT count(*) FROM subject");
+        assert_eq!(subjects, u64::from(PEOPLE));
+        let epoch = count(&world, "SELECT epoch FROM vault");
+        let custody = (custodians, threshold);
+        Self { world, rows, without_her, subjects, epoch, custody, _database: database }
+    }
+
+    /// What an erasure passes through, and the place from which on she is gone.
+    pub fn passages(&self) -> (Vec<String>, usize) {
+        let passages = points::passages(&self.world.copy(), &ERASE);
+        let committed = committed_from(&passages, "forget.commit");
+        (passages, committed)
+    }
+
+    /// Runs one of the ordinary commands as the first after an erasure was disturbed.
+    pub fn next_command(world: &World, turn: usize, gone: bool, point: &Point) {
+        let next = match turn % 4 {
+            0 => VERIFY.to_vec(),
+            1 => vec!["show", "latest"],
+            2 => BACKUP.to_vec(),
+            _ => vec!["erase", "--source", "main", "--subject", "8", "--reason", "x", "--dry-run"],
+        };
+        let document = world.ok(&next);
+        if next[0] == "backup" {
+            assert_eq!(document["rows_of_erased"].as_u64().unwrap() > 0, gone, "{point:?}");
+        }
+    }
+
+    /// What `verify --all` says of the two backups.
+    fn rows_if(&self, gone: bool) -> Vec<(u64, u64)> {
+        let rows = self.rows.iter();
+        rows.map(|(all, hers)| if gone { (all - hers, *hers) } else { (*all, 0) }).collect()
+    }
+
+    /// Checks what a machine that has nothing makes of the moment after an erasure was disturbed:
+    /// everybody is there, and she is, too, or is not.
+    pub fn check_recovered(&self, world: &World, gone: bool, point: &Point) {
+        let found = recovered(world, self.epoch, point);
+        let [whole, without] = [false, true].map(|gone| self.rows_if(gone));
+        assert!(found == whole || gone && found == without, "{point:?}: {found:?}");
+        // While the old secret can be made, an older replica may stand for it; then no more.
+        let old = world.epoch_secrets();
+        let name = format!("epoch-{}.secret", self.epoch);
+        let old = old.iter().filter(|file| file.ends_with(&name)).count();
+        assert!(old >= usize::from(self.custody.1) || found == without, "{point:?}: {found:?}");
+    }
+
+    /// What an erasure says of itself must be so.
+    pub fn check_report(&self, world: &World, ran: &Ran, point: &Point) {
+        let Some(state) = ran.document.as_ref().and_then(|report| report["state"].as_str()) else {
+            assert!(![Some(0), Some(12)].contains(&ran.code), "{point:?}: {}", ran.all());
+            return;
+        };
+        let report = ran.document.as_ref().unwrap();
+        let old = world.epoch_secrets();
+        let name = format!("epoch-{}.secret", self.epoch);
+        let old = old.iter().filter(|file| file.ends_with(&name)).count();
+        let waiting = report["waiting"].as_array().unwrap();
+        match ran.code {
+            Some(0) => {
+                assert_eq!((state, waiting.len()), ("confirmed", 0), "{point:?}: {}", ran.all());
+                assert!(report["confirmed_at"].is_string(), "{point:?}: {}", ran.all());
+                assert!(old < usize::from(self.custody.1), "{point:?}: {old} shares are left");
+            }
+            Some(12) => {
+                assert_eq!(state, "provisional", "{point:?}: {}", ran.all());
+                assert!(!waiting.is_empty(), "{point:?}: {}", ran.all());
+                assert!(report["confirmed_at"].is_null(), "{point:?}: {}", ran.all());
+                let list = world.ok(&["custody", "list"]);
+                assert_eq!(list["provisional_erasures"], serde_json::json!([1]), "{point:?}");
+            }
+            _ => panic!("{point:?}: {}", ran.all()),
+        }
+        assert_eq!(report["proof"]["segments_opened"], 0, "{point:?}");
+        assert!(report["proof"]["segments_tried"].as_u64().unwrap() > 0, "{point:?}");
+        assert!(report["proof"]["bystanders_opened"].as_u64().unwrap() > 0, "{point:?}");
+    }
+
+    /// Checks everything after an erasure was disturbed, once the first command after it has run.
+    pub async fn check(&self, world: &World, gone: bool, point: &Point, compare: bool) {
+        let unsure = "SELECT count(*) FROM share JOIN share_set USING (epoch, set_id)
+            WHERE share.state = 'asked' AND share_set.state = 'present'";
+        if count(world, unsure) > 0 {
+            assert!(self.custody.0 > self.custody.1, "{point:?}");
+            world.ok(&["custody", "reconcile"]);
+        }
+        // A backup among the next commands stands before the two.
+        let found = verified(world, point);
+        let found = &found[found.len() - self.rows.len()..];
+        assert_eq!(found, self.rows_if(gone), "{point:?}: she is {}", word(gone));
+        assert_settled(world, point);
+
+        let again = world.run(&ERASE);
+        assert_eq!(again.code, Some(if gone { 5 } else { 0 }), "{point:?}: {}", again.all());
+        assert!(!gone || again.error_message().contains("was erased on"), "{}", again.all());
+        let found = verified(world, point);
+        let found = &found[found.len() - self.rows.len()..];
+        assert_eq!(found, self.rows_if(true), "{point:?}");
+        assert_settled(world, point);
+        assert_eq!(count(world, "SELECT count(*) FROM subject"), self.subjects - 1, "{point:?}");
+        assert_eq!(count(world, "SELECT count(*) FROM tombstone"), 1, "{point:?}");
+        let confirmed = "SELECT count(*) FROM erasure WHERE confirmed_at IS NOT NULL";
+        assert_eq!(count(world, confirmed), 1, "{point:?}");
+        assert_eq!(count(world, "SELECT count(*) FROM erasure"), 1, "{point:?}");
+        if compare {
+            let (copy, _) = world.restored("latest", &[]);
+            picture::of(&copy).await.assert_is(&self.without_her);
+        }
+    }
+}
+
+pub const ERASE: [&str; 8] =
+    ["erase", "--source", "main", "--subject", SHE, "--reason", "case 7", "--yes"];
+
+pub fn word(gone: bool) -> &'static str {
+    if gone { "gone" } else { "still there" }
+}
+
+/// After an `init` was disturbed: what the next finds, and that a vault can be begun.
+pub fn begun_after_all(world: &World, point: &Point) -> &'static str {
+    let again = world.init();
+    let found = if again.code == Some(0) {
+        "begins anew"
+    } else if world.path().join("strongroom.toml").exists() {
+        // The configuration comes last: the vault is whole.
+        assert_eq!(again.code, Some(4), "{point:?}: {}", again.all());
+        "complete"
+    } else {
+        // What is there may be somebody's vault: it is named, and never overwritten.
+        assert_eq!(again.code, Some(4), "{point:?}: {}", again.all());
+        assert!(again.error_message().contains("already exists"), "{}", again.all());
+        for part in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "master.age"] {
+            let _ = fs::remove_file(world.path().join(part));
+        }
+        for part in ["custodian", "store"] {
+            let _ = fs::remove_dir_all(world.path().join(part));
+        }
+        let again = world.init();
+        assert_eq!(again.code, Some(0), "{point:?}: {}", again.all());
+        "names what is there"
+    };
+    assert!(world.backups().is_empty());
+    assert_eq!(world.ok(&["audit", "verify"])["intact"], true, "{point:?}");
+    found
+}

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use rusqlite::Row;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::AuditError;
 use super::words::{Action, Outcome};
 use crate::base::clock::timestamp;
+use crate::base::digest;
 use crate::base::ids::Digest;
 
 /// What the first field of an entry's message is, so that no other hash of ours can equal it.
@@ -132,7 +132,7 @@ impl Entry {
 /// `entry.hash` plays no part.
 #[must_use]
 pub fn entry_hash(entry: &Entry) -> Digest {
-    Digest(Sha256::digest(entry_message(entry)).into())
+    digest::sha256(&entry_message(entry))
 }
 
 /// The bytes over which the vault's MAC of a head is computed.

@@ -11,7 +11,7 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 }
 
 /// SHA-256 of bytes that come in pieces.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct RunningDigest(Sha256);
 
 impl RunningDigest {

@@ -34,6 +34,8 @@ pub mod vault_keys;
 pub use error::CatalogError;
 pub use file::Catalog;
 pub use lock::WriterLock;
+/// The catalog is handed to layers above with its own types: no other module names the crate.
+pub use rusqlite::{Connection, Transaction};
 pub use vault::{NewVault, Vault};
 
 #[cfg(test)]

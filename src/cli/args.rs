@@ -1,7 +1,6 @@
 //! The command line as types: what every command takes, and the commands.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -14,6 +13,7 @@ use super::commands::{
 use super::demo;
 use super::error::CliError;
 use super::exit::Exit;
+use super::global_args::GlobalArgs;
 use super::values::without_passwords;
 
 /// The encrypted backup vault for PostgreSQL that can forget one person.
@@ -39,32 +39,6 @@ Example:
   strongroom source add finance --url env:FINANCE_URL
   strongroom map finance --root public.users --write
   strongroom backup finance";
-
-/// What every command takes.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Options for every command")]
-pub struct GlobalArgs {
-    /// The vault's configuration [default: ./strongroom.toml, then
-    /// ~/.config/strongroom/strongroom.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_CONFIG")]
-    pub config: Option<PathBuf>,
-
-    /// A file with age identities that open the vault
-    #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_IDENTITY_FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// A file whose first line is the vault's passphrase
-    #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_PASSPHRASE_FILE")]
-    pub passphrase_file: Option<PathBuf>,
-
-    /// Print one JSON document on standard output
-    #[arg(long, global = true)]
-    pub json: bool,
-
-    /// Print neither progress nor a summary, only warnings and errors
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-}
 
 /// The commands.
 #[derive(Subcommand)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::args::GlobalArgs;
 use super::config::{Config, FILE_NAME};
 use super::error::CliError;
 use super::exit::Exit;
+use super::global_args::GlobalArgs;
 use super::output::Output;
 use super::{progress, prompt};
 use crate::audit::Who;

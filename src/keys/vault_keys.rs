@@ -1,5 +1,7 @@
 //! The vault's own keys and what each is for.
 
+use chrono::{DateTime, Datelike as _, Utc};
+
 use super::KeyError;
 use super::ring::KeyName;
 use crate::base::ids::{ShardId, SourceId, SubjectReference, VaultId};
@@ -144,6 +146,12 @@ impl CommonsKey {
 pub fn audit_head_key(master: &MasterSecret, vault: VaultId) -> MacKey {
     let key = kdf::derive(&vault.0, master.expose(), labels::AUDIT_HEAD.as_bytes());
     MacKey::new(key.expose())
+}
+
+/// The quarter of a moment, `2026Q4`.
+#[must_use]
+pub fn quarter(moment: DateTime<Utc>) -> String {
+    format!("{:04}Q{}", moment.year(), moment.month0() / 3 + 1)
 }
 
 #[cfg(test)]

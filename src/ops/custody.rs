@@ -4,62 +4,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::keys::{self, RotateReport};
 use crate::audit::Action;
-use crate::base::clock::timestamp;
-use crate::base::ids::Epoch;
-use crate::catalog::custody::{self as custody_rows, ShareSetRow, ShareState};
-use crate::catalog::erasures;
+use crate::catalog::custody::{self as custody_rows, ShareSetRow};
 use crate::keys::KeyError;
-use crate::keys::custodians::Custodian;
 use crate::keys::master::Credentials;
 use crate::vault::access::audited;
 use crate::vault::custody::{self, Membership};
+use crate::vault::custody_report::{CustodyReport, report};
+use crate::vault::forget::rotation::{RotateReport, share_anew};
 use crate::vault::handle::{Unlocked, Vault};
 use crate::vault::{CustodyError, OpsError};
-
-/// The custody of a vault.
-#[derive(Debug, Clone, Serialize)]
-pub struct CustodyReport {
-    /// The present epoch.
-    pub epoch: Epoch,
-    /// How many shares make its secret.
-    pub threshold: u8,
-    /// The custodians, those that hold a share first.
-    pub custodians: Vec<CustodianReport>,
-    /// Shares of earlier epochs that must still be destroyed.
-    pub to_destroy: Vec<ShareToDestroy>,
-    /// The numbers of the erasures that are provisional because of them.
-    pub provisional_erasures: Vec<u64>,
-}
-
-/// One custodian.
-#[derive(Debug, Clone, Serialize)]
-pub struct CustodianReport {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Where it is, as a person knows it; absent where the configuration does not have it.
-    pub place: Option<String>,
-    /// What the destruction of a share means there, as one sentence.
-    pub assurance: Option<String>,
-    /// `member`, `no-member` (configured, holds no share) or `not-configured`.
-    pub standing: &'static str,
-    /// What the catalog knows of its share: `asked`, `held`; absent for one that is no member.
-    pub share: Option<&'static str>,
-    /// What the custodian itself says (only `custody check`): `ok`, or why not.
-    pub answer: Option<String>,
-}
-
-/// A share of an earlier epoch that may still exist.
-#[derive(Debug, Clone, Serialize)]
-pub struct ShareToDestroy {
-    /// The custodian.
-    pub custodian: String,
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Since when it has to go.
-    pub since: String,
-}
 
 /// A change of the set.
 #[derive(Debug, Clone, Serialize)]
@@ -163,7 +117,7 @@ async fn change(
         if membership.threshold == 0 || usize::from(membership.threshold) > count {
             return Err(CustodyError::Threshold { threshold: membership.threshold, count }.into());
         }
-        let rotation = keys::share_anew(vault, &unlocked, &lock, membership).await?;
+        let rotation = share_anew(vault, &unlocked, &lock, membership).await?;
         Ok(MembershipReport { custody: report(vault)?, rotation: Some(rotation) })
     })
     .await
@@ -191,7 +145,7 @@ pub async fn reconcile(
         };
         let rotation = if present.shares.iter().any(|share| lacks_share(&share.custodian)) {
             let membership = Membership::of(&present);
-            Some(keys::share_anew(vault, &unlocked, &lock, membership).await?)
+            Some(share_anew(vault, &unlocked, &lock, membership).await?)
         } else {
             custody::confirm_held(vault, &present, |name| ask(vault, &present, name).is_ok())?;
             None
@@ -199,58 +153,4 @@ pub async fn reconcile(
         Ok(MembershipReport { custody: report(vault)?, rotation })
     })
     .await
-}
-
-pub(super) fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
-    let (epoch, present, leaving, provisional_erasures) = {
-        let catalog = vault.catalog();
-        let connection = catalog.connection();
-        (
-            crate::catalog::vault::read(connection)?.epoch,
-            custody_rows::present(connection)?,
-            custody_rows::with_shares_to_destroy(connection)?,
-            erasures::provisional(connection)?,
-        )
-    };
-    let mut custodians = Vec::new();
-    for row in &present.shares {
-        let configured = vault.custodian(&row.custodian).ok();
-        custodians.push(CustodianReport {
-            name: row.custodian.clone(),
-            place: configured.map(Custodian::place),
-            assurance: configured.map(|one| one.assurance().sentence().to_owned()),
-            standing: if configured.is_some() { "member" } else { "not-configured" },
-            share: Some(row.state.as_str()),
-            answer: None,
-        });
-    }
-    for custodian in vault.custodians() {
-        if present.shares.iter().all(|row| row.custodian != custodian.name()) {
-            custodians.push(CustodianReport {
-                name: custodian.name().to_owned(),
-                place: Some(custodian.place()),
-                assurance: Some(custodian.assurance().sentence().to_owned()),
-                standing: "no-member",
-                share: None,
-                answer: None,
-            });
-        }
-    }
-    let to_destroy = leaving
-        .iter()
-        .flat_map(|set| set.shares.iter().map(move |share| (set, share)))
-        .filter(|(_, share)| share.state != ShareState::Destroyed)
-        .map(|(set, share)| ShareToDestroy {
-            custodian: share.custodian.clone(),
-            epoch: set.epoch,
-            since: timestamp(set.changed_at),
-        })
-        .collect();
-    Ok(CustodyReport {
-        epoch,
-        threshold: present.threshold,
-        custodians,
-        to_destroy,
-        provisional_erasures,
-    })
 }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::custody;
 use crate::audit::{self, Action, Outcome, Verdict};
 use crate::base::clock::timestamp;
 use crate::base::ids::VaultId;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::sources;
+use crate::vault::custody_report;
 use crate::vault::handle::Vault;
 use crate::vault::{OpsError, replica};
 
@@ -143,7 +143,7 @@ async fn replica(vault: &Vault) -> Finding {
 
 fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
     const WHAT: &str = "custodian";
-    let report = custody::report(vault)?;
+    let report = custody_report::report(vault)?;
     let mut findings = Vec::new();
     for one in report.custodians.iter().filter(|one| one.share.is_some()) {
         let held = vault.custodian(&one.name).and_then(|custodian| custodian.epochs(vault.id()));

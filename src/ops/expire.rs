@@ -3,13 +3,12 @@
 
 use serde::Serialize;
 
-use super::prune;
-use super::prune::PruneReport;
 use crate::audit::Action;
 use crate::base::ids::{BackupId, Epoch};
 use crate::keys::master::Credentials;
 use crate::vault::access::audited_with;
 use crate::vault::forget::{self, Change};
+use crate::vault::garbage::{self, PruneReport};
 use crate::vault::handle::Vault;
 use crate::vault::reader::select;
 use crate::vault::{OpsError, replica};
@@ -67,7 +66,7 @@ pub async fn expire(
         let forgotten = forget::forget(vault, &unlocked, &lock, &change, |_, _, _| Ok(())).await?;
         replica::clear_superseded(vault, &lock).await;
         // The backups are forgotten; what is left of them in the store opens for nobody.
-        let pruned = match prune::remove_garbage(vault).await {
+        let pruned = match garbage::in_every_store(vault, true).await {
             Ok(pruned) => pruned,
             Err(error) => PruneReport::nothing(error.to_string()),
         };

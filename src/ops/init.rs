@@ -4,8 +4,6 @@
 //! The config is the command line's and comes last: a vault without it was never finished, and holds
 //! nothing yet.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::audit::{Action, Outcome};
@@ -20,22 +18,16 @@ use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::keys::custodians::quorum;
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
+use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
 use crate::store::{ObjectName, StoreError};
-use crate::vault::handle::{Environment, Unlocked, Vault, VaultPlaces};
+use crate::vault::handle::{Begun, Environment, Vault, VaultPlaces};
 use crate::vault::{OpsError, replica};
 
 /// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
 const OWN_SHARD_CAPACITY: u64 = 1 << 31;
 const FIRST_SHARD_CAPACITY: u64 = 256;
-
-/// A vault that was begun in this moment, with its keys at hand for the recovery kit.
-pub struct Begun {
-    /// The vault.
-    pub vault: Vault,
-    pub(super) unlocked: Arc<Unlocked>,
-}
 
 /// Makes a vault in places that hold none yet.
 pub async fn init(
@@ -140,7 +132,7 @@ fn create_catalog(
         created_at: environment.clock.now(),
         epoch: Epoch::FIRST,
     };
-    let quarter = super::erase::quarter(new.created_at);
+    let quarter = quarter(new.created_at);
     Catalog::create_with(&places.catalog, &new, |transaction| {
         custody_rows::insert(transaction, custody)?;
         let mut ring = KeyRing::new(vault, Epoch::FIRST, master, secret);

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::sources;
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, Digest};
@@ -13,6 +12,7 @@ use crate::vault::OpsError;
 use crate::vault::access::audited;
 use crate::vault::handle::Vault;
 use crate::vault::reader::{BackupReader, select};
+use crate::vault::sources;
 
 /// One backup in a list: what the catalog says, without any key.
 #[derive(Debug, Clone, Serialize)]

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::init::Begun;
 use crate::audit::Action;
 use crate::base::ids::VaultId;
 use crate::catalog::custody;
@@ -11,7 +10,7 @@ use crate::keys::MasterSecret;
 use crate::keys::master::{Credentials, kit};
 use crate::vault::OpsError;
 use crate::vault::access::audited_with;
-use crate::vault::handle::Vault;
+use crate::vault::handle::{Begun, Vault};
 
 /// A recovery kit with the notes of the day. The notes help whoever recovers; nothing hangs on them.
 pub struct RecoveryKit {

@@ -12,7 +12,7 @@ use crate::keys::master::Credentials;
 use crate::postgres::ConnectionSettings;
 use crate::vault::OpsError;
 use crate::vault::access::audited;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
 
 /// Where a new source's URL is.
 pub enum NewUrl {
@@ -77,45 +77,6 @@ pub async fn add(
 /// All sources.
 pub fn list(vault: &Vault) -> Result<Vec<SourceReport>, OpsError> {
     Ok(sources::all(vault.catalog().connection())?.iter().map(report).collect())
-}
-
-/// The source of that name.
-pub fn find(vault: &Vault, name: &str) -> Result<SourceRow, OpsError> {
-    let catalog = vault.catalog();
-    if let Some(row) = sources::by_name(catalog.connection(), name)? {
-        return Ok(row);
-    }
-    let known: Vec<String> =
-        sources::all(catalog.connection())?.into_iter().map(|row| row.name).collect();
-    let known = match known.as_slice() {
-        [] => "; there is no source yet".to_owned(),
-        names => format!("; there is {}", names.join(", ")),
-    };
-    Err(OpsError::NoSource { name: name.to_owned(), known })
-}
-
-/// How to connect to a source.
-pub fn settings(
-    vault: &Vault,
-    unlocked: &Unlocked,
-    source: &SourceRow,
-) -> Result<ConnectionSettings, OpsError> {
-    match &source.url {
-        SourceUrl::Sealed(sealed) => {
-            let id = &source.source_id.0;
-            let url = unlocked.commons.open_note(vault.id(), labels::SOURCE_URL, id, sealed)?;
-            Ok(ConnectionSettings::parse(url.expose())?)
-        }
-        SourceUrl::Environment(variable) => match std::env::var(variable) {
-            Ok(url) if !url.is_empty() => {
-                Ok(ConnectionSettings::parse(SecretText::new(url).expose())?)
-            }
-            _ => Err(OpsError::SourceVariable {
-                name: source.name.clone(),
-                variable: variable.clone(),
-            }),
-        },
-    }
 }
 
 fn report(row: &SourceRow) -> SourceReport {

@@ -2,28 +2,18 @@
 //! database.
 
 use std::path::PathBuf;
-use std::{fs, io};
 
-use super::sources;
 use crate::audit::Action;
 use crate::base::durable;
 use crate::base::schema::DatabaseSchema;
-use crate::catalog::sources::SourceRow;
-use crate::catalog::subject_maps::{self, SubjectMapRow};
 use crate::keys::master::Credentials;
-use crate::policy::subject_map::{self, Decisions, Drift, Proposal, SubjectMap};
+use crate::policy::subject_map::{self, Decisions, Drift, Proposal};
 use crate::postgres::{Session, describe};
 use crate::vault::OpsError;
 use crate::vault::access::audited;
 use crate::vault::handle::Vault;
-
-/// A map as it was read.
-pub struct LoadedMap {
-    /// The map.
-    pub map: SubjectMap,
-    /// Its file's text.
-    pub toml: String,
-}
+use crate::vault::sources;
+use crate::vault::subject_maps::{self, LoadedMap, load, remember};
 
 /// What `map` found.
 pub struct MapReport {
@@ -69,7 +59,7 @@ pub async fn map(
         let session = Session::connect(&settings).await?;
         session.begin_snapshot().await?;
         let schema = describe(&session).await?;
-        let path = path(vault, &row.name);
+        let path = subject_maps::path(vault, &row.name);
         let existing = match load(vault, &row) {
             Ok(loaded) => Some(loaded.map),
             Err(OpsError::NoMap { .. }) if action != MapAction::Check => None,
@@ -94,58 +84,6 @@ pub async fn map(
         Ok(MapReport { schema, proposal, toml, path, drift: Vec::new() })
     })
     .await
-}
-
-/// Where a source's map is kept.
-#[must_use]
-pub fn path(vault: &Vault, source: &str) -> PathBuf {
-    vault.places().maps.join(format!("{source}.toml"))
-}
-
-/// Reads the map's file.
-pub fn load(vault: &Vault, source: &SourceRow) -> Result<LoadedMap, OpsError> {
-    let path = path(vault, &source.name);
-    let toml = match fs::read_to_string(&path) {
-        Ok(toml) => toml,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(OpsError::NoMap {
-                name: source.name.clone(),
-                path: path.display().to_string(),
-            });
-        }
-        Err(source) => {
-            let what = format!("reading the subject map {}", path.display());
-            return Err(OpsError::File { what, source });
-        }
-    };
-    Ok(LoadedMap { map: SubjectMap::from_toml(&toml)?, toml })
-}
-
-/// Reads the map's file, or where it is gone the one last used: an erasure must be possible without
-/// the file.
-pub fn load_or_last_used(vault: &Vault, source: &SourceRow) -> Result<LoadedMap, OpsError> {
-    match load(vault, source) {
-        Err(OpsError::NoMap { name, path }) => {
-            let last = subject_maps::latest(vault.catalog().connection(), source.source_id)?;
-            let toml = last.ok_or(OpsError::NoMap { name, path })?.toml;
-            Ok(LoadedMap { map: SubjectMap::from_toml(&toml)?, toml })
-        }
-        other => other,
-    }
-}
-
-/// Puts a map into the catalog's history, if it is not the latest there.
-pub fn remember(vault: &Vault, source: &SourceRow, loaded: &LoadedMap) -> Result<(), OpsError> {
-    let row = SubjectMapRow {
-        source_id: source.source_id,
-        digest: loaded.map.digest(),
-        toml: loaded.toml.clone(),
-        created_at: vault.clock().now(),
-    };
-    vault.catalog().transaction(|transaction| {
-        subject_maps::insert(transaction, &row)?;
-        Ok(())
-    })
 }
 
 fn write(vault: &Vault, path: &std::path::Path, toml: &str) -> Result<(), OpsError> {

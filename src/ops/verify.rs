@@ -1,43 +1,25 @@
 //! Verify: every object of a backup read and authenticated, every segment opened.
 
+use crate::vault::reader::authenticate::{Part, compare, objects, parts_of};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::audit::Action;
-use crate::base::digest::RunningDigest;
-use crate::base::ids::{BackupId, Digest, PackId};
+use crate::base::ids::BackupId;
 use crate::base::progress::ProgressSink;
 use crate::catalog::backups::BackupRow;
 use crate::catalog::stores as rows;
-use crate::container::manifest::Manifest;
-use crate::container::{ContainerError, names, pack};
 use crate::keys::master::Credentials;
-use crate::store::{ObjectName, Store};
 use crate::vault::OpsError;
 use crate::vault::access::audited;
 use crate::vault::handle::{Unlocked, Vault};
 use crate::vault::reader::scan::{self, Scanned};
 use crate::vault::reader::{BackupReader, select};
-use crate::vault::stores::read_exact;
 use crate::vault::subject_keys::SubjectKeys;
 
-/// How much of an object is read at a time.
-const READ_BYTES: u64 = 4 << 20;
 /// How many problems are told in full.
 const PROBLEMS_MAX: usize = 20;
-
-/// A backup whose objects have all been read and found to be what the manifest says. Nothing is
-/// restored without one.
-pub struct Verified<'a>(&'a BackupReader);
-
-impl Verified<'_> {
-    /// The backup.
-    #[must_use]
-    pub fn reader(&self) -> &BackupReader {
-        self.0
-    }
-}
 
 /// What a verification found.
 #[derive(Debug, Clone, Serialize)]
@@ -262,26 +244,6 @@ impl VerifyReport {
     }
 }
 
-/// Reads every object of a backup and compares it with the manifest, which the catalog and the
-/// backup's key authenticate.
-pub async fn authenticate<'a>(
-    reader: &'a BackupReader,
-    progress: &Arc<dyn ProgressSink>,
-) -> Result<Verified<'a>, OpsError> {
-    let problems = objects(reader, progress).await?;
-    if problems.is_empty() { Ok(Verified(reader)) } else { Err(OpsError::Damaged { problems }) }
-}
-
-/// Accepts a backup although objects of it are damaged, for a salvage: every segment is still
-/// authenticated by itself before a row of it goes anywhere.
-pub async fn authenticate_for_salvage<'a>(
-    reader: &'a BackupReader,
-    progress: &Arc<dyn ProgressSink>,
-) -> Result<(Verified<'a>, Vec<String>), OpsError> {
-    let problems = objects(reader, progress).await?;
-    Ok((Verified(reader), problems))
-}
-
 /// The stores that shall hold a backup, as the catalog knows it; whole copies are `intact` until they
 /// are seen not to be.
 fn expected_copies(vault: &Vault, row: &BackupRow) -> Result<Vec<CopyVerdict>, OpsError> {
@@ -303,34 +265,6 @@ fn expected_copies(vault: &Vault, row: &BackupRow) -> Result<Vec<CopyVerdict>, O
         CopyVerdict { store: copy.store, state, problems }
     };
     Ok(known.into_iter().map(verdict).collect())
-}
-
-/// The problems of a backup's objects, one sentence each: those of which no copy is right. Segments
-/// are not opened here.
-async fn objects(
-    reader: &BackupReader,
-    progress: &Arc<dyn ProgressSink>,
-) -> Result<Vec<String>, OpsError> {
-    let mut problems = Vec::new();
-    for object in parts_of(reader.manifest())? {
-        let mut attempts = reader.copies().attempts(&object.name);
-        let outcome = loop {
-            let Some(store) = attempts.next_store() else { break Err(attempts.error()) };
-            match compare(store, reader.manifest(), &object, progress).await {
-                Ok(()) => {
-                    attempts.succeeded(());
-                    break Ok(());
-                }
-                Err(error) => attempts.failed(error)?,
-            }
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(error) if error.is_damage() => problems.push(error.to_string()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(problems)
 }
 
 /// Reads every copy of every object. What is wrong with a copy is told there; the problems that this
@@ -401,65 +335,5 @@ impl CopyVerdict {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(error.to_string());
         }
-    }
-}
-
-/// An object of a backup, as its manifest has it.
-struct Part {
-    name: ObjectName,
-    bytes: u64,
-    sha256: Digest,
-    pack: Option<PackId>,
-}
-
-/// All objects of a backup but its manifest.
-fn parts_of(manifest: &Manifest) -> Result<Vec<Part>, OpsError> {
-    let mut parts = Vec::new();
-    let mut add = |name: String, bytes, sha256, pack| {
-        parts.push(Part { name: name.parse()?, bytes, sha256, pack });
-        Ok::<_, OpsError>(())
-    };
-    if let Some(archive) = &manifest.schema_archive {
-        add(names::schema(&manifest.backup), archive.bytes, archive.sha256, None)?;
-    }
-    for layer in &manifest.layers {
-        add(names::index(&layer.backup), layer.bytes, layer.sha256, None)?;
-    }
-    for pack in &manifest.packs {
-        add(names::pack(pack.id), pack.bytes, pack.sha256, Some(pack.id))?;
-    }
-    Ok(parts)
-}
-
-async fn compare(
-    store: &dyn Store,
-    manifest: &Manifest,
-    part: &Part,
-    progress: &Arc<dyn ProgressSink>,
-) -> Result<(), OpsError> {
-    let Part { name, bytes, sha256, pack } = part;
-    if let Some(id) = pack {
-        let header = read_exact(store, name, 0, pack::HEADER_BYTES as u64).await?;
-        pack::check_header(&header, manifest.vault, *id, name.as_str())?;
-    }
-    if store.size(name).await? != *bytes {
-        return Err(ContainerError::malformed(
-            name.as_str(),
-            "it has another length than when it was written",
-        )
-        .into());
-    }
-    let mut digest = RunningDigest::default();
-    let mut offset = 0;
-    while offset < *bytes {
-        let length = READ_BYTES.min(bytes - offset);
-        digest.update(&read_exact(store, name, offset, length).await?);
-        offset += length;
-        progress.advance(0, length);
-    }
-    if digest.finish() == *sha256 {
-        Ok(())
-    } else {
-        Err(ContainerError::not_authentic(name.as_str()).into())
     }
 }

@@ -17,6 +17,7 @@ pub mod faulty;
 mod lock;
 mod name;
 mod open;
+mod read;
 pub mod s3;
 mod url;
 
@@ -25,6 +26,7 @@ pub use error::{ConnectionProblem, StoreError};
 pub use lock::{Lock, Retention, RetentionMode};
 pub use name::{InvalidObjectName, ObjectName};
 pub use open::{create, open, open_knowing};
+pub use read::{read_exact, read_whole};
 
 /// What a store tells of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use chrono::TimeDelta;
-use rusqlite::Transaction;
-
 use super::stores::{self, StoreSettings, Stores};
 use super::{OpsError, custody, forget, replica};
 use crate::audit::{self, Action, NewEntry, Outcome, Recorded, Who};
 use crate::base::clock::{Clock, timestamp};
 use crate::base::ids::{Epoch, VaultId};
+use crate::catalog::Transaction;
 use crate::catalog::backups::BackupRow;
 use crate::catalog::custody::{self as custody_rows, ShareSetRow};
 use crate::catalog::shards::{self, ShardRow};
@@ -25,6 +23,7 @@ use crate::keys::master::{self, Credentials};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey, kinds};
 use crate::keys::{KeyError, MasterSecret, vault_keys};
+use chrono::TimeDelta;
 
 /// The catalog, used by several threads one at a time.
 pub type SharedCatalog = Arc<Mutex<Catalog>>;
@@ -130,6 +129,13 @@ impl Unlocked {
         let identity = self.ring().unwrap(&name, row.shard_id, &row.wrapped_key)?;
         Ok(BackupIdentity::from_text(&identity)?)
     }
+}
+
+/// A vault that was begun in this moment, with its keys at hand for the recovery kit.
+pub struct Begun {
+    /// The vault.
+    pub vault: Vault,
+    pub(crate) unlocked: Arc<Unlocked>,
 }
 
 impl Vault {

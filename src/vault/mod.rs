@@ -5,14 +5,18 @@
 pub mod access;
 pub mod custody;
 mod custody_error;
+pub mod custody_report;
 mod error;
 pub mod forget;
+pub mod garbage;
 pub mod handle;
 pub mod object_stream;
 pub mod reader;
 pub mod replica;
+pub mod sources;
 pub mod stores;
 pub mod subject_keys;
+pub mod subject_maps;
 
 pub use custody_error::CustodyError;
 pub use error::{ErrorKind, OpsError};

@@ -4,18 +4,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
-use rusqlite::Transaction;
-
 use super::OpsError;
 use super::handle::{SharedCatalog, Unlocked, Vault};
+use crate::base::clock::timestamp;
 use crate::base::ids::{Digest, Epoch, ShardId, SourceId, SubjectReference};
 use crate::base::{durable, random};
+use crate::catalog::Transaction;
 use crate::catalog::backups::BackupRow;
+use crate::catalog::sources::SourceRow;
 use crate::catalog::{shards, subjects};
 use crate::keys::SubjectKey;
 use crate::keys::ring::KeyName;
 use crate::keys::vault_keys::CommonsKey;
+use crate::policy::subject_map::SubjectClass;
+use chrono::{DateTime, Utc};
 
 /// A shard takes at least this many keys; from 65,536 subjects on, about their square root.
 const SHARD_CAPACITY_MIN: u64 = 256;
@@ -298,4 +300,32 @@ impl SubjectKeys {
         }
         Ok(())
     }
+}
+
+/// Checks that the vault has a key of that subject.
+///
+/// # Errors
+/// [`OpsError::AlreadyErased`], [`OpsError::NoSubject`].
+pub fn ensure_known(
+    vault: &Vault,
+    unlocked: &Arc<Unlocked>,
+    source: &SourceRow,
+    class: &SubjectClass,
+    reference: SubjectReference,
+) -> Result<(), OpsError> {
+    if subjects::get(vault.catalog().connection(), &reference)?.is_some() {
+        return Ok(());
+    }
+    let keys = SubjectKeys::new(
+        vault.shared_catalog(),
+        Arc::clone(unlocked),
+        source.source_id,
+        vault.clock().now(),
+    );
+    Err(match keys.erased_at(reference)? {
+        Some(erased_at) => OpsError::AlreadyErased { reference, erased_at: timestamp(erased_at) },
+        None => {
+            OpsError::NoSubject { name: source.name.clone(), class: class.name.clone(), reference }
+        }
+    })
 }

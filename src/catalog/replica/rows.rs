@@ -15,11 +15,11 @@ use std::io::Write as _;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::super::CatalogError;
 use super::super::error::Doing;
 use super::cells::{self, Selection};
+use crate::base::digest::RunningDigest;
 use crate::base::ids::Digest;
 
 /// A cell's rows.
@@ -52,11 +52,11 @@ pub fn read(
         read_table(connection, &selection, &mut text)?;
     }
     let pieces = text.finish();
-    let mut digest = Sha256::new();
+    let mut digest = RunningDigest::default();
     for piece in &pieces {
         digest.update(piece);
     }
-    Ok(CellText { pieces, sha256: Digest(digest.finalize().into()) })
+    Ok(CellText { pieces, sha256: digest.finish() })
 }
 
 struct Pieces {

@@ -5,8 +5,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, count, counted, when};
+use crate::cli::part_args::PartArgs;
 use crate::cli::values::{jobs, source_name};
-use crate::container::manifest::Contents;
 use crate::ops::backup::{BackupRequest, backup};
 
 /// What `backup` takes.
@@ -59,18 +59,6 @@ pub enum Class {
     PreMigration,
     /// Made by hand.
     Manual,
-}
-
-/// Which part of a database.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct PartArgs {
-    /// Only the schema, no rows
-    #[arg(long, conflicts_with = "data_only")]
-    pub schema_only: bool,
-
-    /// Only the rows, no schema
-    #[arg(long)]
-    pub data_only: bool,
 }
 
 /// Backs up a database.
@@ -155,18 +143,6 @@ impl From<Class> for BackupClass {
             Class::Weekly => Self::Weekly,
             Class::PreMigration => Self::PreMigration,
             Class::Manual => Self::Manual,
-        }
-    }
-}
-
-impl PartArgs {
-    /// What is backed up or restored.
-    #[must_use]
-    pub fn contents(self) -> Contents {
-        match (self.schema_only, self.data_only) {
-            (true, _) => Contents::SchemaOnly,
-            (false, true) => Contents::DataOnly,
-            (false, false) => Contents::Full,
         }
     }
 }

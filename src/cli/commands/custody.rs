@@ -10,7 +10,8 @@ use crate::cli::output::{Report, when, wrapped};
 use crate::keys::custodians::settings::{
     CustodianKind, CustodianSettings, DEFAULT_TIMEOUT_SECONDS, PinSource,
 };
-use crate::ops::custody::{self as verbs, CustodyReport, MembershipReport};
+use crate::ops::custody::{self as verbs, MembershipReport};
+use crate::vault::custody_report::CustodyReport;
 
 /// What `custody` takes.
 #[derive(clap::Args)]

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::kit;
 use crate::base::durable;
 use crate::cli::config::Config;
 use crate::cli::context::{Context, places};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::kit_files;
 use crate::cli::output::Report;
 use crate::crypto::SecretText;
 use crate::keys::master::Protection;
@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     } else {
         absolute(&PathBuf::from(&args.store))?.display().to_string()
     };
-    let kit = args.kit.as_deref().map(kit::free).transpose()?;
+    let kit = args.kit.as_deref().map(kit_files::free).transpose()?;
     let mut config = Config::new(&file, store, custodian.clone());
     let protection = if args.recipients.is_empty() {
         if let Some(file) = &context.global.passphrase_file {
@@ -86,7 +86,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
     })?;
     if let Some(kit) = &kit {
-        kit::write_first(&begun, kit).await?;
+        kit_files::write_first(&begun, kit).await?;
     }
     let vault = begun.vault.id();
     let kit = kit.map(|file| file.display().to_string());
@@ -100,7 +100,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         "kit": kit,
     });
     let kept = match &kit {
-        Some(file) => kit::written(file),
+        Some(file) => kit_files::written(file),
         None => "Print the recovery kit now and keep it in a safe place: strongroom kit print
 "
         .to_owned(),

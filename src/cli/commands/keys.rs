@@ -6,8 +6,9 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Report, wrapped};
 use crate::crypto::SecretText;
 use crate::keys::master::Protection;
-use crate::ops::keys::{self, RotateReport};
+use crate::ops::keys;
 use crate::vault::OpsError;
+use crate::vault::forget::rotation::RotateReport;
 
 /// What `keys` takes.
 #[derive(clap::Args)]

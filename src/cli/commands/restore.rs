@@ -1,11 +1,11 @@
 //! `strongroom restore`: restores a backup into a database.
 
-use super::backup::PartArgs;
 use crate::base::schema::QualifiedName;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, count, counted};
+use crate::cli::part_args::PartArgs;
 use crate::cli::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
 use crate::ops::restore::{RestoreRequest, restore};
 use crate::policy::subject_map::OnGone;

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use age::secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::context::{Context, places};
@@ -188,20 +187,18 @@ impl Demo<'_> {
 
     async fn make_vault(&self) -> Result<(Vault, Credentials), CliError> {
         let file = self.folder.join("strongroom.toml");
-        let identity = age::x25519::Identity::generate();
+        let (identity, recipient) = Protection::new_identity();
         let store = self.folder.join("store").display().to_string();
         let mut config = Config::new(&file, store, self.folder.join("custodian"));
         let identity_file = self.folder.join("identity.txt");
         config.identity_file = Some(identity_file.clone());
-        let recipient = identity.to_public().to_string();
         let protection = Protection::recipients(&[recipient]).map_err(OpsError::from)?;
         let (places, environment) = (places(&config), self.context.environment());
         init::init(places.clone(), environment.clone(), &protection).await?;
-        let text = identity.to_string();
-        durable::create_file(&identity_file, format!("{}\n", text.expose_secret()).as_bytes())
+        durable::create_file(&identity_file, format!("{}\n", identity.expose()).as_bytes())
             .and_then(|()| durable::create_file(&file, config.to_toml().as_bytes()))
             .map_err(|source| cannot_keep("the files", source))?;
-        let identities = SecretText::new(text.expose_secret().to_owned());
+        let identities = SecretText::new(identity.expose().to_owned());
         let path = identity_file.display().to_string();
         let credentials = Credentials { passphrase: None, identities: Some((identities, path)) };
         Ok((Vault::open(places, environment)?, credentials))

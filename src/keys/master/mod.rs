@@ -6,7 +6,7 @@ pub mod kit;
 use std::io::{Read as _, Write as _};
 use std::str::FromStr as _;
 
-use age::secrecy::SecretString;
+use age::secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::{KeyError, MasterSecret, secret_file};
@@ -30,6 +30,14 @@ pub enum Protection {
 }
 
 impl Protection {
+    /// A new age identity and its recipient, both as `age-keygen` prints them.
+    #[must_use]
+    pub fn new_identity() -> (SecretText, String) {
+        let identity = age::x25519::Identity::generate();
+        let recipient = identity.to_public().to_string();
+        (SecretText::new(identity.to_string().expose_secret().to_owned()), recipient)
+    }
+
     /// Reads recipients as `age-keygen` prints them.
     pub fn recipients(texts: &[String]) -> Result<Self, KeyError> {
         let parse = |text: &String| {

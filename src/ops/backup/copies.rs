@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::Transaction;
 use serde::Serialize;
 
 use super::OpsError;
 use crate::base::progress::ProgressSink;
+use crate::catalog::Transaction;
 use crate::catalog::backups::BackupRow;
 use crate::catalog::stores::{self as rows, CopyRow, CopyState};
 use crate::container::manifest::Manifest;

@@ -28,7 +28,6 @@ use self::pack_stream::PackList;
 use self::read::partitions::MemoryBudget;
 use self::read::relations::{Reading, RelationPlan};
 use self::seal::sealing::ToolPool;
-use super::{sources, subject_maps};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, ShardId};
@@ -52,9 +51,10 @@ use crate::vault::access::{Access, audited};
 use crate::vault::handle::{Unlocked, Vault};
 use crate::vault::stores::{copy, route};
 use crate::vault::subject_keys::SubjectKeys;
+use crate::vault::subject_maps::LoadedMap;
 use crate::vault::{OpsError, replica};
+use crate::vault::{sources, subject_maps};
 pub use copies::StoreCopy;
-use subject_maps::LoadedMap;
 
 /// What to back up, and how.
 #[derive(Debug, Clone)]

@@ -1,17 +1,16 @@
 //! The small parts of a backup: whole objects, rows for the catalog, notices for the operator.
 
-use bytes::Bytes;
-use rusqlite::Transaction;
-
 use super::OpsError;
 use crate::base::durable;
 use crate::base::ids::BackupId;
 use crate::base::schema::{DatabaseSchema, QualifiedName};
+use crate::catalog::Transaction;
 use crate::catalog::backups::BackupKind;
 use crate::catalog::packs::{self, PackRow};
 use crate::container::manifest::{Contents, Manifest, PackSummary};
 use crate::container::names;
 use crate::store::{ObjectName, Store, Written};
+use bytes::Bytes;
 
 /// Writes an object that fits in memory. `step` names the durable step.
 pub async fn whole(

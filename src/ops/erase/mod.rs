@@ -1,31 +1,31 @@
 //! Erase: people are forgotten in every backup there is, by one forgetting however many they are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{sources, subject_maps};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, Digest, Epoch, SubjectReference};
 use crate::base::random;
+use crate::catalog::Transaction;
 use crate::catalog::erasures::{self, NewErasure};
-use crate::catalog::sources::SourceRow;
 use crate::catalog::tombstones::{self, TombstoneRow};
+use crate::catalog::vault_keys;
 use crate::catalog::vault_keys::VaultKeyRow;
-use crate::catalog::{subjects, vault_keys};
 use crate::crypto::{SecretText, labels};
 use crate::keys::master::Credentials;
 use crate::keys::ring::KeyRing;
+use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{TombstoneKey, kinds, name};
-use crate::policy::subject_map::{self, SubjectClass};
+use crate::policy::subject_map::{self};
 use crate::vault::access::{DRY_RUN, audited_with};
 use crate::vault::forget::{self, Change};
 use crate::vault::handle::{Unlocked, Vault};
-use crate::vault::subject_keys::SubjectKeys;
+use crate::vault::subject_keys::ensure_known;
 use crate::vault::{ErrorKind, OpsError, replica};
+use crate::vault::{sources, subject_maps};
 
 mod look;
 mod proof;
@@ -119,7 +119,7 @@ pub async fn erase(
         let requested_at = vault.clock().now();
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
-        let class = find_class(vault, &source, request.class.as_deref())?;
+        let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
         let mut references = Vec::new();
         for subject in &request.subjects {
             let key = subject_map::canonical_key(&class, subject.expose())?;
@@ -223,49 +223,6 @@ fn span(numbers: &[u64]) -> String {
     }
 }
 
-pub(super) fn find_class(
-    vault: &Vault,
-    source: &SourceRow,
-    wanted: Option<&str>,
-) -> Result<SubjectClass, OpsError> {
-    let map = subject_maps::load_or_last_used(vault, source)?.map;
-    match (wanted, map.classes.as_slice()) {
-        (Some(wanted), _) => map.class(wanted).cloned().ok_or_else(|| OpsError::NoClass {
-            name: source.name.clone(),
-            class: wanted.to_owned(),
-        }),
-        (None, [only]) => Ok(only.clone()),
-        (None, several) => Err(OpsError::ClassNeeded {
-            name: source.name.clone(),
-            classes: several.iter().map(|class| class.name.clone()).collect(),
-        }),
-    }
-}
-
-pub(super) fn ensure_known(
-    vault: &Vault,
-    unlocked: &Arc<Unlocked>,
-    source: &SourceRow,
-    class: &SubjectClass,
-    reference: SubjectReference,
-) -> Result<(), OpsError> {
-    if subjects::get(vault.catalog().connection(), &reference)?.is_some() {
-        return Ok(());
-    }
-    let keys = SubjectKeys::new(
-        vault.shared_catalog(),
-        Arc::clone(unlocked),
-        source.source_id,
-        vault.clock().now(),
-    );
-    Err(match keys.erased_at(reference)? {
-        Some(erased_at) => OpsError::AlreadyErased { reference, erased_at: timestamp(erased_at) },
-        None => {
-            OpsError::NoSubject { name: source.name.clone(), class: class.name.clone(), reference }
-        }
-    })
-}
-
 /// The reason, sealed, with the random id that its context holds before it.
 fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -> Vec<u8> {
     let sealed = unlocked.commons.seal_note(
@@ -280,7 +237,7 @@ fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -
 
 /// Sets tombstones, as a part of the transaction that takes the keys away.
 struct Tombstones<'a> {
-    transaction: &'a rusqlite::Transaction<'a>,
+    transaction: &'a Transaction<'a>,
     unlocked: &'a Unlocked,
     ring: &'a KeyRing,
     epoch: Epoch,
@@ -312,10 +269,4 @@ impl Tombstones<'_> {
         let row = TombstoneRow { mac, quarter, epoch, erased_at };
         Ok(tombstones::insert(self.transaction, &row)?)
     }
-}
-
-/// The quarter of a moment, `2026Q4`.
-#[must_use]
-pub fn quarter(moment: DateTime<Utc>) -> String {
-    format!("{:04}Q{}", moment.year(), moment.month0() / 3 + 1)
 }

@@ -10,12 +10,12 @@ use crate::base::ids::{Epoch, SubjectReference};
 use crate::catalog::subjects;
 use crate::crypto::SecretText;
 use crate::keys::master::Credentials;
-use crate::ops::{erase, sources};
 use crate::policy::subject_map;
 use crate::vault::access::audited;
 use crate::vault::handle::Vault;
 use crate::vault::subject_keys::SubjectKeys;
 use crate::vault::{CustodyError, OpsError};
+use crate::vault::{sources, subject_maps};
 
 /// Whom to readmit.
 pub struct ReadmitRequest {
@@ -53,7 +53,7 @@ pub async fn readmit(
     audited(vault, Action::Readmit, &source.name, async |access| {
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
-        let class = erase::find_class(vault, &source, request.class.as_deref())?;
+        let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
         let key = subject_map::canonical_key(&class, request.subject.expose())?;
         let reference =
             unlocked.references.reference(source.source_id, &class.name, key.as_bytes());

@@ -10,7 +10,7 @@ use super::person::{Person, Share};
 use crate::base::schema::{QualifiedName, Table};
 use crate::container::ContainerError;
 use crate::container::manifest::{RelationSummary, RowFormat};
-use crate::ops::restore::large_objects::Piece;
+use crate::postgres::rows::large_objects::Piece;
 use crate::postgres::rows::row_values::Rows;
 use crate::vault::OpsError;
 

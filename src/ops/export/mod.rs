@@ -17,7 +17,6 @@ pub use self::contents::{ExportedColumn, ExportedLargeObject, ExportedTable};
 
 use self::archive::Archive;
 use self::person::{Person, Share};
-use super::{erase, sources};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, SubjectReference};
@@ -31,7 +30,9 @@ use crate::vault::OpsError;
 use crate::vault::access::{Access, audited_with};
 use crate::vault::handle::Vault;
 use crate::vault::reader::{BackupReader, select};
+use crate::vault::subject_keys::ensure_known;
 use crate::vault::subject_keys::{Standing, SubjectKeys};
+use crate::vault::{sources, subject_maps};
 
 /// The selector of the newest backup.
 const LATEST: &str = "latest";
@@ -103,12 +104,12 @@ pub async fn export(
         }
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         vault.check_store().await?;
-        let class = erase::find_class(vault, &source, request.class.as_deref())?;
+        let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
         let key = subject_map::canonical_key(&class, request.subject.expose())?;
         let reference =
             unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
         access.name_object(&reference.to_string())?;
-        erase::ensure_known(vault, &unlocked, &source, &class, reference).map_err(forgotten)?;
+        ensure_known(vault, &unlocked, &source, &class, reference).map_err(forgotten)?;
         let keys = SubjectKeys::of_backup(vault, &unlocked, &row)?;
         let standing = keys.standing(&[reference])?.pop();
         let not_in =

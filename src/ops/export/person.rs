@@ -1,5 +1,6 @@
 //! One person's segments in a backup: found by the index, read by themselves, opened with her key.
 
+use crate::store::read_exact;
 use std::collections::BTreeSet;
 
 use crate::base::ids::SubjectReference;
@@ -8,7 +9,6 @@ use crate::keys::SubjectKey;
 use crate::vault::OpsError;
 use crate::vault::reader::BackupReader;
 use crate::vault::reader::scan::open_segment;
-use crate::vault::stores::read_exact;
 
 /// A person in a backup.
 pub struct Person<'a> {
@@ -70,7 +70,7 @@ impl Person<'_> {
                     open_segment(manifest.vault, manifest.source, summary, entry, key, &sealed)
                         .map_err(OpsError::from)
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match opened {
                 Ok(rows) => return Ok(attempts.succeeded(rows)),

@@ -9,9 +9,9 @@ use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{audit_head_key, kinds, name};
 use crate::keys::{EpochSecret, MasterSecret};
+use crate::store::read_whole;
 use crate::store::{Store, StoreError};
 use crate::vault::OpsError;
-use crate::vault::reader::read_whole;
 use crate::vault::replica::ReplicaError;
 
 /// The store must be that of the recovery kit's vault.
@@ -19,10 +19,10 @@ pub async fn marker(store: &dyn Store, expected: VaultId) -> Result<(), OpsError
     let location = store.location();
     let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?).await {
         Ok(bytes) => bytes,
-        Err(OpsError::Store(StoreError::NotFound { .. })) => {
+        Err(StoreError::NotFound { .. }) => {
             return Err(OpsError::StoreWithoutVault { location });
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let known = FORMAT_VERSION;
     match serde_json::from_slice::<VaultMarker>(&bytes) {

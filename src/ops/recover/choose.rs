@@ -1,5 +1,6 @@
 //! Which replica a recovery takes, and whether the custodians let it.
 
+use crate::store::read_whole;
 use bytes::Bytes;
 
 use crate::base::digest;
@@ -12,7 +13,6 @@ use crate::store::Store;
 use crate::vault::OpsError;
 use crate::vault::custody::EpochSecrets;
 use crate::vault::handle::{Environment, VaultPlaces};
-use crate::vault::reader::read_whole;
 use crate::vault::replica::{ReplicaError, newest_head, open_head};
 use crate::vault::stores::{Copies, NamedStore};
 

@@ -6,6 +6,7 @@ use super::RestoreRequest;
 use crate::container::ContainerError;
 use crate::postgres::Session;
 use crate::postgres::rows::large_objects;
+use crate::postgres::rows::large_objects::Piece;
 use crate::vault::OpsError;
 
 /// Writes large objects.
@@ -55,48 +56,5 @@ impl<'a> Writer<'a> {
     /// Commits.
     pub async fn finish(self) -> Result<(), OpsError> {
         Ok(self.session.commit().await?)
-    }
-}
-
-/// One line of a large object's rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// What it is besides its bytes.
-    Properties(Box<large_objects::LargeObject>),
-    /// A part of its bytes.
-    Bytes {
-        /// The large object.
-        oid: u32,
-        /// Where the part begins, in bytes.
-        offset: u64,
-        /// The part.
-        bytes: Vec<u8>,
-    },
-}
-
-impl Piece {
-    /// Reads a line, without its line feed; `None` if it is malformed.
-    #[must_use]
-    pub fn parse(line: &[u8]) -> Option<Self> {
-        let line = std::str::from_utf8(line).ok()?;
-        let (oid, rest) = line.split_once('\t')?;
-        let (what, value) = rest.split_once('\t')?;
-        let oid: u32 = oid.parse().ok()?;
-        if what == "m" {
-            let object: large_objects::LargeObject = serde_json::from_str(value).ok()?;
-            (object.oid == oid).then(|| Self::Properties(Box::new(object)))
-        } else {
-            let offset = what.parse().ok()?;
-            Some(Self::Bytes { oid, offset, bytes: hex::decode(value).ok()? })
-        }
-    }
-
-    /// The large object.
-    #[must_use]
-    pub fn oid(&self) -> u32 {
-        match self {
-            Self::Properties(object) => object.oid,
-            Self::Bytes { oid, .. } => *oid,
-        }
     }
 }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::rows::RestoredRelation;
-use super::verify::{self, Verified};
 use crate::audit::Action;
 use crate::base::ids::BackupId;
 use crate::base::progress::ProgressSink;
@@ -30,6 +29,7 @@ use crate::postgres::{self, ConnectionSettings, Session};
 use crate::vault::OpsError;
 use crate::vault::access::audited_with;
 use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::reader::authenticate::{Verified, authenticate, authenticate_for_salvage};
 use crate::vault::reader::{BackupReader, select};
 use crate::vault::subject_keys::SubjectKeys;
 
@@ -108,9 +108,9 @@ pub async fn restore(
         progress.phase("authenticating the backup");
         progress.total(0, row.bytes_stored + row.bytes_referenced);
         let (verified, problems) = if request.salvage {
-            verify::authenticate_for_salvage(&reader, progress).await?
+            authenticate_for_salvage(&reader, progress).await?
         } else {
-            (verify::authenticate(&reader, progress).await?, Vec::new())
+            (authenticate(&reader, progress).await?, Vec::new())
         };
         let work = Work { vault, unlocked, row: &row, reader: &reader, request, progress };
         let mut report = work.run(&verified).await?;

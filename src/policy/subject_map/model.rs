@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use crate::base::digest::RunningDigest;
 use crate::base::ids::Digest;
 use crate::base::schema::QualifiedName;
 
@@ -173,16 +173,16 @@ impl SubjectMap {
         canonical.classes.sort_by(|left, right| left.name.cmp(&right.name));
         canonical.references.sort();
         canonical.large_objects.sort();
-        let mut hash = Sha256::new();
+        let mut hash = RunningDigest::default();
         hash.update(b"strongroom subject map 1\n");
         // Writing to a hash cannot fail, nor can serialising plain strings and maps keyed by them.
         let written = serde_json::to_writer(HashWriter(&mut hash), &canonical);
         debug_assert!(written.is_ok(), "a subject map is always valid JSON");
-        Digest(hash.finalize().into())
+        hash.finish()
     }
 }
 
-struct HashWriter<'h>(&'h mut Sha256);
+struct HashWriter<'h>(&'h mut RunningDigest);
 
 impl std::io::Write for HashWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -231,7 +231,7 @@ mod tests {
             r#""large_objects":[{"kind":"column","table":"public.files","column":"content"},"#,
             r#"{"kind":"shared"}]}"#
         );
-        assert_eq!(map().digest(), Digest(Sha256::digest(canonical).into()));
+        assert_eq!(map().digest(), crate::base::digest::sha256(canonical.as_bytes()));
     }
 
     #[test]

@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::base::digest::RunningDigest;
 use crate::base::durable;
-use crate::base::ids::Digest;
 use crate::store::{ObjectName, ObjectWriter, StoreError, Written};
 
 /// How many writes may wait for the disk. Bounds memory together with the size of a write.
@@ -99,7 +98,7 @@ fn carry_out(
     mut file: NamedTempFile,
     path: &Path,
 ) -> io::Result<Option<Written>> {
-    let mut sha256 = Sha256::new();
+    let mut sha256 = RunningDigest::default();
     let mut bytes = 0;
     while let Some(order) = queue.blocking_recv() {
         match order {
@@ -115,7 +114,7 @@ fn carry_out(
             }
             Order::Finish => {
                 publish(file, path)?;
-                let sha256 = Digest(sha256.finalize().into());
+                let sha256 = sha256.finish();
                 return Ok(Some(Written { bytes, sha256 }));
             }
         }

@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use super::plan::{Fault, Operation};
 use super::{FaultyStore, flipped, remember};
-use crate::base::ids::Digest;
+use crate::base::digest::RunningDigest;
 use crate::store::{ObjectName, ObjectWriter, StoreError, Written};
 
 /// Writes one object, or does not.
@@ -19,12 +18,19 @@ pub(super) struct FaultyWriter {
     torn: bool,
     /// The length and digest of what was handed over, which is what liars tell.
     bytes: u64,
-    sha256: Sha256,
+    sha256: RunningDigest,
 }
 
 impl FaultyWriter {
     pub(super) fn new(store: FaultyStore, name: ObjectName, inner: Box<dyn ObjectWriter>) -> Self {
-        Self { store, name, inner: Some(inner), torn: false, bytes: 0, sha256: Sha256::new() }
+        Self {
+            store,
+            name,
+            inner: Some(inner),
+            torn: false,
+            bytes: 0,
+            sha256: RunningDigest::default(),
+        }
     }
 }
 
@@ -64,7 +70,7 @@ impl ObjectWriter for FaultyWriter {
         let Some(inner) = inner else {
             return Err(store.failure(name.as_str(), Fault::Abandoned));
         };
-        let handed_over = Written { bytes, sha256: Digest(sha256.finalize().into()) };
+        let handed_over = Written { bytes, sha256: sha256.finish() };
         let fault = store.next(Operation::Finish, name.as_str());
         match fault {
             Some((Fault::Abandoned, _)) => {

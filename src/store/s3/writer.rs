@@ -16,13 +16,12 @@ use aws_sdk_s3::types::{
     ObjectLockMode,
 };
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::super::{Lock, ObjectName, ObjectWriter, RetentionMode, StoreError, Written};
 use super::failure::Refusal;
 use super::{Condition, S3Store};
-use crate::base::ids::Digest;
+use crate::base::digest::RunningDigest;
 use crate::base::{durable, random};
 
 /// The metadata that holds a write's mark.
@@ -38,7 +37,7 @@ const CONFLICTS_MAX: u32 = 5;
 pub(super) struct S3Writer {
     target: Target,
     buffer: BytesMut,
-    sha256: Sha256,
+    sha256: RunningDigest,
     bytes: u64,
     upload: Option<Upload>,
     /// Set by the first error: nothing can be written any more.
@@ -81,7 +80,7 @@ impl S3Writer {
         Self {
             target: Target { store, name, key, lock, mark },
             buffer: BytesMut::new(),
-            sha256: Sha256::new(),
+            sha256: RunningDigest::default(),
             bytes: 0,
             upload: None,
             failed: false,
@@ -141,7 +140,7 @@ impl ObjectWriter for S3Writer {
             }
         }
         self.target.confirm_lock().await?;
-        let sha256 = Digest(self.sha256.clone().finalize().into());
+        let sha256 = self.sha256.clone().finish();
         Ok(Written { bytes: self.bytes, sha256 })
     }
 

@@ -5,8 +5,7 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
-use sha2::{Digest as _, Sha256};
-
+use crate::base::digest;
 use crate::base::durable;
 use crate::base::ids::Digest;
 use crate::catalog::forgetting;
@@ -26,7 +25,7 @@ impl NewMaster {
     /// The digest of its file.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(Sha256::digest(&self.sealed).into())
+        digest::sha256(&self.sealed)
     }
 
     /// Lays the new file beside the old one.
@@ -64,7 +63,7 @@ pub fn take_its_place(vault: &Vault) -> Result<(), OpsError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(failed("reading", &path, source)),
     };
-    if Digest(Sha256::digest(&sealed).into()) != digest {
+    if digest::sha256(&sealed) != digest {
         return Err(CustodyError::MasterFile { file: path.display().to_string() }.into());
     }
     let master = &vault.places().master;

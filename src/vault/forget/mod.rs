@@ -26,8 +26,6 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::Transaction;
-
 use super::custody::{self, Membership, Waiting};
 use super::handle::{Unlocked, Vault, Writing};
 use super::{ErrorKind, OpsError, replica};
@@ -36,6 +34,7 @@ use crate::base::ids::{BackupId, Epoch, ShardId, ShareSet, SubjectReference, Vau
 use crate::base::{durable, random};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
+use crate::catalog::{Connection, Transaction};
 use crate::catalog::{backups, shards, subjects, tombstones, vault_keys};
 use crate::keys::rekey::{KeyWrapping, next_ring, rewrap};
 use crate::keys::ring::{KeyName, KeyRing};
@@ -43,6 +42,7 @@ use crate::keys::vault_keys::{kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
 
 mod master;
+pub mod rotation;
 
 pub use master::{NewMaster, take_its_place};
 
@@ -432,7 +432,7 @@ fn store_rewrapped(
 /// Opens every shard and the canary from what the catalog now says, with a secret that came back
 /// from the custodians.
 fn check_canary(
-    connection: &rusqlite::Connection,
+    connection: &Connection,
     vault: VaultId,
     epoch: Epoch,
     master: &MasterSecret,

@@ -1,5 +1,6 @@
 //! The layers of indexes, opened.
 
+use crate::store::read_exact;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::container::{ContainerError, names};
 use crate::crypto::kdf::DerivedKey;
 use crate::store::{ObjectName, Store};
 use crate::vault::OpsError;
-use crate::vault::stores::{Copies, read_exact};
+use crate::vault::stores::Copies;
 
 /// An object of an index whose directory was opened.
 pub struct OpenLayer {
@@ -78,7 +79,7 @@ impl OpenLayer {
                     .seal
                     .open_block(number, place, &sealed, self.name.as_str())
                     .map_err(OpsError::from),
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match opened {
                 Ok(entries) => return Ok(attempts.succeeded(entries)),

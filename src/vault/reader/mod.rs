@@ -1,12 +1,14 @@
 //! A backup as it lies in the store: its manifest and index, opened and authenticated.
 
+use crate::store::read_exact;
+use crate::store::read_whole;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::OpsError;
 use super::handle::Vault;
-use super::stores::{Copies, read_exact};
+use super::stores::Copies;
 use crate::base::digest;
 use crate::base::ids::VaultId;
 use crate::catalog::backups::BackupRow;
@@ -14,8 +16,9 @@ use crate::container::age_file::BackupIdentity;
 use crate::container::manifest::{LayerSummary, Manifest, PackSummary};
 use crate::container::{ContainerError, names};
 use crate::crypto::kdf::DerivedKey;
-use crate::store::{ObjectName, Store};
+use crate::store::ObjectName;
 
+pub mod authenticate;
 mod cache;
 mod entries;
 mod layers;
@@ -100,7 +103,7 @@ impl BackupReader {
         while let Some(store) = attempts.next_store() {
             let opened = match read_whole(store, &object).await {
                 Ok(sealed) => self.identity.open(object.as_str(), &sealed).map_err(OpsError::from),
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match opened {
                 Ok(archive) => return Ok(attempts.succeeded(archive)),
@@ -167,7 +170,7 @@ pub async fn open_manifest(
             }
             Ok(sealed) => Manifest::open(&sealed, identity, vault, &row.backup_id, object.as_str())
                 .map_err(OpsError::from),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         match opened {
             Ok(manifest) => return Ok(attempts.succeeded(manifest)),
@@ -175,10 +178,4 @@ pub async fn open_manifest(
         }
     }
     Err(attempts.error())
-}
-
-/// A whole object that fits in memory (manifest, schema archive, vault marker).
-pub async fn read_whole(store: &dyn Store, name: &ObjectName) -> Result<Bytes, OpsError> {
-    let length = store.size(name).await?;
-    read_exact(store, name, 0, length).await
 }

@@ -1,6 +1,8 @@
 //! A store that was away, or is new, gets the replica as the others have it: first every data object
 //! of the newest replica, then its head.
 
+use crate::store::read_exact;
+use crate::store::read_whole;
 use std::sync::Arc;
 
 use crate::base::digest::{self, RunningDigest};
@@ -12,9 +14,8 @@ use crate::container::{ContainerError, names};
 use crate::store::{ObjectName, Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
-use crate::vault::reader::read_whole;
 use crate::vault::stores::copy::{self, CopyObject};
-use crate::vault::stores::{Copies, NamedStore, read_exact};
+use crate::vault::stores::{Copies, NamedStore};
 
 use super::newest::is_damaged;
 use super::{ReplicaError, places};
@@ -72,8 +73,8 @@ async fn has_head(
             let (location, found, known) = (store.store.location(), sequence, sequence);
             Err(ReplicaError::AnotherMachine { location, found, known }.into())
         }
-        Err(OpsError::Store(StoreError::NotFound { .. })) => Ok(false),
-        Err(error) => Err(error),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -125,7 +126,7 @@ async fn head(
     while let Some(store) = attempts.next_store() {
         match read_whole(store, name).await {
             Ok(bytes) if digest::sha256(&bytes) == expected => return Ok(bytes),
-            Ok(_) => attempts.failed(ContainerError::not_authentic(name.as_str()).into())?,
+            Ok(_) => attempts.failed(ContainerError::not_authentic(name.as_str()))?,
             Err(error) => attempts.failed(error)?,
         }
     }

@@ -12,9 +12,9 @@ mod open;
 mod places;
 mod sync;
 
+use crate::catalog::Connection;
+use crate::store::read_whole;
 use std::collections::BTreeSet;
-
-use rusqlite::Connection;
 
 pub use bring_up::bring_up;
 pub use error::ReplicaError;
@@ -24,7 +24,6 @@ pub use sync::{SyncReport, sync};
 
 use super::OpsError;
 use super::handle::{Vault, Writing};
-use super::reader::read_whole;
 use super::stores::NamedStore;
 use crate::base::durable;
 use crate::catalog::replica;

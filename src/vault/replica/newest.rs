@@ -6,9 +6,9 @@ use crate::catalog::replica::{self, State};
 use crate::container::names;
 use crate::container::replica::head::HeadHeader;
 use crate::store::Store;
+use crate::store::read_whole;
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
-use crate::vault::reader::read_whole;
 
 /// How many numbers beyond the newest are asked for by name.
 const NEXT: u64 = 2;

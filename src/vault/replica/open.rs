@@ -1,5 +1,6 @@
 //! Reading a replica: its head, and the cells that it names.
 
+use crate::store::read_exact;
 use std::collections::BTreeMap;
 
 use crate::base::ids::VaultId;
@@ -10,7 +11,7 @@ use crate::container::{ContainerError, names};
 use crate::keys::replica_key::ReplicaKeys;
 use crate::store::{ObjectName, Store};
 use crate::vault::OpsError;
-use crate::vault::stores::{Copies, read_exact};
+use crate::vault::stores::Copies;
 
 /// Opens the head of that number with the keys of an epoch. It opens with those of its own only.
 pub fn open_head(bytes: &[u8], sequence: u64, keys: &ReplicaKeys) -> Result<Head, ContainerError> {
@@ -61,7 +62,7 @@ impl<'a> CellReader<'a> {
         while let Some(store) = attempts.next_store() {
             let opened = match read_exact(store, name, place.offset, place.length).await {
                 Ok(sealed) => seal.open_cell(place, &sealed, name.as_str()).map_err(OpsError::from),
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match opened {
                 Ok(lines) => return Ok(attempts.succeeded(lines)),

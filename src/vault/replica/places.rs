@@ -6,6 +6,7 @@
 //! what is superseded is removed only where the newer head is: so each store by itself holds a whole
 //! replica, if not always the newest.
 
+use crate::store::read_whole;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use crate::store::{ObjectInfo, ObjectName, Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 use crate::vault::object_stream::{ObjectStream, Stopped};
-use crate::vault::reader::read_whole;
 use crate::vault::stores::{self, NamedStore};
 
 /// The stores that can be reached.

@@ -22,6 +22,7 @@ use super::bring_up;
 use super::places::{self, Streams};
 use crate::base::ids::{Digest, ShardId, VaultId};
 use crate::base::{digest, durable, random};
+use crate::catalog::Transaction;
 use crate::catalog::replica::{self, CellRow, ObjectRow, Pending, State, cells, rows};
 use crate::catalog::vault_keys::{self, VaultKeyRow};
 use crate::catalog::{Catalog, CatalogError};
@@ -261,7 +262,7 @@ fn gone(cell: &str, sequence: u64) -> CellRow {
 
 /// Records what was written, and makes the head that leads to it and to all that stays.
 fn record(
-    transaction: &rusqlite::Transaction<'_>,
+    transaction: &Transaction<'_>,
     vault: &Vault,
     keys: &ReplicaKeys,
     state: &State,
@@ -309,7 +310,7 @@ fn place(row: CellRow) -> CellPlace {
 }
 
 fn with_key(
-    transaction: &rusqlite::Transaction<'_>,
+    transaction: &Transaction<'_>,
     keys: &ReplicaKeys,
     object: ObjectRow,
 ) -> Result<DataObject, OpsError> {

@@ -1,10 +1,11 @@
 //! Copying objects from store to store. Every byte that is copied passes a digest, and an object whose
 //! digest is wrong never becomes visible.
 
+use crate::store::read_exact;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Copies, NamedStore, read_exact};
+use super::{Copies, NamedStore};
 use crate::base::digest::RunningDigest;
 use crate::base::durable;
 use crate::base::ids::Digest;
@@ -165,7 +166,7 @@ pub async fn one(
                 Ok(true) => store.delete(&object.name).await?,
                 Ok(false) => {
                     let name = object.name.as_str();
-                    attempts.failed(ContainerError::not_authentic(name).into())?;
+                    attempts.failed(ContainerError::not_authentic(name))?;
                     continue;
                 }
                 Err(error) => {
@@ -201,8 +202,9 @@ async fn stream(from: &dyn Store, to: &dyn Store, object: &CopyObject) -> Result
     let mut offset = 0;
     while offset < object.bytes {
         let length = PIECE_BYTES.min(object.bytes - offset);
-        let piece =
-            read_exact(from, &object.name, offset, length).await.map_err(Failure::Source)?;
+        let piece = read_exact(from, &object.name, offset, length)
+            .await
+            .map_err(|error| Failure::Source(error.into()))?;
         running.update(&piece);
         writer.write(piece).await.map_err(target)?;
         offset += length;

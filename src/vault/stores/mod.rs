@@ -11,7 +11,7 @@ pub mod route;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-pub use read::{Attempts, Copies, read_exact};
+pub use read::{Attempts, Copies};
 pub(crate) use ready::expect_marker;
 pub use ready::{check_all, ready};
 

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
 use super::{NamedStore, ready};
 use crate::store::{ObjectName, Store, StoreError};
 use crate::vault::OpsError;
@@ -96,7 +94,8 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// The error itself where no other copy could help.
-    pub fn failed(&mut self, error: OpsError) -> Result<(), OpsError> {
+    pub fn failed(&mut self, error: impl Into<OpsError>) -> Result<(), OpsError> {
+        let error = error.into();
         if !matches!(error, OpsError::Store(_) | OpsError::Container(_)) {
             return Err(error);
         }
@@ -130,20 +129,4 @@ impl<'a> Attempts<'a> {
             }
         }
     }
-}
-
-/// Part of an object, and not a byte less.
-pub async fn read_exact(
-    store: &dyn Store,
-    name: &ObjectName,
-    offset: u64,
-    length: u64,
-) -> Result<Bytes, OpsError> {
-    let bytes = store.read_range(name, offset, length).await?;
-    if bytes.len() as u64 == length {
-        return Ok(bytes);
-    }
-    let (location, name) = (store.location(), name.to_string());
-    let available = bytes.len() as u64;
-    Err(StoreError::ShortRead { location, name, offset, length, available }.into())
 }

@@ -4,10 +4,10 @@ use super::{NamedStore, OneStore, Standing};
 use crate::base::ids::VaultId;
 use crate::container::names;
 use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
+use crate::store::read_whole;
 use crate::store::{Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
-use crate::vault::reader::read_whole;
 
 /// The stores that can be used, the nearest first. Each is looked at once for a command; one that is
 /// away is warned of and left out, as long as another is there.
@@ -86,10 +86,10 @@ pub(crate) async fn expect_marker(store: &dyn Store, vault: VaultId) -> Result<(
     let location = store.location();
     let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?).await {
         Ok(bytes) => bytes,
-        Err(OpsError::Store(StoreError::NotFound { .. })) => {
+        Err(StoreError::NotFound { .. }) => {
             return Err(OpsError::StoreWithoutVault { location });
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     match serde_json::from_slice::<VaultMarker>(&bytes) {
         Ok(marker) if marker.format_version > FORMAT_VERSION => Err(OpsError::NewerStore {

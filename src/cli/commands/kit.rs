@@ -1,22 +1,18 @@
 //! `strongroom kit`: the recovery kit, on the screen or in a file.
 
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::base::clock::timestamp;
-use crate::base::durable;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::kit_files::{Format, free, write_file, written};
 use crate::cli::output::{Output, Report};
-use crate::ops::init::Begun;
 use crate::ops::kit::{self, RecoveryKit};
 use crate::vault::OpsError;
-
-mod page;
 
 /// What `kit` takes.
 #[derive(clap::Args)]
@@ -56,31 +52,6 @@ pub struct PrintArgs {
     pub output: Option<PathBuf>,
 }
 
-/// The forms of a kit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// Plain text
-    Text,
-    /// A page of A4 with a QR code
-    Html,
-}
-
-impl Format {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Html => "html",
-        }
-    }
-
-    fn page(self, kit: &RecoveryKit) -> Result<Zeroizing<String>, OpsError> {
-        match self {
-            Self::Text => Ok(page::text(kit)),
-            Self::Html => page::html(kit),
-        }
-    }
-}
-
 /// Prints the kit.
 ///
 /// # Errors
@@ -118,49 +89,6 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     });
     let text = shown.map_or_else(String::new, |file| written(&file));
     Report::new(&document, text)
-}
-
-/// Writes the first kit of a vault that was just begun; a page where the file is named so.
-///
-/// # Errors
-/// `Vault`: the vault is there all the same.
-pub async fn write_first(begun: &Begun, file: &Path) -> Result<(), CliError> {
-    let is_html = file.extension().is_some_and(|name| name == "html" || name == "htm");
-    let format = if is_html { Format::Html } else { Format::Text };
-    let write = |kit: &RecoveryKit| write_file(file, &format.page(kit)?);
-    kit::print_first(begun, format.name(), write).await.map_err(|error| {
-        let error = CliError::from(error);
-        CliError::new(error.exit(), format!("the vault was begun, but not its kit: {error}"))
-            .hint("print the kit with `strongroom kit print --output FILE`")
-    })
-}
-
-/// The file's absolute path, when nothing has it yet.
-///
-/// # Errors
-/// `Refused`.
-pub fn free(file: &Path) -> Result<PathBuf, CliError> {
-    if file.symlink_metadata().is_ok() {
-        let message =
-            format!("{} already exists; a kit is never written over a file", file.display());
-        return Err(CliError::new(Exit::Refused, message).hint("name another file"));
-    }
-    std::path::absolute(file).map_err(|error| CliError::from_error(Exit::Usage, &error))
-}
-
-/// What to say of a kit in a file.
-#[must_use]
-pub fn written(file: &str) -> String {
-    format!(
-        "The recovery kit is in {file}. Print it, keep the paper in a safe place,
-and destroy the file: it holds the vault's master secret.
-"
-    )
-}
-
-fn write_file(file: &Path, page: &str) -> Result<(), OpsError> {
-    durable::create_file(file, page.as_bytes())
-        .map_err(|source| OpsError::File { what: format!("writing {}", file.display()), source })
 }
 
 /// Past the buffer of standard output, which would keep a copy of what it wrote.

@@ -1,0 +1,46 @@
+//! Sources as the catalog has them, and the way to their databases.
+
+use super::OpsError;
+use super::handle::{Unlocked, Vault};
+use crate::catalog::sources::{self, SourceRow, SourceUrl};
+use crate::crypto::{SecretText, labels};
+use crate::postgres::ConnectionSettings;
+
+/// The source of that name.
+pub fn find(vault: &Vault, name: &str) -> Result<SourceRow, OpsError> {
+    let catalog = vault.catalog();
+    if let Some(row) = sources::by_name(catalog.connection(), name)? {
+        return Ok(row);
+    }
+    let known: Vec<String> =
+        sources::all(catalog.connection())?.into_iter().map(|row| row.name).collect();
+    let known = match known.as_slice() {
+        [] => "; there is no source yet".to_owned(),
+        names => format!("; there is {}", names.join(", ")),
+    };
+    Err(OpsError::NoSource { name: name.to_owned(), known })
+}
+
+/// How to connect to a source.
+pub fn settings(
+    vault: &Vault,
+    unlocked: &Unlocked,
+    source: &SourceRow,
+) -> Result<ConnectionSettings, OpsError> {
+    match &source.url {
+        SourceUrl::Sealed(sealed) => {
+            let id = &source.source_id.0;
+            let url = unlocked.commons.open_note(vault.id(), labels::SOURCE_URL, id, sealed)?;
+            Ok(ConnectionSettings::parse(url.expose())?)
+        }
+        SourceUrl::Environment(variable) => match std::env::var(variable) {
+            Ok(url) if !url.is_empty() => {
+                Ok(ConnectionSettings::parse(SecretText::new(url).expose())?)
+            }
+            _ => Err(OpsError::SourceVariable {
+                name: source.name.clone(),
+                variable: variable.clone(),
+            }),
+        },
+    }
+}

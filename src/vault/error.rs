@@ -448,11 +448,7 @@ impl OpsError {
                 | KeyError::Wrapped { .. },
             )
             | Self::Container(_)
-            | Self::Store(
-                StoreError::NotFound { .. }
-                | StoreError::ShortRead { .. }
-                | StoreError::TooLong { .. },
-            )
+            | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
             | Self::OtherVaultsStore { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
@@ -508,11 +504,7 @@ impl OpsError {
         matches!(
             self,
             Self::Container(_)
-                | Self::Store(
-                    StoreError::NotFound { .. }
-                        | StoreError::ShortRead { .. }
-                        | StoreError::TooLong { .. },
-                )
+                | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
                 | Self::Key(KeyError::Wrapped { .. })
                 | Self::KeyLost { .. }
                 | Self::Damaged { .. }

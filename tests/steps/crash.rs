@@ -1,92 +1,91 @@
-//! The crash table: each command is killed (SIGKILL) just before and just after each of its durable
-//! steps; then the next ordinary commands run, and the guarantee is checked in both directions.
+//! The crash table: each command dies just before and just after each of its durable steps; then the next
+//! ordinary commands run, and the guarantee is checked in both directions.
 //!
-//! The steps are learnt by running the command once; `--nocapture` shows the table.
+//! The command runs once and leaves an image of its files at each step; the same files are checked once.
+//! That a killed process (SIGKILL) leaves its image is tested, too. `--nocapture` shows the table.
 
 use crate::guarantee::{
-    BACKUP, BackingUp, ERASE, Erasing, START, TABLES, VERIFY, assert_settled, begun_after_all,
-    prepared, stored, verified, word,
+    BACKUP, BackingUp, ERASE, Erasing, START, VERIFY, assert_settled, begun_after_all, prepared,
+    stored, tables, verified, word,
 };
-use crate::points::{self, Outcomes, Point};
-use crate::support;
+use crate::outcomes::{Outcomes, each};
+use crate::record::{self, Point, Recording};
 use crate::vault::World;
 
-#[tokio::test]
-async fn a_backup_is_complete_or_not_there() {
-    let backing_up = BackingUp::prepared().await;
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&backing_up.passages) {
-        let world = backing_up.world.copy();
-        points::crash(&world, &BACKUP, &point);
-        let there = backing_up.is_there(&point, None);
-        backing_up.check(&world, &point, there).await;
-        outcomes.note(&point, if there { "complete" } else { "not there" });
-    }
+#[test]
+fn a_backup_is_complete_or_not_there() {
+    let backing_up = BackingUp::prepared();
+    let outcomes = Outcomes::default();
+    let recording = &backing_up.recording;
+    each(&recording.images(recording.points()), |turn, image| {
+        let there = backing_up.is_there(image.point(), None);
+        assert!(image.points.iter().all(|point| backing_up.is_there(point, None) == there));
+        backing_up.check(&image.world(), turn, image.point(), there);
+        outcomes.note_all(&image.points, if there { "complete" } else { "not there" });
+    });
     let totals = outcomes.print("backup", "crashes");
     assert!(totals["complete"] >= 4 && totals["not there"] >= 20, "{totals:?}");
 }
 
-#[tokio::test]
-async fn after_an_erasure_was_cut_off_she_is_there_whole_or_gone_for_good() {
-    erasure_cut_off(&Erasing::prepared().await).await;
+#[test]
+fn after_an_erasure_was_cut_off_she_is_there_whole_or_gone_for_good() {
+    erasure_cut_off(&Erasing::prepared());
 }
 
-#[tokio::test]
-async fn the_same_with_two_of_three_custodians() {
-    erasure_cut_off(&Erasing::prepared_with(3, 2).await).await;
+#[test]
+fn the_same_with_two_of_three_custodians() {
+    erasure_cut_off(&Erasing::prepared_with(3, 2));
 }
 
-#[tokio::test]
-async fn a_rotation_that_was_cut_off_loses_nothing() {
-    let erasing = Erasing::prepared().await;
+#[test]
+fn a_rotation_that_was_cut_off_loses_nothing() {
+    let erasing = Erasing::prepared();
     let recipient = std::fs::read_to_string(erasing.world.path().join("recipient")).unwrap();
-    let mut outcomes = Outcomes::default();
+    let outcomes = Outcomes::default();
     let commands = [
         ("rotate-master", vec!["keys", "rotate-master", "--recipient", &recipient]),
         ("rotate", vec!["keys", "rotate"]),
     ];
     for (name, rotate) in &commands {
-        let passages = points::passages(&erasing.world.copy(), rotate);
-        for point in points::points(&passages) {
-            if !point.passage.starts_with("forget.") {
-                continue;
-            }
-            let world = erasing.world.copy();
-            points::crash(&world, rotate, &point);
+        let recording = record::record(&erasing.world, rotate);
+        let points = recording.points().into_iter();
+        let images = recording.images(points.filter(|at| at.passage.starts_with("forget.")));
+        each(&images, |_, image| {
+            let world = image.world();
             // The next command opens the vault with whichever master secret is in force.
-            world.ok(&VERIFY);
-            erasing.check(&world, false, &point, false).await;
-            outcomes.note(&point, name);
-        }
+            erasing.check(&world, false, image.point(), false);
+            outcomes.note_all(&image.points, name);
+        });
     }
     let totals = outcomes.print("rotation", "crashes");
     assert!(totals["rotate-master"] >= 16 && totals["rotate"] >= 12, "{totals:?}");
 }
 
-async fn erasure_cut_off(erasing: &Erasing) {
-    let (passages, committed) = erasing.passages();
-    let mut outcomes = Outcomes::default();
-    for (turn, point) in points::points(&passages).into_iter().enumerate() {
-        let world = erasing.world.copy();
-        points::crash(&world, &ERASE, &point);
-        let gone = point.place >= committed;
-        erasing.check_recovered(&world, gone, &point);
-        Erasing::next_command(&world, turn, gone, &point);
-        let compare = point.passage.starts_with("forget.") && point.passage.ends_with(":after");
+fn erasure_cut_off(erasing: &Erasing) {
+    let outcomes = Outcomes::default();
+    each(&erasing.recording.images(erasing.recording.points()), |turn, image| {
+        let (world, point, gone) = (image.world(), image.point(), erasing.is_gone(image));
+        erasing.check_recovered(&world, gone, point);
+        Erasing::next_command(&world, turn, gone, point);
         // Her live rows are in the newest backup or not, but a restore gives the same.
-        erasing.check(&world, gone, &point, compare).await;
-        outcomes.note(&point, word(gone));
-    }
+        erasing.check(&world, gone, point, image.points.iter().any(is_compared));
+        outcomes.note_all(&image.points, word(gone));
+    });
     let (custodians, threshold) = erasing.custody;
     let command = format!("erase, {threshold} of {custodians} custodians");
     let totals = outcomes.print(&command, "crashes");
     assert!(totals["gone"] >= 8 && totals["still there"] >= 8, "{totals:?}");
 }
 
-#[tokio::test]
-async fn a_recovery_that_was_cut_off_is_taken_up_again() {
-    let erasing = Erasing::prepared().await;
-    let mut outcomes = Outcomes::default();
+/// Whether what is there after a disturbance here is restored and compared, too.
+pub fn is_compared(point: &Point) -> bool {
+    point.passage.starts_with("forget.") && point.passage.ends_with(":after")
+}
+
+#[test]
+fn a_recovery_that_was_cut_off_is_taken_up_again() {
+    let erasing = Erasing::prepared();
+    let outcomes = Outcomes::default();
     for (passage, gone) in [
         ("forget.begin:after", false),
         ("forget.install:after", false),
@@ -94,94 +93,132 @@ async fn a_recovery_that_was_cut_off_is_taken_up_again() {
         ("forget.destroy:before", true),
         ("forget.destroy:after", true),
     ] {
-        let cut_off = erasing.world.copy();
-        let point = Point { passage: passage.to_owned(), number: 1, place: 0 };
-        points::crash(&cut_off, &ERASE, &point);
-        let passages = points::passages(&cut_off.copy(), &VERIFY);
+        let cut_off = erasing.recording.image(&erasing.recording.first(passage)).world();
+        let recovery = record::record(&cut_off, &VERIFY);
+        let passages = &recovery.passages;
         assert!(passages.iter().any(|passage| passage.starts_with("forget.")), "{passages:?}");
-        for point in points::points(&passages) {
-            let world = cut_off.copy();
-            points::crash(&world, &VERIFY, &point);
-            erasing.check(&world, gone, &point, point.passage == "forget.undo:after").await;
-            outcomes.note(&point, word(gone));
-        }
+        each(&recovery.images(recovery.points()), |_, image| {
+            let compare = image.points.iter().any(|point| point.passage == "forget.undo:after");
+            erasing.check(&image.world(), gone, image.point(), compare);
+            outcomes.note_all(&image.points, word(gone));
+        });
     }
     outcomes.print("recovery of an erasure", "crashes");
 }
 
-#[tokio::test]
-async fn a_prune_that_was_cut_off_is_finished_by_the_next() {
-    let (_database, world) = prepared().await;
+#[test]
+fn a_prune_that_was_cut_off_is_finished_by_the_next() {
+    let (_database, world) = prepared();
     let (first, objects) = (verified(&world, &START), stored(&world));
-    let point = Point { passage: "backup.manifest:after".to_owned(), number: 1, place: 0 };
-    points::crash(&world, &BACKUP, &point);
-    let point = Point { passage: "store-publish:before".to_owned(), number: 1, place: 0 };
-    points::crash(&world, &BACKUP, &point);
+    // Objects without a backup, and unfinished ones.
+    for passage in ["backup.manifest:after", "store-publish:before"] {
+        let mut command = world.command(&BACKUP);
+        command.env("STRONGROOM_CRASH_AT", passage);
+        assert_eq!(crate::vault::finished(command).signal, Some(9));
+    }
     assert!(stored(&world) > objects + 4, "unfinished objects are left, too");
-    let passages = points::passages(&world.copy(), &["prune"]);
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&passages) {
-        let world = world.copy();
-        points::crash(&world, &["prune"], &point);
+    let recording = record::record(&world, &["prune"]);
+    let outcomes = Outcomes::default();
+    each(&recording.images(recording.points()), |_, image| {
+        let (world, point) = (image.world(), image.point());
         let left = stored(&world) - objects;
         world.ok(&["prune"]);
         assert_eq!(stored(&world), objects, "{point:?}");
         assert_eq!(world.ok(&["prune"])["objects"], serde_json::json!([]), "{point:?}");
-        assert_eq!(verified(&world, &point), first, "{point:?}");
-        outcomes.note(&point, if left == 0 { "nothing was left" } else { "some was left" });
-    }
+        assert_eq!(verified(&world, point), first, "{point:?}");
+        outcomes
+            .note_all(&image.points, if left == 0 { "nothing was left" } else { "some was left" });
+    });
     outcomes.print("prune", "crashes");
 }
 
-#[tokio::test]
-async fn a_vault_is_begun_whole_or_not_at_all() {
+#[test]
+fn a_vault_is_begun_whole_or_not_at_all() {
     let learnt = World::empty();
-    let passages = points::passages_of(learnt.init_command());
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&passages) {
-        let world = World::empty();
-        points::crash_command(world.init_command(), &point);
-        outcomes.note(&point, begun_after_all(&world, &point));
-    }
+    let recording = record::record_command(&learnt, learnt.init_command());
+    let outcomes = Outcomes::default();
+    each(&recording.images(recording.points()), |_, image| {
+        outcomes.note_all(&image.points, begun_after_all(&image.world(), image.point()));
+    });
     outcomes.print("init", "crashes");
 }
 
-#[tokio::test]
-async fn a_source_and_its_map_are_there_or_not() {
-    let database = support::database();
-    let session = database.session().await;
-    session.batch("a schema", "SET search_path = public").await.unwrap();
-    session.batch("tables", TABLES).await.unwrap();
+#[test]
+fn a_source_and_its_map_are_there_or_not() {
+    let database = tables();
     let world = World::new();
     let add = ["source", "add", "main", "--url", &database.url];
-    let learnt = world.copy();
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&points::passages(&learnt, &add)) {
-        let world = world.copy();
-        points::crash(&world, &add, &point);
+    let recording = record::record(&world, &add);
+    let outcomes = Outcomes::default();
+    each(&recording.images(recording.points()), |_, image| {
+        let world = image.world();
         let there = world.ok(&["source", "list"])["sources"].as_array().unwrap().len() == 1;
         world.ends(if there { 4 } else { 0 }, &add);
         assert_eq!(world.ok(&["source", "list"])["sources"].as_array().unwrap().len(), 1);
-        assert_settled(&world, &point);
-        outcomes.note(&point, if there { "there" } else { "not there" });
-    }
+        assert_settled(&world, image.point());
+        outcomes.note_all(&image.points, if there { "there" } else { "not there" });
+    });
     outcomes.print("source add", "crashes");
 
-    let mut outcomes = Outcomes::default();
-    let flags = learnt.copy().map(&["--root", "public.people"]);
+    world.ok(&add);
+    let outcomes = Outcomes::default();
+    let flags = world.copy().map(&["--root", "public.people"]);
     let mut write = vec!["map", "main", "--write"];
     write.extend(flags.iter().map(String::as_str));
-    for point in points::points(&points::passages(&learnt.copy(), &write)) {
-        let world = learnt.copy();
-        points::crash(&world, &write, &point);
+    let recording = record::record(&world, &write);
+    each(&recording.images(recording.points()), |_, image| {
+        let world = image.world();
         let there = world.path().join("maps/main.toml").exists();
         world.ends(if there { 0 } else { 5 }, &["map", "main", "--check"]);
         world.ends(if there { 0 } else { 5 }, &BACKUP);
         world.ok(&write);
         world.ok(&["map", "main", "--check"]);
         world.ok(&BACKUP);
-        assert_settled(&world, &point);
-        outcomes.note(&point, if there { "there" } else { "not there" });
-    }
+        assert_settled(&world, image.point());
+        outcomes.note_all(&image.points, if there { "there" } else { "not there" });
+    });
     outcomes.print("map --write", "crashes");
+}
+
+/// A process that is killed leaves, byte for byte, the image that was taken at that passage of its own.
+#[test]
+fn a_killed_process_leaves_its_image() {
+    let erasing = Erasing::prepared();
+    let cut_off = erasing.recording.image(&erasing.recording.first("forget.commit:after")).world();
+    let database = tables();
+    let without_map = World::with_source(&database);
+    let flags = without_map.copy().map(&["--root", "public.people"]);
+    let mut write = vec!["map", "main", "--write"];
+    write.extend(flags.iter().map(String::as_str));
+    let add = ["source", "add", "other", "--url", "postgres://nobody@127.0.0.1/other"];
+    let commands: [(&World, &[&str]); 7] = [
+        (&erasing.world, &BACKUP),
+        (&erasing.world, &ERASE),
+        (&cut_off, &VERIFY),
+        (&erasing.world, &["keys", "rotate"]),
+        (&erasing.world, &["prune"]),
+        (&erasing.world, &add),
+        (&without_map, &write),
+    ];
+    let outcomes = Outcomes::default();
+    each(&commands, |_, (world, command)| {
+        let recording = record::record(world, command);
+        let middle = middle(&recording);
+        let world = world.copy();
+        let (left, image) = record::killed(&world, world.command(command), &middle);
+        assert_eq!(left, image, "{command:?} at {middle:?}");
+        outcomes.note(&middle, "as its image");
+    });
+    let empty = World::empty();
+    let recording = record::record_command(&empty, empty.init_command());
+    let (middle, empty) = (middle(&recording), World::empty());
+    let (left, image) = record::killed(&empty, empty.init_command(), &middle);
+    assert_eq!(left, image, "init at {middle:?}");
+    outcomes.note(&middle, "as its image");
+    outcomes.print("one of each", "kills");
+}
+
+fn middle(recording: &Recording) -> Point {
+    let points = recording.points();
+    points[points.len() / 2].clone()
 }

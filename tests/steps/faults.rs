@@ -4,8 +4,10 @@
 //!
 //! The steps are learnt by running the command once; `--nocapture` shows the table.
 
+use crate::crash::is_compared;
 use crate::guarantee::{BACKUP, BackingUp, ERASE, Erasing, VERIFY, begun_after_all};
-use crate::points::{self, Outcomes};
+use crate::outcomes::{Outcomes, each};
+use crate::record;
 use crate::vault::{Ran, World};
 
 /// Whether the command reported the fault. One that it can do without may pass unseen.
@@ -13,62 +15,61 @@ fn reported(ran: &Ran) -> bool {
     ran.code != Some(0)
 }
 
-#[tokio::test]
-async fn a_backup_is_complete_or_not_there() {
-    let backing_up = BackingUp::prepared().await;
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&backing_up.passages) {
+#[test]
+fn a_backup_is_complete_or_not_there() {
+    let backing_up = BackingUp::prepared();
+    let outcomes = Outcomes::default();
+    each(&backing_up.recording.points(), |turn, point| {
         let world = backing_up.world.copy();
-        let ran = points::fail(&world, &BACKUP, &point);
-        let there = backing_up.is_there(&point, Some(&ran));
-        backing_up.check(&world, &point, there).await;
+        let ran = record::fail(&world, &BACKUP, point);
+        let there = backing_up.is_there(point, Some(&ran));
+        backing_up.check(&world, turn, point, there);
         assert!(there || reported(&ran), "{point:?}: a backup that is not there was reported");
         outcomes.note(
-            &point,
+            point,
             match (there, reported(&ran)) {
                 (true, true) => "complete",
                 (true, false) => "complete, nothing reported",
                 (false, _) => "not there",
             },
         );
-    }
+    });
     let totals = outcomes.print("backup", "faults");
     assert!(totals["complete"] >= 3 && totals["not there"] >= 20, "{totals:?}");
 }
 
-#[tokio::test]
-async fn after_an_erasure_failed_she_is_there_whole_or_gone_for_good() {
-    let totals = erasure_failed(&Erasing::prepared().await).await;
+#[test]
+fn after_an_erasure_failed_she_is_there_whole_or_gone_for_good() {
+    let totals = erasure_failed(&Erasing::prepared());
     assert!(totals["confirmed"] >= 6 && totals["provisional"] >= 10, "{totals:?}");
     assert!(totals["gone, an error"] >= 6 && totals["still there, an error"] >= 6, "{totals:?}");
 }
 
-#[tokio::test]
-async fn the_same_with_one_of_two_custodians() {
-    let totals = erasure_failed(&Erasing::prepared_with(2, 1).await).await;
+#[test]
+fn the_same_with_one_of_two_custodians() {
+    let totals = erasure_failed(&Erasing::prepared_with(2, 1));
     assert!(totals["provisional"] >= 14 && totals["still there, an error"] >= 6, "{totals:?}");
 }
 
-#[tokio::test]
-async fn the_same_with_two_of_three_custodians() {
-    let totals = erasure_failed(&Erasing::prepared_with(3, 2).await).await;
+#[test]
+fn the_same_with_two_of_three_custodians() {
+    let totals = erasure_failed(&Erasing::prepared_with(3, 2));
     assert!(totals["confirmed"] >= 14 && totals["still there, an error"] >= 6, "{totals:?}");
 }
 
 /// How often each outcome was found.
-async fn erasure_failed(erasing: &Erasing) -> std::collections::BTreeMap<&'static str, usize> {
-    let (passages, committed) = erasing.passages();
-    let mut outcomes = Outcomes::default();
-    for (turn, point) in points::points(&passages).into_iter().enumerate() {
+fn erasure_failed(erasing: &Erasing) -> std::collections::BTreeMap<&'static str, usize> {
+    let outcomes = Outcomes::default();
+    each(&erasing.recording.points(), |turn, point| {
         let world = erasing.world.copy();
-        let ran = points::fail(&world, &ERASE, &point);
+        let ran = record::fail(&world, &ERASE, point);
         // What the command claims is held against what is found below.
         let claimed = [Some(0), Some(12)].contains(&ran.code);
-        let mut gone = point.place >= committed || claimed;
-        erasing.check_report(&world, &ran, &point);
-        erasing.check_recovered(&world, gone, &point);
+        let mut gone = point.place >= erasing.committed || claimed;
+        erasing.check_report(&world, &ran, point);
+        erasing.check_recovered(&world, gone, point);
         outcomes.note(
-            &point,
+            point,
             match (gone, ran.code) {
                 (true, Some(0)) => "confirmed",
                 (true, Some(12)) => "provisional",
@@ -81,53 +82,50 @@ async fn erasure_failed(erasing: &Erasing) -> std::collections::BTreeMap<&'stati
             world.ends(if gone { 5 } else { 0 }, &ERASE);
             gone = true;
         } else {
-            Erasing::next_command(&world, turn, gone, &point);
+            Erasing::next_command(&world, turn, gone, point);
         }
-        let compare = point.passage.starts_with("forget.") && point.passage.ends_with(":after");
-        erasing.check(&world, gone, &point, compare).await;
-    }
+        erasing.check(&world, gone, point, is_compared(point));
+    });
     let (custodians, threshold) = erasing.custody;
     outcomes.print(&format!("erase, {threshold} of {custodians} custodians"), "faults")
 }
 
-#[tokio::test]
-async fn a_recovery_that_failed_is_taken_up_again() {
-    let erasing = Erasing::prepared().await;
-    let (passages, committed) = erasing.passages();
-    let mut outcomes = Outcomes::default();
-    for interrupted in points::points(&passages) {
-        // Between them, the forgetting has begun and is not over: the next command recovers it.
-        if !interrupted.passage.starts_with("forget.") || !interrupted.passage.ends_with(":after") {
+#[test]
+fn a_recovery_that_failed_is_taken_up_again() {
+    let erasing = Erasing::prepared();
+    let outcomes = Outcomes::default();
+    let points = erasing.recording.points().into_iter();
+    // Between them, the forgetting has begun and is not over: the next command recovers it.
+    let interrupted = erasing.recording.images(points.filter(is_compared));
+    for interrupted in &interrupted {
+        let cut_off = interrupted.world();
+        let recovery = record::record(&cut_off, &VERIFY);
+        if !recovery.passages.iter().any(|passage| passage.starts_with("forget.")) {
             continue;
         }
-        let cut_off = erasing.world.copy();
-        points::crash(&cut_off, &ERASE, &interrupted);
-        let passages = points::passages(&cut_off.copy(), &VERIFY);
-        if !passages.iter().any(|passage| passage.starts_with("forget.")) {
-            continue;
-        }
-        let gone = interrupted.place >= committed;
-        for point in points::points(&passages) {
+        let gone = erasing.is_gone(interrupted);
+        each(&recovery.points(), |_, point| {
             let world = cut_off.copy();
-            points::fail(&world, &VERIFY, &point);
-            erasing.check(&world, gone, &point, false).await;
-            outcomes.note(&point, if gone { "gone" } else { "still there" });
-        }
+            record::fail(&world, &VERIFY, point);
+            erasing.check(&world, gone, point, false);
+            outcomes.note(point, if gone { "gone" } else { "still there" });
+        });
     }
     let totals = outcomes.print("recovery of an erasure", "faults");
     assert!(totals["gone"] >= 10 && totals["still there"] >= 6, "{totals:?}");
 }
 
-#[tokio::test]
-async fn a_vault_is_begun_whole_or_not_at_all() {
-    let passages = points::passages_of(World::empty().init_command());
-    let mut outcomes = Outcomes::default();
-    for point in points::points(&passages) {
+#[test]
+fn a_vault_is_begun_whole_or_not_at_all() {
+    let learnt = World::empty();
+    let recording = record::record_command(&learnt, learnt.init_command());
+    let outcomes = Outcomes::default();
+    each(&recording.points(), |_, point| {
         let world = World::empty();
-        let ran = points::fail_command(world.init_command(), &point);
-        let found = begun_after_all(&world, &point);
+        let ran = record::fail_command(world.init_command(), point);
+        let found = begun_after_all(&world, point);
         assert!(found == "complete" || reported(&ran), "{point:?}: {}", ran.all());
-        outcomes.note(&point, found);
-    }
+        outcomes.note(point, found);
+    });
     outcomes.print("init", "faults");
 }

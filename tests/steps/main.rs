@@ -14,4 +14,5 @@ mod vault;
 mod crash;
 mod faults;
 mod guarantee;
-mod points;
+mod outcomes;
+mod record;

@@ -3,6 +3,7 @@
 //! | variable | what happens |
 //! |---|---|
 //! | `STRONGROOM_STEP_LOG=FILE` | each passage, `NAME:EDGE`, is appended to FILE |
+//! | `STRONGROOM_IMAGES=FOLDER` | the working folder at each passage is kept there, see `images.rs` |
 //! | `STRONGROOM_CRASH_AT=NAME:EDGE#N` | the process is killed (SIGKILL) at the N-th passage, from 1 |
 //! | `STRONGROOM_PANIC_AT=NAME:EDGE#N` | the thread panics there |
 //! | `STRONGROOM_WAIT_AT=NAME:EDGE#N` | the process waits there until its standard input ends |
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::sync::{Mutex, PoisonError};
+
+use super::images::Images;
 
 /// An error that a test lets a durable step report.
 pub trait Injected {
@@ -42,21 +45,27 @@ fn edge<E: Injected>(name: &str, edge: &str) -> Result<(), E> {
     if is_named_by("STRONGROOM_FAIL_AT", &here, number) { Err(E::injected(name)) } else { Ok(()) }
 }
 
+/// What this process has passed.
+struct Passed {
+    counts: BTreeMap<String, usize>,
+    images: Images,
+}
+
 /// Notes a passage, and crashes or waits there where a test says so. Which passage of this place it
 /// is, from 1.
 pub fn passed(here: &str) -> usize {
-    static PASSED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
-    let number = {
-        let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = passed.entry(here.to_owned()).or_default();
-        *number += 1;
-        *number
-    };
+    static PASSED: Mutex<Passed> =
+        Mutex::new(Passed { counts: BTreeMap::new(), images: Images::new() });
+    let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = passed.counts.entry(here.to_owned()).or_default();
+    *number += 1;
+    let number = *number;
     if let Some(log) = std::env::var_os("STRONGROOM_STEP_LOG")
         && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(log)
     {
         let _ = file.write_all(format!("{here}\n").as_bytes());
     }
+    passed.images.take(here);
     if is_named_by("STRONGROOM_CRASH_AT", here, number) {
         let this = rustix::process::getpid();
         let _ = rustix::process::kill_process(this, rustix::process::Signal::KILL);
@@ -64,6 +73,7 @@ pub fn passed(here: &str) -> usize {
             std::thread::park();
         }
     }
+    drop(passed);
     assert!(!is_named_by("STRONGROOM_PANIC_AT", here, number), "the words of a panic");
     if is_named_by("STRONGROOM_WAIT_AT", here, number) {
         let mut byte = [0];

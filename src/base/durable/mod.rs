@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 #[cfg(debug_assertions)]
 mod faults;
+#[cfg(debug_assertions)]
+mod images;
 
 /// In release builds every step is only itself, and any error will do.
 #[cfg(not(debug_assertions))]

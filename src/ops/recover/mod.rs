@@ -228,8 +228,7 @@ fn give_up_later(
                 epoch,
                 set,
                 threshold,
-                // What the catalog that is gone wrapped under it, nobody here knows.
-                state: SetState::Undone,
+                state: SetState::Destroyed,
                 changed_at,
                 shares: Vec::new(),
             });

@@ -40,8 +40,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// What a process left.
-    pub fn new(output: &Output) -> Self {
+    fn new(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             signal: output.status.signal(),
@@ -140,6 +139,14 @@ impl World {
         let folder = tempfile::Builder::new().prefix("strongroom-world-").tempdir().unwrap();
         copy_folder(&fixtures.join(name), folder.path());
         fs::create_dir(folder.path().join("spill")).unwrap();
+        Self { folder }
+    }
+
+    /// A vault that is a folder's twin in all its files.
+    #[allow(dead_code, reason = "the tables of `steps` use it")]
+    pub fn of_image(from: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("strongroom-world-").tempdir().unwrap();
+        copy_folder(from, folder.path());
         Self { folder }
     }
 

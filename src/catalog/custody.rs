@@ -3,6 +3,8 @@
 //! A share that was `asked` for may be there or not: whoever counts what an attacker could find
 //! counts it, and whoever counts what opens the vault does not.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, Transaction};
 
@@ -21,7 +23,10 @@ crate::words!(
     /// Its shares must go.
     Leaving = "leaving",
     /// Too few of its shares can be left to make the secret.
-    Destroyed = "destroyed"
+    Destroyed = "destroyed",
+    /// Its epoch never began under it: for ever, whatever is left of it. Keys of the epoch before may
+    /// have been wrapped under it, in a transaction that was never completed.
+    Undone = "undone"
 );
 
 crate::words!(
@@ -32,7 +37,9 @@ crate::words!(
     /// The custodian said that it has it.
     Held = "held",
     /// The custodian is known not to have it any more.
-    Destroyed = "destroyed"
+    Destroyed = "destroyed",
+    /// The custodian was found to have it again after that.
+    Returned = "returned"
 );
 
 /// One splitting with its shares.
@@ -66,10 +73,12 @@ pub struct ShareRow {
 }
 
 impl ShareSetRow {
-    /// How many of its shares may still exist.
+    /// How many of its shares may still exist. Two custodians may have the same one: somebody copied
+    /// a folder.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.shares.iter().filter(|share| share.state != ShareState::Destroyed).count()
+        let left = self.shares.iter().filter(|share| share.state != ShareState::Destroyed);
+        left.map(|share| share.index).collect::<BTreeSet<_>>().len()
     }
 
     /// Whether what may be left could still make the secret.
@@ -92,11 +101,11 @@ pub fn in_state(
     all_matching(connection, "WHERE state = ?1", [state.as_str()])
 }
 
-/// Splittings of which shares may be left that must go, `leaving` or `destroyed`, by epoch.
+/// Splittings of which shares may be left that must go, by epoch.
 pub fn with_shares_to_destroy(connection: &Connection) -> Result<Vec<ShareSetRow>, CatalogError> {
     select(
         connection,
-        "WHERE state IN ('leaving', 'destroyed') AND EXISTS (
+        "WHERE state IN ('leaving', 'destroyed', 'undone') AND EXISTS (
              SELECT 1 FROM share AS h WHERE h.epoch = share_set.epoch
              AND h.set_id = share_set.set_id AND h.state <> 'destroyed')",
     )
@@ -126,21 +135,25 @@ pub fn insert(transaction: &Transaction<'_>, set: &ShareSetRow) -> Result<(), Ca
         )
         .doing("record a splitting")?;
     for share in &set.shares {
-        transaction
-            .execute(
-                "INSERT INTO share (epoch, set_id, custodian, share_index, state, changed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                (
-                    set.epoch,
-                    set.set,
-                    &share.custodian,
-                    share.index,
-                    share.state.as_str(),
-                    Moment(share.changed_at),
-                ),
-            )
-            .doing("record a share")?;
+        insert_share(transaction, (set.epoch, set.set), share)?;
     }
+    Ok(())
+}
+
+/// Records one more share of a splitting.
+pub fn insert_share(
+    transaction: &Transaction<'_>,
+    (epoch, set): (Epoch, ShareSet),
+    share: &ShareRow,
+) -> Result<(), CatalogError> {
+    let ShareRow { custodian, index, state, changed_at } = share;
+    transaction
+        .execute(
+            "INSERT INTO share (epoch, set_id, custodian, share_index, state, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (epoch, set, custodian, index, state.as_str(), Moment(*changed_at)),
+        )
+        .doing("record a share")?;
     Ok(())
 }
 
@@ -188,10 +201,16 @@ pub fn set_share_state(
     )
 }
 
-/// The oldest epoch whose secret could still be made from shares that must go: erasures that it
-/// would undo are provisional.
+/// The oldest epoch of which a copy of the catalog could still be opened with shares that must go:
+/// erasures that it would undo are provisional. An undone splitting counts as one of the epoch before
+/// its own, whose keys may stand wrapped under it in a write-ahead file.
 pub fn oldest_leaving(connection: &Connection) -> Result<Option<Epoch>, CatalogError> {
-    Ok(in_state(connection, SetState::Leaving)?.first().map(|set| set.epoch))
+    let leaving = in_state(connection, SetState::Leaving)?.into_iter().map(|set| set.epoch);
+    let undone = in_state(connection, SetState::Undone)?
+        .into_iter()
+        .filter(ShareSetRow::can_be_combined)
+        .map(|set| Epoch(set.epoch.0.saturating_sub(1)));
+    Ok(leaving.chain(undone).min())
 }
 
 fn changed_one(changed: usize, what: &str) -> Result<(), CatalogError> {
@@ -247,4 +266,76 @@ fn share_from_row(row: &Row<'_>) -> rusqlite::Result<ShareRow> {
         state: parsed(row.get_ref(2)?)?,
         changed_at: row.get::<_, Moment>(3)?.0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::catalog::migrations;
+
+    const AT: &str = "2026-11-22T02:00:00.000000Z";
+    const DESTROYED: SetState = SetState::Destroyed;
+    const UNDONE: SetState = SetState::Undone;
+
+    /// A catalog of version 8 in epoch 3 with these splittings, brought up to date: epoch, first byte of
+    /// the splitting, threshold, state, and the states of its shares.
+    fn migrated(sets: &[(u64, u8, u8, &str, &[&str])]) -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrations::all().to_version(&mut connection, 8).unwrap();
+        connection
+            .execute(
+                "INSERT INTO vault (only, vault_id, format_version, created_at, epoch)
+                 VALUES (1, zeroblob(16), 1, ?1, 3)",
+                [AT],
+            )
+            .unwrap();
+        for (epoch, byte, threshold, state, shares) in sets {
+            let set = ShareSet([*byte; 16]);
+            let sql = "INSERT INTO share_set (epoch, set_id, threshold, state, changed_at)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            connection.execute(sql, (Epoch(*epoch), set, threshold, state, AT)).unwrap();
+            for (index, state) in (1_u8..).zip(*shares) {
+                let sql =
+                    "INSERT INTO share (epoch, set_id, custodian, share_index, state, changed_at)
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                let custodian = format!("c-{index}");
+                let row = (Epoch(*epoch), set, custodian, index, state, AT);
+                connection.execute(sql, row).unwrap();
+            }
+        }
+        migrations::all().to_latest(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn splittings_of_before_that_never_began_are_found_by_the_migration() {
+        let connection = migrated(&[
+            (1, 1, 1, "destroyed", &["destroyed"]),
+            (2, 2, 2, "destroyed", &["destroyed", "destroyed", "held"]),
+            (3, 3, 1, "present", &["held"]),
+            (3, 4, 1, "destroyed", &["destroyed", "asked"]),
+            (4, 5, 2, "destroyed", &["destroyed", "asked"]),
+        ]);
+        let states: Vec<_> = all(&connection).unwrap().iter().map(|set| set.state).collect();
+        assert_eq!(states, [DESTROYED, DESTROYED, SetState::Present, UNDONE, UNDONE]);
+        // The undone one that can still be put together counts as a secret of the epoch before.
+        assert_eq!(oldest_leaving(&connection).unwrap(), Some(Epoch(2)));
+        let left = with_shares_to_destroy(&connection).unwrap();
+        let left: Vec<_> = left.iter().map(|set| (set.epoch.0, set.set.0[0])).collect();
+        assert_eq!(left, [(2, 2), (3, 4), (4, 5)]);
+    }
+
+    #[test]
+    fn one_share_in_two_places_is_one_share() {
+        let connection = migrated(&[(1, 1, 2, "destroyed", &["destroyed", "destroyed"])]);
+        let mut set = all(&connection).unwrap().remove(0);
+        set.shares[0].state = ShareState::Returned;
+        let copy = ShareRow { custodian: "c-9".into(), ..set.shares[0].clone() };
+        set.shares.push(copy);
+        assert!(!set.can_be_combined());
+        set.shares[1].state = ShareState::Asked;
+        assert!(set.can_be_combined());
+    }
 }

@@ -110,6 +110,25 @@ pub fn confirm(
     query().doing("confirm an erasure")
 }
 
+/// Marks as provisional again the erasures that a secret undoes which can be made again: all whose
+/// epoch before is not older than `oldest_leaving`. Says which were confirmed until now.
+pub fn reopen(
+    transaction: &Transaction<'_>,
+    oldest_leaving: Epoch,
+) -> Result<Vec<u64>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<u64>> {
+        transaction
+            .prepare(
+                "UPDATE erasure SET confirmed_at = NULL
+                 WHERE confirmed_at IS NOT NULL AND epoch_before >= ?1
+                 RETURNING erasure_id",
+            )?
+            .query_map([oldest_leaving], |row| row.get::<_, Count>(0).map(|number| number.0))?
+            .collect()
+    };
+    query().doing("mark an erasure as provisional again")
+}
+
 /// The numbers of the erasures that are provisional, oldest first.
 pub fn provisional(connection: &Connection) -> Result<Vec<u64>, CatalogError> {
     let query = || -> rusqlite::Result<Vec<u64>> {

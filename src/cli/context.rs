@@ -124,9 +124,13 @@ impl Context {
     /// Who gave the command, and the clock.
     #[must_use]
     pub fn environment(&self) -> Environment {
-        let output = self.output.clone();
-        let warn = Arc::new(move |sentence: &str| output.warning(sentence));
-        Environment { clock: Arc::clone(&self.clock), who: Who::current(), warn }
+        let (warns, alerts) = (self.output.clone(), self.output.clone());
+        Environment {
+            clock: Arc::clone(&self.clock),
+            who: Who::current(),
+            warn: Arc::new(move |sentence: &str| warns.warning(sentence)),
+            alert: Arc::new(move |sentence: &str| alerts.alert(sentence)),
+        }
     }
 
     /// What opens the master secret: an identity file where one is named, else a passphrase, asked

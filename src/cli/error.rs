@@ -96,6 +96,8 @@ impl From<StoreError> for CliError {
         match &error {
             StoreError::NotFound { .. } | StoreError::ShortRead { .. } => told(Exit::Integrity)
                 .hint("`strongroom verify --all` tells what is damaged, and what still restores"),
+            StoreError::TooLong { .. } => told(Exit::Integrity)
+                .hint("put the object back from a copy of the store, or remove it if nobody wrote it"),
             StoreError::AlreadyExists { .. } => told(Exit::Store)
                 .hint("another vault may be using the same store; give each vault its own"),
             StoreError::NotWritable { .. } => told(Exit::Store)

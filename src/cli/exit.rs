@@ -32,11 +32,17 @@ pub enum Exit {
     ErasedPersonMet = 11,
     /// Done, but a custodian or the store must still be reached.
     Provisional = 12,
+    /// What was to be found out could not be.
+    Inconclusive = 13,
+    /// A part of it was done.
+    Incomplete = 14,
+    /// Done, and somebody must look at something.
+    Attention = 15,
 }
 
 impl Exit {
     /// Every way to end, by number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -50,6 +56,9 @@ impl Exit {
         Self::Busy,
         Self::ErasedPersonMet,
         Self::Provisional,
+        Self::Inconclusive,
+        Self::Incomplete,
+        Self::Attention,
     ];
 
     /// The process's exit code.
@@ -75,6 +84,9 @@ impl Exit {
             Self::Busy => "busy",
             Self::ErasedPersonMet => "erased-person-met",
             Self::Provisional => "provisional",
+            Self::Inconclusive => "inconclusive",
+            Self::Incomplete => "incomplete",
+            Self::Attention => "attention",
         }
     }
 
@@ -113,6 +125,9 @@ impl Exit {
             Self::Provisional => {
                 "It was done, but is not confirmed: a custodian or the store could not be reached."
             }
+            Self::Inconclusive => "What was to be found out could not be found out.",
+            Self::Incomplete => "A part of it was done, and a part could not be.",
+            Self::Attention => "It was done, and something needs attention: the warnings say what.",
         }
     }
 

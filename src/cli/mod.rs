@@ -110,6 +110,7 @@ fn print(output: &Output, command: &Command, report: &Report) -> Result<Exit, Cl
         _ => output.report(report),
     };
     match printed {
+        Ok(()) if report.exit() == Exit::Done && output.needs_attention() => Ok(Exit::Attention),
         Ok(()) => Ok(report.exit()),
         Err(error) => {
             let message = format!("the report could not be written to standard output: {error}");

@@ -1,6 +1,8 @@
 //! What a command prints: text for people, or one JSON document.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -49,6 +51,7 @@ pub struct Output {
     quiet: bool,
     colour: bool,
     width: Option<u16>,
+    needs_attention: Arc<AtomicBool>,
 }
 
 impl Output {
@@ -60,7 +63,8 @@ impl Output {
     pub fn new(json: bool, quiet: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = if io::stdout().is_terminal() { None } else { Some(Self::COLUMNS_DEFAULT) };
-        Self { json, quiet, colour: !plain && io::stderr().is_terminal(), width }
+        let colour = !plain && io::stderr().is_terminal();
+        Self { json, quiet, colour, width, needs_attention: Arc::default() }
     }
 
     /// Whether standard output is to be one JSON document.
@@ -94,7 +98,7 @@ impl Output {
     /// # Errors
     /// As [`Output::report`].
     pub fn product(&self, report: &Report) -> io::Result<()> {
-        Self { quiet: false, ..*self }.report(report)
+        Self { quiet: false, ..self.clone() }.report(report)
     }
 
     /// Prints an error: text on standard error, or the JSON document on standard output.
@@ -113,6 +117,19 @@ impl Output {
     /// users must not miss belongs into the document as well.
     pub fn warning(&self, text: &str) {
         to_stderr(&self.labelled("warning", "1;33", text));
+    }
+
+    /// Prints a warning that somebody must look at: the command ends with [`Exit::Attention`], unless
+    /// it ends worse.
+    pub fn alert(&self, text: &str) {
+        self.needs_attention.store(true, Ordering::Relaxed);
+        self.warning(text);
+    }
+
+    /// Whether there was an alert.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        self.needs_attention.load(Ordering::Relaxed)
     }
 
     /// Prints what is good to know, on standard error.
@@ -239,7 +256,10 @@ pub fn counted(number: u64, singular: &str, plural: &str) -> String {
 mod tests {
     use super::*;
 
-    const PIPED: Output = Output { json: false, quiet: false, colour: false, width: Some(40) };
+    fn piped() -> Output {
+        let needs_attention = Arc::default();
+        Output { json: false, quiet: false, colour: false, width: Some(40), needs_attention }
+    }
 
     #[test]
     fn a_table_fits_its_width_and_has_no_space_at_line_ends() {
@@ -247,7 +267,7 @@ mod tests {
             vec!["users".to_owned(), "12".to_owned(), "word ".repeat(20)],
             vec!["a".to_owned(), "1,000".to_owned(), String::new()],
         ];
-        let table = PIPED.table(&["table", "rows", "note"], &["rows"], &rows);
+        let table = piped().table(&["table", "rows", "note"], &["rows"], &rows);
         for line in table.lines() {
             assert!(line.chars().count() <= 40, "{line}");
             assert_eq!(line.trim_end(), line);
@@ -258,7 +278,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\nb\\u{9b}");
-        let table = PIPED.table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
+        let table = piped().table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
         assert!(!table.contains('\x07'));
     }
 

@@ -4,6 +4,7 @@
 //! Nothing here knows stores or the catalog: bytes and keys come in, bytes go out.
 
 pub mod age_file;
+pub mod bounds;
 pub mod columns;
 pub mod index;
 pub mod index_block;

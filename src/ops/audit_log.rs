@@ -32,11 +32,16 @@ pub fn list(vault: &Vault, filter: &Filter) -> Result<Vec<Entry>, OpsError> {
     Ok(audit::list(vault.catalog().connection(), filter)?)
 }
 
-/// Checks the whole log; with credentials, the signature of its head too.
-pub fn verify(vault: &Vault, credentials: Option<&Credentials>) -> Result<AuditReport, OpsError> {
+/// Checks the whole log; with credentials, the signature of its head too; and that it has the entries
+/// `noted`, of which somebody kept number and hash.
+pub fn verify(
+    vault: &Vault,
+    credentials: Option<&Credentials>,
+    noted: &[(u64, Digest)],
+) -> Result<AuditReport, OpsError> {
     let recorded = vault.record(Action::AuditVerify, "audit-log", Outcome::Begun, None)?;
     let head = audit::read_head(vault.catalog().connection())?;
-    let mut expected = None;
+    let mut expected = noted.to_vec();
     let mut forged = false;
     let head_authenticated = match credentials {
         Some(credentials) => {
@@ -44,13 +49,13 @@ pub fn verify(vault: &Vault, credentials: Option<&Credentials>) -> Result<AuditR
             if let Some(head) = &head {
                 let message = audit::head_message(head.seq, &head.hash);
                 forged = !key.verify_message(&message, &head.mac);
-                expected = Some((head.seq, head.hash));
+                expected.push((head.seq, head.hash));
             }
             true
         }
         None => false,
     };
-    let verdict = audit::verify(vault.catalog().connection(), expected)?;
+    let verdict = audit::verify(vault.catalog().connection(), &expected)?;
     let mut report = AuditReport {
         intact: true,
         problem: None,

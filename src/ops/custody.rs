@@ -24,9 +24,13 @@ pub struct MembershipReport {
     pub rotation: Option<RotateReport>,
 }
 
-/// Tells who holds what, without asking anybody.
+/// Tells who holds what, as the catalog knows it; the custodians are asked only whether they hold a
+/// share that they should not.
 pub fn list(vault: &Vault) -> Result<CustodyReport, OpsError> {
     vault.note(Action::Custody, "list", crate::audit::Outcome::Done, None)?;
+    for sentence in custody::returned::notice(vault)? {
+        vault.alert(&sentence);
+    }
     report(vault)
 }
 

@@ -9,7 +9,7 @@ use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::sources;
 use crate::vault::custody_report;
 use crate::vault::handle::Vault;
-use crate::vault::{OpsError, replica};
+use crate::vault::{OpsError, custody, replica};
 
 crate::words!(
     /// How one thing stands.
@@ -74,7 +74,7 @@ fn catalog(vault: &Vault) -> Finding {
 }
 
 fn audit_log(vault: &Vault) -> Result<Finding, OpsError> {
-    let verdict = audit::verify(vault.catalog().connection(), None)?;
+    let verdict = audit::verify(vault.catalog().connection(), &[])?;
     let health =
         if matches!(verdict, Verdict::Intact { .. }) { Health::Well } else { Health::Failed };
     Ok(finding("audit log", health, verdict.to_string()))
@@ -143,8 +143,12 @@ async fn replica(vault: &Vault) -> Finding {
 
 fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
     const WHAT: &str = "custodian";
+    let mut findings: Vec<Finding> = custody::returned::notice(vault)?
+        .into_iter()
+        .map(|sentence| finding(WHAT, Health::Failed, sentence))
+        .collect();
+    let is_new = !findings.is_empty();
     let report = custody_report::report(vault)?;
-    let mut findings = Vec::new();
     for one in report.custodians.iter().filter(|one| one.share.is_some()) {
         let held = vault.custodian(&one.name).and_then(|custodian| custodian.epochs(vault.id()));
         findings.push(match held {
@@ -171,9 +175,13 @@ fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
         findings.push(finding("custody", Health::Note, text));
     }
     for one in &report.to_destroy {
-        let text =
-            format!("`{}` has not yet destroyed its share of epoch {}", one.custodian, one.epoch);
-        findings.push(finding("custody", Health::Note, text));
+        let (health, what) = match one.returned {
+            true if is_new => continue,
+            true => (Health::Failed, "holds again a share that it had destroyed, that"),
+            false => (Health::Note, "has not yet destroyed its share"),
+        };
+        let text = format!("`{}` {what} of epoch {}", one.custodian, one.epoch);
+        findings.push(finding("custody", health, text));
     }
     for number in &report.provisional_erasures {
         let text = format!("number {number} is provisional");

@@ -60,6 +60,21 @@ pub enum StoreError {
         /// How many there are from `offset` on.
         available: u64,
     },
+    /// The object is longer than it can be.
+    #[error(
+        "object `{name}` in {location} is not what its name says: it has {length} bytes, and such an \
+         object has at most {bytes_max}"
+    )]
+    TooLong {
+        /// The store.
+        location: String,
+        /// The object.
+        name: String,
+        /// Its length.
+        length: u64,
+        /// The most that it can have.
+        bytes_max: u64,
+    },
     /// Anything else that the system reported.
     #[error("{location} failed (object `{name}`): {source}")]
     Io {

@@ -1,6 +1,6 @@
 //! The frame of every access: an audit entry before it, and one after it with the outcome.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::handle::Vault;
 use super::{ErrorKind, OpsError, replica};
@@ -11,7 +11,9 @@ use crate::catalog::forgetting;
 pub struct Access<'a> {
     vault: &'a Vault,
     action: Action,
-    object: RefCell<String>,
+    /// What it is done to; several where they were named one by one. Each gets an entry of how it ended.
+    objects: RefCell<Vec<String>>,
+    is_named: Cell<bool>,
     detail: RefCell<String>,
     recorded: Recorded,
 }
@@ -23,10 +25,14 @@ impl Access<'_> {
     }
 
     /// Names the object more exactly, once it is known (a new backup's id, a subject's reference):
-    /// an entry of its own, and the object of the entry that closes the access.
+    /// an entry of its own, and the object of an entry that closes the access.
     pub fn name_object(&self, object: &str) -> Result<(), OpsError> {
         self.vault.note(self.action, object, Outcome::Begun, given(&self.detail.borrow()))?;
-        object.clone_into(&mut self.object.borrow_mut());
+        let mut objects = self.objects.borrow_mut();
+        if !self.is_named.replace(true) {
+            objects.clear();
+        }
+        objects.push(object.to_owned());
         Ok(())
     }
 
@@ -63,9 +69,14 @@ pub async fn audited_with<T>(
     work: impl AsyncFnOnce(&Access<'_>) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let recorded = vault.record(action, object, Outcome::Begun, detail)?;
-    let (object, detail) = (object.to_owned(), detail.unwrap_or_default().to_owned());
-    let (object, detail) = (RefCell::new(object), RefCell::new(detail));
-    let access = Access { vault, action, object, detail, recorded };
+    let access = Access {
+        vault,
+        action,
+        objects: RefCell::new(vec![object.to_owned()]),
+        is_named: Cell::new(false),
+        detail: RefCell::new(detail.unwrap_or_default().to_owned()),
+        recorded,
+    };
     let ended = work(&access).await;
     let outcome = match &ended {
         Ok(_) => Outcome::Done,
@@ -78,7 +89,9 @@ pub async fn audited_with<T>(
         }
     };
     let detail = access.detail.into_inner();
-    let noted = vault.note(action, &access.object.into_inner(), outcome, given(&detail));
+    let objects = access.objects.into_inner();
+    let noted =
+        objects.iter().try_for_each(|object| vault.note(action, object, outcome, given(&detail)));
     let value = match ended {
         Ok(value) => noted.map(|()| value)?,
         // The access has failed already; that its entry fails too must not hide why.

@@ -6,7 +6,7 @@ use super::OpsError;
 use super::handle::Vault;
 use crate::base::clock::timestamp;
 use crate::base::ids::Epoch;
-use crate::catalog::custody::{self as custody_rows, ShareState};
+use crate::catalog::custody::{self as custody_rows, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
 use crate::keys::custodians::Custodian;
 
@@ -51,6 +51,13 @@ pub struct ShareToDestroy {
     pub epoch: Epoch,
     /// Since when it has to go.
     pub since: String,
+    /// Whether it had been destroyed and came back.
+    pub returned: bool,
+}
+
+/// Since when a share has to go: one that came back, since it was found.
+fn share_since(set: &ShareSetRow, share: &ShareRow) -> chrono::DateTime<chrono::Utc> {
+    if share.state == ShareState::Returned { share.changed_at } else { set.changed_at }
 }
 
 /// The custody of a vault, without asking any custodian.
@@ -96,7 +103,8 @@ pub fn report(vault: &Vault) -> Result<CustodyReport, OpsError> {
         .map(|(set, share)| ShareToDestroy {
             custodian: share.custodian.clone(),
             epoch: set.epoch,
-            since: timestamp(set.changed_at),
+            since: timestamp(share_since(set, share)),
+            returned: share.state == ShareState::Returned,
         })
         .collect();
     Ok(CustodyReport {

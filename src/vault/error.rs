@@ -448,7 +448,11 @@ impl OpsError {
                 | KeyError::Wrapped { .. },
             )
             | Self::Container(_)
-            | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+            | Self::Store(
+                StoreError::NotFound { .. }
+                | StoreError::ShortRead { .. }
+                | StoreError::TooLong { .. },
+            )
             | Self::OtherVaultsStore { .. }
             | Self::StoreMarkerDamaged { .. }
             | Self::Damaged { .. }
@@ -504,7 +508,11 @@ impl OpsError {
         matches!(
             self,
             Self::Container(_)
-                | Self::Store(StoreError::NotFound { .. } | StoreError::ShortRead { .. })
+                | Self::Store(
+                    StoreError::NotFound { .. }
+                        | StoreError::ShortRead { .. }
+                        | StoreError::TooLong { .. },
+                )
                 | Self::Key(KeyError::Wrapped { .. })
                 | Self::KeyLost { .. }
                 | Self::Damaged { .. }

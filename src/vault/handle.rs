@@ -54,6 +54,8 @@ pub struct Environment {
     pub who: Who,
     /// Where one-sentence warnings go that do not end a command.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Where warnings go that somebody must look at: the command ends as one that needs attention.
+    pub alert: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A vault whose catalog is open, and whose keys are not released.
@@ -211,6 +213,11 @@ impl Vault {
         (self.environment.warn)(sentence);
     }
 
+    /// Tells the user something that does not end the command, and that somebody must look at.
+    pub fn alert(&self, sentence: &str) {
+        (self.environment.alert)(sentence);
+    }
+
     /// Tells the moment.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -345,8 +352,14 @@ impl Vault {
         let master = self.open_master(credentials)?;
         let mut unlocked = Arc::new(self.open_ring(master)?);
         let epoch = unlocked.ring().epoch();
+        for sentence in custody::returned::notice(self)? {
+            self.alert(&sentence);
+        }
         for sentence in forget::recover(self, &unlocked).await? {
             self.warn(&format!("an erasure or expiry is still provisional: {sentence}"));
+        }
+        for sentence in custody::returned::left(self)? {
+            self.alert(&sentence);
         }
         if self.epoch_and_shards()?.0 != epoch {
             // Another process began an epoch meanwhile.

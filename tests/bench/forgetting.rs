@@ -116,6 +116,7 @@ impl Bench {
             clock: Arc::new(SystemClock),
             who: Who::current(),
             warn: Arc::new(|_: &str| {}),
+            alert: Arc::new(|_: &str| {}),
         };
         let protection = Protection::recipients(&[identity.to_public().to_string()]).unwrap();
         init::init(places.clone(), environment.clone(), &protection).await.unwrap();

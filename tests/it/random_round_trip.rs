@@ -151,6 +151,7 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         clock: Arc::new(SystemClock),
         who: Who::current(),
         warn: Arc::new(|_: &str| {}),
+        alert: Arc::new(|_: &str| {}),
     };
     let vault = Vault::open(places, environment).unwrap();
     let identity = SecretText::new(fs::read_to_string(place("identity")).unwrap());

@@ -361,7 +361,7 @@ mod tests {
                 });
             }
         });
-        let verdict = verify(&connection, None).unwrap();
+        let verdict = verify(&connection, &[]).unwrap();
         assert!(matches!(verdict, Verdict::Intact { entries: 100, .. }), "{verdict}");
     }
 

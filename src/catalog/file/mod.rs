@@ -132,6 +132,27 @@ impl Catalog {
         Ok(outcome)
     }
 
+    /// As [`Catalog::transaction`], and no page of it is written before it is committed. Where the cache
+    /// is full, SQLite would write pages of an uncommitted transaction into its write-ahead file, and
+    /// leave them there when it is rolled back. Takes memory for all pages that are changed.
+    ///
+    /// # Errors
+    /// As [`Catalog::transaction`].
+    pub fn transaction_in_memory<T, E: From<CatalogError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let spill = |may: bool| {
+            let set = self.connection.pragma_update(None, "cache_spill", may);
+            set.doing("set up its connection")
+        };
+        spill(false)?;
+        let outcome = self.transaction(work);
+        // Where it stays off, the next transactions take more memory, and that is all.
+        let _ = spill(true);
+        outcome
+    }
+
     /// A view of the catalog at one moment, for reads that belong together.
     ///
     /// # Errors

@@ -201,6 +201,23 @@ fn the_bytes_of_a_deleted_key_are_gone_from_every_file() {
     assert!(occurrences(&catalog, &kept.wrapped_key) > 0);
 }
 
+/// Where the cache is full, SQLite writes pages of a transaction that is rolled back in the end: a key
+/// that was wrapped for an epoch which never began would stay in the write-ahead file.
+#[test]
+fn a_transaction_in_memory_leaves_nothing_when_it_is_rolled_back() {
+    let (_folder, catalog) = catalog();
+    let mark = b"wrapped-key-of-a-subject";
+    let rows: Vec<_> = (0..40_000).map(subject).collect();
+    let break_off = |tx: &Transaction<'_>| -> Result<(), CatalogError> {
+        subjects::insert_many(tx, &rows)?;
+        Err(CatalogError::Missing { object: "anything".into() })
+    };
+    catalog.transaction_in_memory(break_off).unwrap_err();
+    assert_eq!(occurrences(&catalog, mark), 0);
+    catalog.transaction(break_off).unwrap_err();
+    assert!(occurrences(&catalog, mark) > 0, "the premise");
+}
+
 /// SQLite 3.40 leaves a stale copy of some rows when it distributes them over pages, out of reach of
 /// `secure_delete`. This holds the bundled version to leaving none, before and after deletions.
 #[test]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::audit::{Action, Entry, Filter};
+use crate::base::ids::Digest;
 use crate::cli::config::Config;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -31,12 +32,39 @@ pub enum Command {
     /// List entries, the oldest first
     List(ListArgs),
     /// Check that no entry was changed, removed or moved
-    #[command(after_help = "\
+    Verify(VerifyArgs),
+}
+
+/// What `audit verify` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
 Example:
-  strongroom audit verify --json
+  strongroom audit verify
+  strongroom audit verify --expect 1204:9f0c37d1…
+
+Who holds the vault's keys could write the whole log anew, and nothing in it would tell. So note number \
+and hash of the last entry in another place, as this command prints them, and give them later with \
+--expect: the log must still have that entry, with everything before it unchanged.
 
 Ends with exit code 3 if the log is not what was written.")]
-    Verify,
+pub struct VerifyArgs {
+    /// The number and hash of an entry, as an earlier check printed them; repeatable
+    #[arg(long, value_name = "SEQ:HASH", value_parser = expected)]
+    pub expect: Vec<(u64, Digest)>,
+}
+
+/// Reads `SEQ:HASH`.
+fn expected(text: &str) -> Result<(u64, Digest), String> {
+    let read = || {
+        let (seq, hash) = text.split_once(':')?;
+        let seq = seq.parse().ok().filter(|seq| *seq > 0)?;
+        Some((seq, hash.to_ascii_lowercase().parse().ok()?))
+    };
+    read().ok_or_else(|| {
+        "give the number of an entry and its hash, 64 hexadecimal digits, as `audit verify` printed \
+         them: 1204:9f0c…"
+            .to_owned()
+    })
 }
 
 /// What `audit list` takes.
@@ -67,7 +95,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let vault = context.vault(&config)?;
     let outcome = match &args.command {
         Command::List(args) => list(&vault, args),
-        Command::Verify => check(context, &config, &vault),
+        Command::Verify(args) => check(context, &config, &vault, args),
     };
     std::future::ready(outcome).await
 }
@@ -97,20 +125,33 @@ fn lines(entries: &[Entry]) -> String {
     text
 }
 
-fn check(context: &Context, config: &Config, vault: &Vault) -> Result<Report, CliError> {
+fn check(
+    context: &Context,
+    config: &Config,
+    vault: &Vault,
+    args: &VerifyArgs,
+) -> Result<Report, CliError> {
     let credentials = context.credentials_if_any(config)?;
-    let report = audit_log::verify(vault, credentials.as_ref())?;
+    let report = audit_log::verify(vault, credentials.as_ref(), &args.expect)?;
     let head = if report.head_authenticated {
         "The signature of its head was made with this vault's key."
     } else {
         "The signature of its head was not checked, for no passphrase or identity was given."
     };
-    let text = match (&report.problem, report.entries) {
-        (None, Some(entries)) => {
-            let entries = counted(entries, "entry follows", "entries follow");
-            format!("The audit log is intact: {entries} from one another.\n{head}\n")
+    let text = match (&report.problem, report.entries, report.last_hash) {
+        (None, Some(number), Some(hash)) => {
+            let entries = counted(number, "entry follows", "entries follow");
+            let expected = match args.expect.as_slice() {
+                [] => String::new(),
+                _ => "It has the entries that were expected.\n".to_owned(),
+            };
+            format!(
+                "The audit log is intact: {entries} from one another.\n{head}\n{expected}\n\
+                 Its last entry, to be noted elsewhere and given with --expect later:\n\
+                 {number}:{hash}\n"
+            )
         }
-        (problem, _) => format!(
+        (problem, _, _) => format!(
             "The audit log is NOT what was written: {}.\n",
             problem.as_deref().unwrap_or_default()
         ),

@@ -121,7 +121,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         Command::List => {
             let custody = verbs::list(&vault)?;
             let told = table(context, &custody);
-            Report::new(&custody, told)
+            let any_returned = custody.to_destroy.iter().any(|one| one.returned);
+            let exit = if any_returned { Exit::Attention } else { Exit::Done };
+            Ok(Report::new(&custody, told)?.with_exit(exit))
         }
         Command::Check => {
             let (custody, all_well) = verbs::check(&vault, &context.credentials(&config)?).await?;
@@ -231,10 +233,11 @@ fn table(context: &Context, custody: &CustodyReport) -> String {
     }
     for one in &custody.to_destroy {
         text.push_str(&format!(
-            "\nTo be destroyed since {} UTC: the share of epoch {} at `{}`.\n",
+            "\nTo be destroyed since {} UTC: the share of epoch {} at `{}`{}.\n",
             when(&one.since),
             one.epoch,
-            one.custodian
+            one.custodian,
+            if one.returned { ", which had destroyed it and holds it again" } else { "" }
         ));
     }
     if !custody.provisional_erasures.is_empty() {

@@ -359,7 +359,7 @@ impl Demo<'_> {
                 entry.outcome
             ));
         }
-        let report = audit_log::verify(vault, Some(credentials))?;
+        let report = audit_log::verify(vault, Some(credentials), &[])?;
         if !report.intact {
             return Err(CliError::new(Exit::Integrity, "the audit log is not intact"));
         }

@@ -24,7 +24,7 @@ use crate::vault::access::{DRY_RUN, audited_with};
 use crate::vault::forget::{self, Change};
 use crate::vault::handle::{Unlocked, Vault};
 use crate::vault::subject_keys::ensure_known;
-use crate::vault::{ErrorKind, OpsError, replica};
+use crate::vault::{ErrorKind, OpsError, custody, replica};
 use crate::vault::{sources, subject_maps};
 
 mod look;
@@ -192,7 +192,7 @@ pub async fn erase(
         access.add_detail(&format!(
             "state={} erasures={} rows={} backups={}",
             report.state,
-            span(&numbers),
+            custody::spans(&numbers).first().map_or("0", String::as_str),
             report.rows,
             report.backups
         ));
@@ -212,15 +212,6 @@ pub async fn erase(
         Ok(report)
     })
     .await
-}
-
-/// The numbers of the erasures, which follow one another: `7`, or `7-12`.
-fn span(numbers: &[u64]) -> String {
-    match numbers {
-        [] => "0".to_owned(),
-        [only] => only.to_string(),
-        [first, .., last] => format!("{first}-{last}"),
-    }
 }
 
 /// The reason, sealed, with the random id that its context holds before it.

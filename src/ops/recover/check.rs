@@ -4,6 +4,7 @@ use super::choose::Chosen;
 use crate::audit::{self, Verdict};
 use crate::base::ids::VaultId;
 use crate::catalog::{Catalog, shards, vault, vault_keys};
+use crate::container::bounds::MARKER_BYTES_MAX;
 use crate::container::names;
 use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::keys::ring::KeyRing;
@@ -17,7 +18,7 @@ use crate::vault::replica::ReplicaError;
 /// The store must be that of the recovery kit's vault.
 pub async fn marker(store: &dyn Store, expected: VaultId) -> Result<(), OpsError> {
     let location = store.location();
-    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?).await {
+    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?, MARKER_BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(StoreError::NotFound { .. }) => {
             return Err(OpsError::StoreWithoutVault { location });
@@ -72,7 +73,7 @@ pub fn audit_log(
 ) -> Result<Option<String>, OpsError> {
     let connection = catalog.connection();
     let key = audit_head_key(master, vault);
-    if let broken @ Verdict::Broken(_) = audit::verify(connection, None)? {
+    if let broken @ Verdict::Broken(_) = audit::verify(connection, &[])? {
         return Ok(Some(broken.to_string()));
     }
     let holds = audit::head_holds(connection, |message, mac| key.verify_message(message, mac))?;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::base::digest;
 use crate::base::ids::{Digest, Epoch, VaultId};
+use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::replica::head::{Head, HeadHeader};
 use crate::container::{ContainerError, names};
 use crate::keys::ring::KeyRing;
@@ -161,7 +162,7 @@ async fn of_epoch(store: &dyn Store, newest: Chosen, epoch: Epoch) -> Result<Cho
 
 async fn read(store: &dyn Store, vault: VaultId, sequence: u64) -> Result<Chosen, OpsError> {
     let object = names::replica_head(sequence);
-    let bytes = read_whole(store, &object.parse()?).await?;
+    let bytes = read_whole(store, &object.parse()?, HEAD_BYTES_MAX).await?;
     let HeadHeader { epoch, .. } = HeadHeader::expect(&bytes, vault, sequence, &object)?;
     let newest = Newest { sequence, epoch, sha256: digest::sha256(&bytes) };
     Ok(Chosen { vault, sequence, epoch, bytes, newest })

@@ -228,7 +228,8 @@ fn give_up_later(
                 epoch,
                 set,
                 threshold,
-                state: SetState::Destroyed,
+                // What the catalog that is gone wrapped under it, nobody here knows.
+                state: SetState::Undone,
                 changed_at,
                 shares: Vec::new(),
             });

@@ -123,7 +123,7 @@ pub async fn forget(
         unlocked.replace_master(&master.secret);
         vault.replace_audit_head_key(&master.secret);
     }
-    let waiting = finish(vault, unlocked, lock).await?;
+    let waiting = finish(vault, unlocked, lock, Some(to)).await?;
     Ok(Forgotten { epoch: to, waiting })
 }
 
@@ -148,18 +148,26 @@ pub async fn recover(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<String>, 
         let connection = catalog.connection();
         (forgetting::current(connection)?, crate::catalog::vault::read(connection)?.epoch)
     };
-    match interrupted {
-        Some(interrupted) if epoch == interrupted.epoch_from => {
-            vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
-            undo(vault, &lock)?;
-            Ok(Vec::new())
-        }
-        Some(_) => {
-            vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
-            finish(vault, unlocked, &lock).await
-        }
-        None => Ok(custody::destroy_leaving(vault, &lock)?.into_iter().map(sentence).collect()),
-    }
+    let Some(interrupted) = interrupted else {
+        let waiting = custody::destroy_leaving(vault, &lock, None)?;
+        return Ok(waiting.into_iter().map(sentence).collect());
+    };
+    vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
+    let ended = if epoch == interrupted.epoch_from {
+        undo(vault, &lock).map(|()| Vec::new())
+    } else {
+        finish(vault, unlocked, &lock, None).await
+    };
+    let (outcome, detail) = match &ended {
+        Ok(_) if epoch == interrupted.epoch_from => (Outcome::Done, "state=undone".to_owned()),
+        Ok(waiting) if waiting.is_empty() => (Outcome::Done, "state=confirmed".to_owned()),
+        Ok(_) => (Outcome::Done, "state=provisional".to_owned()),
+        Err(error) => (Outcome::Failed, format!("error={}", error.kind().name())),
+    };
+    let noted = vault.note(Action::Recover, "vault", outcome, Some(&detail));
+    let waiting = ended?;
+    noted?;
+    Ok(waiting)
 }
 
 /// Whether a forgetting is to be finished or undone, or a share to be destroyed.
@@ -224,7 +232,7 @@ fn commit(
     let present_master = unlocked.master();
     let master = change.master.as_ref().map_or(&*present_master, |new| &new.secret);
     durable::step("forget.commit", || {
-        vault.catalog().transaction(|transaction| {
+        vault.catalog().transaction_in_memory(|transaction| {
             let concerned = concerned(transaction, &ring, change)?;
             subjects::delete(transaction, change.subjects)?;
             for backup in change.backups {
@@ -253,8 +261,9 @@ fn commit(
     })
 }
 
-/// Before the commit: the old epoch stands, the new secret goes. A custodian that cannot be reached
-/// keeps a share that never wrapped anything, until a later command reaches it.
+/// Before the commit: the old epoch stands, the new secret goes. Keys may have been wrapped under it
+/// all the same: a transaction that is not completed can leave pages in SQLite's write-ahead file. So
+/// while a custodian that cannot be reached leaves enough of its shares, later erasures are provisional.
 fn undo(vault: &Vault, lock: &Writing<'_>) -> Result<(), OpsError> {
     let now = vault.clock().now();
     master::clear_away(vault)?;
@@ -262,13 +271,13 @@ fn undo(vault: &Vault, lock: &Writing<'_>) -> Result<(), OpsError> {
         vault.catalog().transaction(|transaction| {
             for set in custody_rows::in_state(transaction, SetState::Installing)? {
                 let key = (set.epoch, set.set);
-                custody_rows::set_state(transaction, key, SetState::Destroyed, now)?;
+                custody_rows::set_state(transaction, key, SetState::Undone, now)?;
             }
             forgetting::finish(transaction)?;
             Ok::<_, OpsError>(())
         })
     })?;
-    custody::destroy_leaving(vault, lock)?;
+    custody::destroy_leaving(vault, lock, None)?;
     Ok(())
 }
 
@@ -278,6 +287,7 @@ async fn finish(
     vault: &Vault,
     unlocked: &Unlocked,
     lock: &Writing<'_>,
+    reported: Option<Epoch>,
 ) -> Result<Vec<String>, OpsError> {
     durable::step("forget.truncate", || vault.catalog().checkpoint_truncate())?;
     take_its_place(vault)?;
@@ -298,7 +308,7 @@ async fn finish(
     let secret = custody::read_secret(vault, &present)?;
     check_canary(vault.catalog().connection(), vault.id(), epoch, &unlocked.master(), &secret)?;
     drop(secret);
-    let waiting = custody::destroy_leaving(vault, lock)?;
+    let waiting = custody::destroy_leaving(vault, lock, reported)?;
     durable::step("forget.finish", || {
         vault
             .catalog()

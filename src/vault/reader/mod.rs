@@ -13,6 +13,7 @@ use crate::base::digest;
 use crate::base::ids::VaultId;
 use crate::catalog::backups::BackupRow;
 use crate::container::age_file::BackupIdentity;
+use crate::container::bounds::MANIFEST_BYTES_MAX;
 use crate::container::manifest::{LayerSummary, Manifest, PackSummary};
 use crate::container::{ContainerError, names};
 use crate::crypto::kdf::DerivedKey;
@@ -99,9 +100,11 @@ impl BackupReader {
     /// `pg_dump`'s archive of the schema.
     pub async fn schema_archive(&self) -> Result<Vec<u8>, OpsError> {
         let object: ObjectName = names::schema(&self.manifest.backup).parse()?;
+        // The manifest, which is authentic, says how long it is.
+        let bytes_max = self.manifest.schema_archive.as_ref().map_or(0, |archive| archive.bytes);
         let mut attempts = self.copies.attempts(&object);
         while let Some(store) = attempts.next_store() {
-            let opened = match read_whole(store, &object).await {
+            let opened = match read_whole(store, &object, bytes_max).await {
                 Ok(sealed) => self.identity.open(object.as_str(), &sealed).map_err(OpsError::from),
                 Err(error) => Err(error.into()),
             };
@@ -164,7 +167,7 @@ pub async fn open_manifest(
     let object: ObjectName = row.manifest_name.parse()?;
     let mut attempts = copies.attempts(&object);
     while let Some(store) = attempts.next_store() {
-        let opened = match read_whole(store, &object).await {
+        let opened = match read_whole(store, &object, MANIFEST_BYTES_MAX).await {
             Ok(sealed) if digest::sha256(&sealed) != row.manifest_sha256 => {
                 Err(ContainerError::not_authentic(object.as_str()).into())
             }

@@ -9,6 +9,7 @@ use crate::base::digest::{self, RunningDigest};
 use crate::base::durable;
 use crate::catalog::replica::{self, ObjectRow};
 use crate::catalog::stores as rows;
+use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::replica::data::{HEADER_BYTES, check_header};
 use crate::container::{ContainerError, names};
 use crate::store::{ObjectName, Store, StoreError};
@@ -66,14 +67,14 @@ async fn has_head(
     name: &ObjectName,
     expected: crate::base::ids::Digest,
 ) -> Result<bool, OpsError> {
-    match read_whole(&*store.store, name).await {
+    match read_whole(&*store.store, name, HEAD_BYTES_MAX).await {
         Ok(bytes) if digest::sha256(&bytes) == expected => Ok(true),
         Ok(bytes) if is_damaged(vault, &bytes, sequence) => Ok(false),
         Ok(_) => {
             let (location, found, known) = (store.store.location(), sequence, sequence);
             Err(ReplicaError::AnotherMachine { location, found, known }.into())
         }
-        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(StoreError::NotFound { .. } | StoreError::TooLong { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -124,7 +125,7 @@ async fn head(
     let copies = Copies::among(vault, others);
     let mut attempts = copies.attempts(name);
     while let Some(store) = attempts.next_store() {
-        match read_whole(store, name).await {
+        match read_whole(store, name, HEAD_BYTES_MAX).await {
             Ok(bytes) if digest::sha256(&bytes) == expected => return Ok(bytes),
             Ok(_) => attempts.failed(ContainerError::not_authentic(name.as_str()))?,
             Err(error) => attempts.failed(error)?,

@@ -27,6 +27,7 @@ use super::handle::{Vault, Writing};
 use super::stores::NamedStore;
 use crate::base::durable;
 use crate::catalog::replica;
+use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
 use crate::keys::replica_key::ReplicaKeys;
 use crate::store::{ObjectInfo, ObjectName};
@@ -147,7 +148,7 @@ pub async fn opens(
     let Some(sequence) = names::replica_head_number(name.as_str()) else { return Ok(None) };
     let mut tried = None;
     for store in places::stores(vault).await? {
-        if let Ok(bytes) = read_whole(&*store.store, name).await {
+        if let Ok(bytes) = read_whole(&*store.store, name, HEAD_BYTES_MAX).await {
             let opened = keys.iter().any(|keys| open_head(&bytes, sequence, keys).is_ok());
             tried = Some(tried.unwrap_or(false) || opened);
         }

@@ -3,10 +3,10 @@
 use super::{ReplicaError, bring_up, open_head, places};
 use crate::base::digest;
 use crate::catalog::replica::{self, State};
+use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
 use crate::container::replica::head::HeadHeader;
-use crate::store::Store;
-use crate::store::read_whole;
+use crate::store::{Store, StoreError, read_whole};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 
@@ -102,7 +102,11 @@ async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<boo
         _ => return Ok(false),
     };
     let found = newest.unwrap_or_default();
-    let head = read_whole(store, &names::replica_head(found).parse()?).await?;
+    let head = match read_whole(store, &names::replica_head(found).parse()?, HEAD_BYTES_MAX).await {
+        Ok(head) => head,
+        Err(StoreError::TooLong { .. }) if found == state.sequence => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
     if known == Some(digest::sha256(&head)) {
         return Ok(true);
     }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::{ReplicaError, bring_up};
 use crate::base::durable;
 use crate::catalog::stores as rows;
+use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::store::{ObjectInfo, ObjectName, Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
@@ -135,7 +136,7 @@ async fn write_head_to(
     match durable::step_async("replica.head", create(store, name, bytes)).await {
         Ok(()) => Ok(()),
         Err(StoreError::AlreadyExists { .. }) => {
-            if read_whole(store, name).await? == *bytes {
+            if read_whole(store, name, HEAD_BYTES_MAX).await? == *bytes {
                 return Ok(());
             }
             let (location, found, known) = (store.location(), sequence, sequence - 1);

@@ -2,6 +2,7 @@
 
 use super::{NamedStore, OneStore, Standing};
 use crate::base::ids::VaultId;
+use crate::container::bounds::MARKER_BYTES_MAX;
 use crate::container::names;
 use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::store::read_whole;
@@ -84,7 +85,7 @@ async fn look(vault: &Vault, one: &OneStore) -> Result<NamedStore, OpsError> {
 /// Checks that a store is this vault's.
 pub(crate) async fn expect_marker(store: &dyn Store, vault: VaultId) -> Result<(), OpsError> {
     let location = store.location();
-    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?).await {
+    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?, MARKER_BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(StoreError::NotFound { .. }) => {
             return Err(OpsError::StoreWithoutVault { location });

@@ -63,3 +63,43 @@ async fn an_edited_audit_log_is_found_out() {
         }
     }
 }
+
+/// Who holds the vault's keys signs a shorter log as well as the right one. What somebody noted of the
+/// right one tells.
+#[tokio::test]
+async fn a_log_that_was_signed_anew_does_not_have_what_was_noted() {
+    let (scene, before, _) = Scene::erased().await;
+    // What somebody noted when the log had just that entry.
+    let last = "SELECT seq || ':' || lower(hex(hash)) FROM audit_entry ORDER BY seq DESC LIMIT 1";
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    let early = before.catalog().query_row(last, [], read).unwrap();
+    let report = scene.world.ok(&["audit", "verify"]);
+    let late = format!("{}:{}", report["entries"], report["last_hash"].as_str().unwrap());
+    // The log of before the erasure, with its good head, in the present catalog: no entry of hers.
+    let attacked = scene.world.copy();
+    let statements = format!(
+        "DROP TRIGGER audit_entry_follows; DROP TRIGGER audit_entry_is_kept;
+         DROP TRIGGER audit_head_is_kept; DROP TRIGGER audit_head_goes_forward;
+         ATTACH '{}' AS old;
+         DELETE FROM audit_head; DELETE FROM audit_entry;
+         INSERT INTO audit_entry SELECT * FROM old.audit_entry;
+         INSERT INTO audit_head SELECT * FROM old.audit_head;",
+        before.path().join("catalog.sqlite").display()
+    );
+    attacked.catalog().execute_batch(&statements).unwrap();
+    attacked.ok(&["audit", "verify"]);
+    attacked.ok(&["audit", "verify", "--expect", &early]);
+    let ran = attacked.ends(3, &["audit", "verify", "--expect", &early, "--expect", &late]);
+    let problem = ran.document.as_ref().unwrap()["problem"].as_str().unwrap().to_owned();
+    assert!(
+        problem
+            .ends_with("does not fit the head, or what was noted of it: the log was written anew")
+            || problem.ends_with("is missing, with everything after it"),
+        "{problem}"
+    );
+    scene.world.ok(&["audit", "verify", "--expect", &early, "--expect", &late.to_uppercase()]);
+    for wrong in ["7", "0:aa", "x:y", &late[..late.len() - 1]] {
+        scene.world.ends(2, &["audit", "verify", "--expect", wrong]);
+    }
+    drop(scene.database);
+}

@@ -2,6 +2,8 @@
 //! someone edits the audit log. Nothing of hers opens, and nobody else is lost.
 
 mod audit_log;
+mod shares;
+mod sizes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -210,6 +212,11 @@ async fn the_whole_world_from_before_opens_nothing_of_hers_and_everything_of_the
         // With the present catalog, and all the rest from before, everything of the others is there.
         thief.world.put_back_catalog(&scene.world);
         thief.world.put_back("strongroom.toml", &scene.world);
+        if thief.kept > 0 {
+            // A share that was destroyed is there again: told, and destroyed once more.
+            thief.world.ends(15, &["custody", "reconcile"]);
+            assert_eq!(thief.old_shares(), Vec::<PathBuf>::new());
+        }
         scene.assert_only_she_is_gone(&thief.world).await;
         let backup = thief.world.ok(&["backup", "main"]);
         assert_eq!(backup["rows_of_erased"], 304, "{backup:#}");

@@ -70,7 +70,12 @@ pub struct History<'b> {
 
 pub fn environment() -> Environment {
     let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
-    Environment { clock: Arc::new(SystemClock), who, warn: Arc::new(|_: &str| {}) }
+    Environment {
+        clock: Arc::new(SystemClock),
+        who,
+        warn: Arc::new(|_: &str| {}),
+        alert: Arc::new(|_: &str| {}),
+    }
 }
 
 pub fn progress() -> Arc<dyn ProgressSink> {

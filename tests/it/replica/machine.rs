@@ -62,7 +62,12 @@ impl Folder {
 
 pub fn environment() -> Environment {
     let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
-    Environment { clock: Arc::new(SystemClock), who, warn: Arc::new(|_: &str| {}) }
+    Environment {
+        clock: Arc::new(SystemClock),
+        who,
+        warn: Arc::new(|_: &str| {}),
+        alert: Arc::new(|_: &str| {}),
+    }
 }
 
 impl World {

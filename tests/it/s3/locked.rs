@@ -35,8 +35,12 @@ fn vault(world: &World, url: &str) -> (Vault, Credentials) {
         spill: at("spill"),
     };
     let who = Who { actor: "ada".to_owned(), host: "vault-1".to_owned() };
-    let environment =
-        Environment { clock: Arc::new(SystemClock), who, warn: Arc::new(|_: &str| {}) };
+    let environment = Environment {
+        clock: Arc::new(SystemClock),
+        who,
+        warn: Arc::new(|_: &str| {}),
+        alert: Arc::new(|_: &str| {}),
+    };
     let identity = SecretText::new(std::fs::read_to_string(at("identity")).unwrap());
     let credentials =
         Credentials { passphrase: None, identities: Some((identity, "identity".to_owned())) };

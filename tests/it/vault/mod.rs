@@ -40,7 +40,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn new(output: &Output) -> Self {
+    /// What a process left.
+    pub fn new(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             signal: output.status.signal(),

@@ -63,7 +63,9 @@ impl fmt::Display for Fault {
             Self::Missing => "is missing",
             Self::OutOfOrder => "is out of order",
             Self::CutOff => "is missing, with everything after it",
-            Self::HeadDoesNotFit => "does not fit the head: the log was written anew",
+            Self::HeadDoesNotFit => {
+                "does not fit the head, or what was noted of it: the log was written anew"
+            }
         })
     }
 }
@@ -84,8 +86,8 @@ impl fmt::Display for Verdict {
 }
 
 /// Reads the whole log, in bounded memory, and compares it with itself, with the head in the
-/// database and, if given, with `expected_head`: number and hash that the caller trusts, because it
-/// checked a MAC or kept a note.
+/// database and with `expected`: numbers and hashes of entries that the caller trusts, because it checked
+/// a MAC or kept a note.
 ///
 /// The head in the database is compared by number and hash only; its MAC is for those who have the
 /// vault's key.
@@ -93,13 +95,11 @@ impl fmt::Display for Verdict {
 /// # Errors
 /// [`AuditError::Database`] when the database cannot be read. A damaged entry is no error but a
 /// verdict.
-pub fn verify(
-    connection: &Connection,
-    expected_head: Option<(u64, Digest)>,
-) -> Result<Verdict, AuditError> {
+pub fn verify(connection: &Connection, expected: &[(u64, Digest)]) -> Result<Verdict, AuditError> {
     // Read before the entries: an entry and a head that are written meanwhile then do no harm.
     let stored_head = read_head(connection)?.map(|head| (head.seq, head.hash));
-    let heads: Vec<(u64, Digest)> = stored_head.into_iter().chain(expected_head).collect();
+    let heads: Vec<(u64, Digest)> =
+        stored_head.into_iter().chain(expected.iter().copied()).collect();
 
     let mut statement = connection
         .prepare(&format!("SELECT {} FROM audit_entry ORDER BY seq", Entry::COLUMNS))

@@ -36,7 +36,7 @@ fn execute(connection: &Connection, statement: &str) {
 }
 
 fn verdict(connection: &Connection) -> Verdict {
-    verify(connection, None).unwrap()
+    verify(connection, &[]).unwrap()
 }
 
 /// Writes the chain anew from entry `seq` on, as an attacker without the vault's key can.
@@ -75,7 +75,7 @@ fn an_untouched_log_is_intact_and_says_how_much_the_head_covers() {
         Verdict::Intact { entries: 3, last_hash: last.hash(), uncovered: 2 }
     );
     assert_eq!(
-        verify(&connection, Some((2, second.hash()))).unwrap(),
+        verify(&connection, &[(2, second.hash())]).unwrap(),
         Verdict::Intact { entries: 3, last_hash: last.hash(), uncovered: 1 }
     );
 }
@@ -111,8 +111,8 @@ fn a_head_that_was_moved_along_does_not_fit_the_one_that_was_kept() {
         "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit_entry WHERE seq = 4)",
     );
     assert!(matches!(verdict(&connection), Verdict::Intact { entries: 4, .. }));
-    let kept = Some((entries, last_hash));
-    assert_eq!(verify(&connection, kept).unwrap(), broken(5, Fault::CutOff));
+    let kept = [(entries, last_hash)];
+    assert_eq!(verify(&connection, &kept).unwrap(), broken(5, Fault::CutOff));
 }
 
 #[test]

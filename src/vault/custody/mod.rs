@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::handle::{Vault, Writing};
 use super::{CustodyError, OpsError};
+use crate::audit::{Action, Outcome};
 use crate::base::ids::{Epoch, VaultId};
 use crate::base::{durable, random};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
@@ -12,6 +13,8 @@ use crate::catalog::erasures;
 use crate::keys::custodians::share::{Share, ShareSet};
 use crate::keys::custodians::{Custodian, quorum};
 use crate::keys::{EpochSecret, KeyError};
+
+pub mod returned;
 
 /// Who is to hold the shares of an epoch secret, and how many of them make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,8 +156,13 @@ fn put(vault: &Vault, custodian: &str, share: &Share) -> Result<(), OpsError> {
 }
 
 /// Destroys every share that must go and can be reached, and confirms the erasures that nothing
-/// undoes any more. Says what is left to do.
-pub fn destroy_leaving(vault: &Vault, _: &Writing<'_>) -> Result<Vec<Waiting>, OpsError> {
+/// undoes any more. Says what is left to do. Erasures of the epoch `reported` are those of the
+/// command itself, which puts their end on record.
+pub fn destroy_leaving(
+    vault: &Vault,
+    _: &Writing<'_>,
+    reported: Option<Epoch>,
+) -> Result<Vec<Waiting>, OpsError> {
     let sets = custody::with_shares_to_destroy(vault.catalog().connection())?;
     let mut waiting = Vec::new();
     for set in &sets {
@@ -168,6 +176,9 @@ pub fn destroy_leaving(vault: &Vault, _: &Writing<'_>) -> Result<Vec<Waiting>, O
             match gone {
                 Ok(()) => {
                     mark(vault, (set.epoch, set.set), &row.custodian, ShareState::Destroyed)?;
+                    if row.state == ShareState::Returned {
+                        returned::note_destroyed(vault, &row.custodian, set.epoch)?;
+                    }
                 }
                 Err(error) => waiting.push(Waiting {
                     custodian: row.custodian.clone(),
@@ -177,7 +188,7 @@ pub fn destroy_leaving(vault: &Vault, _: &Writing<'_>) -> Result<Vec<Waiting>, O
             }
         }
     }
-    settle(vault)?;
+    settle(vault, reported)?;
     Ok(waiting)
 }
 
@@ -195,18 +206,21 @@ pub fn confirm_held(
     Ok(())
 }
 
-/// Records which splittings are destroyed by now, and which erasures that confirms.
-fn settle(vault: &Vault) -> Result<(), OpsError> {
+/// Records which splittings are destroyed by now, and which erasures that confirms or, where a
+/// secret can be made again, undoes.
+fn settle(vault: &Vault, reported: Option<Epoch>) -> Result<(), OpsError> {
     let now = vault.clock().now();
     let is_settled = {
         let catalog = vault.catalog();
-        let leaving = custody::in_state(catalog.connection(), SetState::Leaving)?;
-        leaving.is_empty() && erasures::provisional(catalog.connection())?.is_empty()
+        let connection = catalog.connection();
+        custody::in_state(connection, SetState::Leaving)?.is_empty()
+            && custody::oldest_leaving(connection)?.is_none()
+            && erasures::provisional(connection)?.is_empty()
     };
     if is_settled {
         return Ok(());
     }
-    durable::step("forget.confirm", || {
+    let confirmed = durable::step("forget.confirm", || {
         vault.catalog().transaction(|transaction| {
             for set in custody::in_state(transaction, SetState::Leaving)? {
                 if !set.can_be_combined() {
@@ -215,10 +229,57 @@ fn settle(vault: &Vault) -> Result<(), OpsError> {
                 }
             }
             let oldest = custody::oldest_leaving(transaction)?;
-            erasures::confirm(transaction, oldest, now)?;
-            Ok::<_, OpsError>(())
+            if let Some(oldest) = oldest {
+                erasures::reopen(transaction, oldest)?;
+            }
+            Ok::<_, OpsError>(erasures::confirm(transaction, oldest, now)?)
         })
-    })
+    })?;
+    note_confirmed(vault, &confirmed, reported)
+}
+
+/// Puts on record that erasures are confirmed whose command ended before.
+fn note_confirmed(
+    vault: &Vault,
+    confirmed: &[u64],
+    reported: Option<Epoch>,
+) -> Result<(), OpsError> {
+    let mut by_source: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    {
+        let catalog = vault.catalog();
+        let sources = crate::catalog::sources::all(catalog.connection())?;
+        for number in confirmed {
+            let Some(row) = erasures::get(catalog.connection(), *number)? else { continue };
+            if Some(row.erasure.epoch_before.next()) == reported {
+                continue;
+            }
+            let source = sources.iter().find(|one| one.source_id == row.erasure.source_id);
+            let name = source.map_or_else(|| "vault".to_owned(), |one| one.name.clone());
+            by_source.entry(name).or_default().push(*number);
+        }
+    }
+    for (source, numbers) in by_source {
+        for span in spans(&numbers) {
+            let detail = format!("state=confirmed erasures={span}");
+            vault.note(Action::Erase, &source, Outcome::Done, Some(&detail))?;
+        }
+    }
+    Ok(())
+}
+
+/// Numbers as people and the audit log write them, those that follow one another together: `3`, `7-12`.
+#[must_use]
+pub fn spans(numbers: &[u64]) -> Vec<String> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    sorted
+        .chunk_by(|one, next| one + 1 == *next)
+        .filter_map(|run| match run {
+            [] => None,
+            [only] => Some(only.to_string()),
+            [first, .., last] => Some(format!("{first}-{last}")),
+        })
+        .collect()
 }
 
 /// Destroys one share, and no other that may be there under the same epoch.

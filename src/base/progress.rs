@@ -12,6 +12,9 @@ pub trait ProgressSink: Send + Sync {
     /// So much more of the present phase is done.
     fn advance(&self, rows: u64, bytes: u64);
 
+    /// Reports at once what a person must not miss, whoever watches.
+    fn warn(&self, text: &str);
+
     /// The work is over, whatever its outcome.
     fn finish(&self);
 }
@@ -24,5 +27,6 @@ impl ProgressSink for NoProgress {
     fn phase(&self, _title: &str) {}
     fn total(&self, _rows: u64, _bytes: u64) {}
     fn advance(&self, _rows: u64, _bytes: u64) {}
+    fn warn(&self, _text: &str) {}
     fn finish(&self) {}
 }

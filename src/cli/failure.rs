@@ -45,6 +45,10 @@ fn hint(error: &OpsError) -> String {
             return format!("{}; then run any command that writes, such as prune", hint(source));
         }
         OpsError::Custody(error) => custody_hint(error),
+        OpsError::Lock(_) => {
+            "run the backup when the tables are free, or with a longer --lock-wait, --yield-after or more \
+             --retries; see \"Locks\" in docs/operations.md"
+        }
         OpsError::Incomplete { source, .. } => {
             return format!("{}; drop the database before you restore again", hint(source));
         }
@@ -335,6 +339,7 @@ fn postgres_hint(error: &PostgresError) -> String {
         PostgresError::ToolsMissing { .. } => {
             "install that package, or name a folder with both tools in STRONGROOM_PG_BIN"
         }
+        PostgresError::LockNotHad { .. } => "run it again when the tables are free",
         PostgresError::Refused { .. }
         | PostgresError::Unexpected { .. }
         | PostgresError::ToolNotRun { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{Output, count};
-use crate::base::progress::{NoProgress, ProgressSink};
+use crate::base::progress::ProgressSink;
 
 /// How often the line is drawn at most, each second.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -17,24 +17,38 @@ const DRAWS_PER_SECOND: u8 = 10;
 pub fn watched(output: &Output) -> Arc<dyn ProgressSink> {
     if output.draws_progress() {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-        Arc::new(ProgressLine::new(target))
+        Arc::new(ProgressLine::new(target, output.clone()))
     } else {
-        Arc::new(NoProgress)
+        Arc::new(WarningsOnly(output.clone()))
     }
 }
 
+/// Nobody watches: warnings are printed, as everywhere.
+struct WarningsOnly(Output);
+
+impl ProgressSink for WarningsOnly {
+    fn phase(&self, _title: &str) {}
+    fn total(&self, _rows: u64, _bytes: u64) {}
+    fn advance(&self, _rows: u64, _bytes: u64) {}
+    fn warn(&self, text: &str) {
+        self.0.warning(text);
+    }
+    fn finish(&self) {}
+}
+
 struct ProgressLine {
+    output: Output,
     bar: ProgressBar,
     rows: AtomicU64,
     rows_total: AtomicU64,
 }
 
 impl ProgressLine {
-    fn new(target: ProgressDrawTarget) -> Self {
+    fn new(target: ProgressDrawTarget, output: Output) -> Self {
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(style(false));
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { bar, rows: AtomicU64::new(0), rows_total: AtomicU64::new(0) }
+        Self { output, bar, rows: AtomicU64::new(0), rows_total: AtomicU64::new(0) }
     }
 
     fn tell_rows(&self) {
@@ -92,6 +106,10 @@ impl ProgressSink for ProgressLine {
         self.tell_rows();
     }
 
+    fn warn(&self, text: &str) {
+        self.bar.suspend(|| self.output.warning(text));
+    }
+
     fn finish(&self) {
         self.bar.finish_and_clear();
     }
@@ -117,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_line_tells_rows_and_gives_up_an_estimate_that_was_passed() {
-        let line = ProgressLine::new(ProgressDrawTarget::hidden());
+        let line = ProgressLine::new(ProgressDrawTarget::hidden(), Output::new(true, true));
         line.phase("reading rows");
         line.total(2000, 1000);
         line.advance(1000, 500);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use zeroize::Zeroizing;
@@ -210,6 +211,42 @@ pub fn source_name(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
+/// Reads a length of time: `500ms`, `5s`, `2m`, `1h`; a number alone is seconds.
+///
+/// # Errors
+/// When it is none, is 0 or is longer than a week.
+pub fn duration(text: &str) -> Result<Duration, InvalidValue> {
+    const FORM: InvalidValue =
+        InvalidValue("write a length of time above 0, such as 500ms, 5s, 2m or 1h");
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..end].parse().map_err(|_| FORM)?;
+    let milliseconds = match &text[end..] {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(FORM),
+    };
+    let length = number.checked_mul(milliseconds).ok_or(FORM)?;
+    let week = 7 * 24 * 3_600_000;
+    if (1..=week).contains(&length) { Ok(Duration::from_millis(length)) } else { Err(FORM) }
+}
+
+/// A length of time, or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationOrNever(pub Option<Duration>);
+
+impl FromStr for DurationOrNever {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "never" => Ok(Self(None)),
+            text => duration(text).map(|length| Self(Some(length))),
+        }
+    }
+}
+
 /// Reads a number of connections.
 ///
 /// # Errors
@@ -272,6 +309,18 @@ mod tests {
         let day = moment("2026-11-22").unwrap();
         assert_eq!(day, moment("2026-11-22T01:00:00+01:00").unwrap());
         assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn lengths_of_time_have_a_unit() {
+        for (text, milliseconds) in [("500ms", 500), ("5s", 5000), ("5", 5000), ("2m", 120_000)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(milliseconds));
+        }
+        assert_eq!("never".parse(), Ok(DurationOrNever(None)));
+        for wrong in ["", "0", "0s", "s", "5 s", "-5s", "5d", "1e3", "99999999999999999999", "200h"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -83,6 +83,12 @@ pub enum PostgresError {
         /// The server's message, unless it may hold a row's value.
         message: String,
     },
+    /// A lock was not had in the time that was given for it.
+    #[error("{who} waited too long for a lock")]
+    LockNotHad {
+        /// Who waited.
+        who: String,
+    },
     /// The server answered with something that cannot be read.
     #[error("the server's answer to {doing} cannot be read: {reason}")]
     Unexpected {
@@ -194,6 +200,13 @@ impl PostgresError {
             Self::Refused { sqlstate, .. } => Some(sqlstate),
             _ => None,
         }
+    }
+
+    /// Whether a lock was not to be had (`lock_not_available`), or was had in a circle (`deadlock_detected`).
+    #[must_use]
+    pub fn is_lock_refused(&self) -> bool {
+        matches!(self, Self::LockNotHad { .. })
+            || matches!(self.sqlstate(), Some("55P03" | "40P01"))
     }
 }
 

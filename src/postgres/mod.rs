@@ -3,7 +3,7 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`connect`] | where a database is, how to log in, encryption, one connection set up to read everything |
+//! | [`connect`] | where a database is, how to log in, encryption, one connection set up to read everything; locks |
 //! | [`schema`] | the catalogs of a live database as the values of [`crate::base::schema`]; what a restore asks |
 //! | [`rows`] | rows and large objects out and in, each with its owner's key; values as the server prints them |
 //! | [`tools`] | `pg_dump` for the schema and `pg_restore` to make it again |
@@ -16,6 +16,7 @@ pub mod schema;
 pub mod temporary;
 pub mod tools;
 
+pub use connect::locks::Lockable;
 pub use connect::session::{Session, SnapshotId};
 pub use connect::url::{ConnectionSettings, SslMode};
 pub use error::PostgresError;

@@ -291,6 +291,9 @@ pub enum OpsError {
         /// Rows left out.
         rows: u64,
     },
+    /// Others need the tables that a backup reads.
+    #[error(transparent)]
+    Lock(#[from] super::LockError),
     /// The stream of rows ended within a row.
     #[error("the server's rows ended within a row")]
     CutShort,
@@ -493,7 +496,7 @@ impl OpsError {
             | Self::AlreadyErased { .. }
             | Self::Forgotten { .. }
             | Self::NoClass { .. } => ErrorKind::NotFound,
-            Self::Postgres(_) | Self::CutShort | Self::Tuples => ErrorKind::Source,
+            Self::Postgres(_) | Self::Lock(_) | Self::CutShort | Self::Tuples => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
             Self::Bug(_) => ErrorKind::Internal,
         }

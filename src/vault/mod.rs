@@ -10,6 +10,7 @@ mod error;
 pub mod forget;
 pub mod garbage;
 pub mod handle;
+mod lock_error;
 pub mod object_stream;
 pub mod reader;
 pub mod replica;
@@ -20,3 +21,4 @@ pub mod subject_maps;
 
 pub use custody_error::CustodyError;
 pub use error::{ErrorKind, OpsError};
+pub use lock_error::{LockError, table_or_end};

@@ -25,5 +25,6 @@ mod random_round_trip;
 mod replica;
 mod round_trip;
 mod s3;
+mod source;
 mod store_contract;
 mod stores;

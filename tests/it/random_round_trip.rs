@@ -18,7 +18,7 @@ use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
 use strongroom::keys::custodians::settings::CustodianSettings;
 use strongroom::keys::master::Credentials;
-use strongroom::ops::backup::{BackupReport, BackupRequest, backup};
+use strongroom::ops::backup::{BackupReport, BackupRequest, LockRules, backup};
 use strongroom::policy::subject_map::SubjectMap;
 use strongroom::postgres::Session;
 use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
@@ -166,6 +166,7 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         memory_bytes,
         full: false,
         strict: false,
+        locks: LockRules::default(),
     };
     let progress: Arc<dyn ProgressSink> = Arc::new(NoProgress);
     let report = backup(&vault, &credentials, &request, &progress).await.unwrap();

@@ -1,13 +1,15 @@
 //! `strongroom backup`: backs up a database.
 
+use std::time::Duration;
+
 use crate::catalog::backups::BackupClass;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, count, counted, when};
 use crate::cli::part_args::PartArgs;
-use crate::cli::values::{jobs, source_name};
-use crate::ops::backup::{BackupRequest, backup};
+use crate::cli::values::{DurationOrNever, duration, jobs, source_name};
+use crate::ops::backup::{BackupRequest, LockRules, Waited, backup};
 
 /// What `backup` takes.
 #[derive(clap::Args)]
@@ -42,6 +44,18 @@ pub struct Args {
     /// Connections that read at the same time [default: as configured]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<u16>,
+
+    /// How long to wait for a lock on a table that others have
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub lock_wait: Duration,
+
+    /// Give way when someone has waited so long behind the backup: release everything, try again later
+    #[arg(long, value_name = "DURATION", default_value = "never")]
+    pub yield_after: DurationOrNever,
+
+    /// How often to try again after giving way, or when a lock was not to be had
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub retries: u32,
 
     /// End with exit code 11 if a person erased from this vault is still in the database
     #[arg(long)]
@@ -78,6 +92,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         memory_bytes: usize::try_from(config.backup.memory_mib).unwrap_or(usize::MAX) << 20,
         full: args.full,
         strict: args.strict,
+        locks: LockRules {
+            lock_wait: args.lock_wait,
+            yield_after: args.yield_after.0,
+            retries: args.retries,
+        },
     };
     let progress = context.progress();
     let outcome = backup(&vault, &credentials, &request, &progress).await;
@@ -85,6 +104,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let report = outcome?;
     for notice in &report.notices {
         context.output.note(&format!("note: {notice}"));
+    }
+    for waited in &report.waited {
+        context.output.note(&format!("note: {}", told(waited)));
     }
     if report.rows_of_erased > 0 {
         context.output.warning(&format!(
@@ -134,6 +156,22 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         count(rate),
     );
     Ok(Report::new(&report, text)?.with_exit(exit))
+}
+
+/// Someone who waited, as a sentence.
+fn told(waited: &Waited) -> String {
+    let Waited { table, session, who, statement, seconds, others, gave_way } = waited;
+    let table = table.as_ref().map_or("its end".to_owned(), |table| format!("table {table}"));
+    let statement =
+        if statement.is_empty() { String::new() } else { format!(" with `{statement}`") };
+    let others = match others {
+        0 => String::new(),
+        others => format!(", {} behind it", counted(*others, "more session", "more sessions")),
+    };
+    let end = if *gave_way { "; the backup gave way" } else { "" };
+    format!(
+        "session {session} ({who}) waited {seconds:.1} s behind the backup for {table}{statement}{others}{end}"
+    )
 }
 
 impl From<Class> for BackupClass {

@@ -22,7 +22,7 @@ use crate::cli::config::Config;
 use crate::container::manifest::Contents;
 use crate::crypto::SecretText;
 use crate::keys::master::{Credentials, Protection};
-use crate::ops::backup::{BackupRequest, backup};
+use crate::ops::backup::{BackupRequest, LockRules, backup};
 use crate::ops::erase::{EraseRequest, erase};
 use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
 use crate::ops::sources::{self, NewUrl};
@@ -232,6 +232,7 @@ impl Demo<'_> {
             jobs: 2,
             memory_bytes: 64 << 20,
             strict: false,
+            locks: LockRules::default(),
         };
         let progress = self.context.progress();
         let outcome = backup(vault, credentials, &request, &progress).await;

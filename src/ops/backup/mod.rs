@@ -10,11 +10,12 @@ mod index;
 mod pack_stream;
 mod read;
 mod seal;
+mod waits;
 mod write;
 
 use self::read::relations;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -28,6 +29,7 @@ use self::pack_stream::PackList;
 use self::read::partitions::MemoryBudget;
 use self::read::relations::{Reading, RelationPlan};
 use self::seal::sealing::ToolPool;
+use self::waits::{AllWaited, Watch};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, ShardId};
@@ -52,9 +54,10 @@ use crate::vault::handle::{Unlocked, Vault};
 use crate::vault::stores::{copy, route};
 use crate::vault::subject_keys::SubjectKeys;
 use crate::vault::subject_maps::LoadedMap;
-use crate::vault::{OpsError, replica};
+use crate::vault::{LockError, OpsError, replica};
 use crate::vault::{sources, subject_maps};
 pub use copies::StoreCopy;
+pub use waits::{LockRules, Waited};
 
 /// What to back up, and how.
 #[derive(Debug, Clone)]
@@ -75,6 +78,8 @@ pub struct BackupRequest {
     pub full: bool,
     /// Whether meeting people who were erased is an error (the backup is complete all the same).
     pub strict: bool,
+    /// How it behaves towards others who need the tables.
+    pub locks: LockRules,
 }
 
 /// What was backed up.
@@ -108,6 +113,10 @@ pub struct BackupReport {
     pub copies: Vec<StoreCopy>,
     /// How long it took, in seconds.
     pub seconds: f64,
+    /// How often it was begun: more than once when it gave way, or could not have a lock.
+    pub attempts: u32,
+    /// Who waited for a lock behind it, in the order in which they were seen.
+    pub waited: Vec<Waited>,
     /// What the operator should know: unlogged tables, foreign tables, and so on.
     pub notices: Vec<String>,
 }
@@ -171,13 +180,83 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(self) -> Result<BackupReport, OpsError> {
+    /// Tries until a backup is made, or others stood in the way often enough.
+    async fn run(mut self) -> Result<BackupReport, OpsError> {
+        let rules = self.request.locks;
+        let given = self.settings.clone();
+        let waited = AllWaited::default();
+        for attempts in 1.. {
+            let mark = hex::encode(random::bytes::<4>(&mut random::system()));
+            self.settings = given.of_one_work(&mark, rules.lock_wait);
+            let error = match self.attempt(&waited).await {
+                Err(error) if waits::is_in_the_way(&error) => error,
+                ended => {
+                    let waited = waited.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    return ended.map(|report| BackupReport { attempts, waited, ..report });
+                }
+            };
+            if attempts > rules.retries {
+                return Err(LockError::GaveUp { attempts, source: Box::new(error) }.into());
+            }
+            let pause = waits::pause(attempts);
+            let seconds = pause.as_secs();
+            self.progress.warn(&format!("{error}; it is tried again in {seconds} seconds"));
+            tokio::time::sleep(pause).await;
+        }
+        Err(OpsError::Bug("a backup was tried without end"))
+    }
+
+    /// One attempt. When it fails nothing of it is left: no lock, no object, as far as the store lets them go.
+    async fn attempt(&self, waited: &AllWaited) -> Result<BackupReport, OpsError> {
+        let mut notices = Vec::new();
+        let watch = Watch::start(&self.settings, self.request.locks, waited, self.progress);
+        let mut watch = match watch.await {
+            Ok(watch) => Some(watch),
+            // The main connection says why, if nobody can connect.
+            Err(error) if self.request.locks.yield_after.is_none() => {
+                notices.push(format!("nobody looked at who waits behind the backup: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ended = {
+            let gives_way = async {
+                match &mut watch {
+                    Some(watch) => watch.gives_way().await,
+                    None => std::future::pending().await,
+                }
+            };
+            self.write(gives_way, notices).await
+        };
+        match (ended, watch) {
+            (Err(error), Some(watch)) if waits::is_in_the_way(&error) => {
+                let error = watch.explain(error);
+                watch.release().await;
+                Err(error)
+            }
+            (ended, _) => ended,
+        }
+    }
+
+    /// Writes a backup, unless `gives_way` ends before all rows are read.
+    async fn write(
+        &self,
+        gives_way: impl Future<Output = OpsError>,
+        mut notices: Vec<String>,
+    ) -> Result<BackupReport, OpsError> {
+        let mut gives_way = std::pin::pin!(gives_way);
         let started_at = self.vault.clock().now();
         self.progress.phase("looking at the database");
-        let session = Session::connect(&self.settings).await?;
-        let snapshot = session.begin_snapshot().await?;
-        let schema = postgres::describe(&session).await?;
-        session.lock_tables(&schema).await?;
+        let begun = async {
+            let session = Session::connect(&self.settings).await?;
+            let snapshot = session.begin_locked().await?;
+            let schema = postgres::describe(&session).await?;
+            Ok::<_, OpsError>((session, snapshot, schema))
+        };
+        let (session, snapshot, schema) = tokio::select! {
+            reason = &mut gives_way => return Err(reason),
+            begun = begun => begun?,
+        };
         let snapshot_at = session.transaction_time().await?;
         let drift = subject_map::check(&self.map.map, &schema);
         if !drift.is_empty() {
@@ -190,8 +269,8 @@ impl Work<'_> {
         let identity = BackupIdentity::generate();
         let new = (&backup, &identity);
         let packs = PackList::default();
-        let mut notices = write::notices(&schema);
-        let written = async {
+        notices.extend(write::notices(&schema));
+        let read = async {
             let archive = async {
                 match self.request.contents {
                     Contents::DataOnly => Ok(None),
@@ -205,7 +284,16 @@ impl Work<'_> {
                 let database = (&session, &schema);
                 self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
             };
-            let (schema_archive, (relations, layers)) = tokio::try_join!(archive, rows)?;
+            tokio::try_join!(archive, rows)
+        };
+        let read = tokio::select! {
+            reason = gives_way => Err(reason),
+            read = read => read,
+        };
+        // No table is kept from anybody while the rest is written.
+        drop(session);
+        let written = async {
+            let (schema_archive, (relations, layers)) = read?;
             self.progress.phase("sealing the manifest");
             let manifest = Manifest {
                 version: manifest::VERSION,
@@ -297,7 +385,7 @@ impl Work<'_> {
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
-        let summaries = match relations::read_all(reading, plans).await {
+        let summaries = match relations::read_all(session, reading, plans).await {
             Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),
             outcome => outcome?,
         };
@@ -474,6 +562,8 @@ impl Work<'_> {
             referenced_bytes: row.bytes_referenced,
             copies,
             seconds,
+            attempts: 1,
+            waited: Vec::new(),
             notices,
         }
     }

@@ -11,9 +11,9 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::merged::{Merged, MergedPlain, MergedTls};
-use super::tls;
 use super::url::{ConnectionSettings, SslMode};
-use crate::base::schema::{DatabaseSchema, quote_literal};
+use super::{locks, tls};
+use crate::base::schema::quote_literal;
 use crate::postgres::error::PostgresError;
 
 /// The oldest server that strongroom reads, as its major version.
@@ -44,7 +44,7 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// A snapshot that a session exported, valid as long as that session's transaction is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotId(String);
+pub struct SnapshotId(pub(super) String);
 
 impl SnapshotId {
     /// The server's name for it, as `pg_dump --snapshot` takes it.
@@ -104,6 +104,9 @@ impl Session {
         }
         let mut calls: Vec<String> =
             SETTINGS.iter().map(|(name, to)| set_config(name, to)).collect();
+        if let Some(wait) = self.settings.lock_wait {
+            calls.push(set_config("lock_timeout", &locks::milliseconds(wait)));
+        }
         if self.server_major() >= 14 {
             calls.push(set_config("idle_session_timeout", "0"));
         }
@@ -139,17 +142,19 @@ impl Session {
 
     /// Begins a read-only transaction at one moment and exports it for other sessions and tools.
     pub async fn begin_snapshot(&self) -> Result<SnapshotId, PostgresError> {
-        self.batch("the snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        self.begin("").await?;
         let row = self.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await?;
         Ok(SnapshotId(value(&row, 0)?))
     }
 
     /// Begins a read-only transaction that sees exactly what `snapshot` sees.
     pub async fn join_snapshot(&self, snapshot: &SnapshotId) -> Result<(), PostgresError> {
-        let statements = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            quote_literal(&snapshot.0)
-        );
+        self.begin(&format!("; SET TRANSACTION SNAPSHOT {}", quote_literal(&snapshot.0))).await
+    }
+
+    /// Begins a read-only transaction whose snapshot is taken by its first query, or is the one that `then` sets.
+    pub(super) async fn begin(&self, then: &str) -> Result<(), PostgresError> {
+        let statements = format!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY{then}");
         self.batch("the snapshot", &statements).await
     }
 
@@ -161,17 +166,6 @@ impl Session {
             doing: "the server's clock".to_owned(),
             reason: "it is out of range".to_owned(),
         })
-    }
-
-    /// Holds every table against being dropped or altered until the transaction ends, as `pg_dump`
-    /// does: reading and writing rows go on.
-    pub async fn lock_tables(&self, schema: &DatabaseSchema) -> Result<(), PostgresError> {
-        for tables in schema.tables.chunks(200) {
-            let names: Vec<_> = tables.iter().map(|table| table.name.quoted()).collect();
-            let statement = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-            self.batch("the shared lock that reading the tables needs", &statement).await?;
-        }
-        Ok(())
     }
 
     /// Ends a transaction, keeping what it wrote.

@@ -78,6 +78,8 @@ pub struct ConnectionSettings {
     pub(in crate::postgres) application_name: String,
     pub(in crate::postgres) options: Option<String>,
     pub(in crate::postgres) target_session: Option<String>,
+    /// How long its sessions wait for a lock; none: without end.
+    pub(in crate::postgres) lock_wait: Option<Duration>,
 }
 
 impl ConnectionSettings {
@@ -184,6 +186,7 @@ impl ConnectionSettings {
                 .unwrap_or_else(|| "strongroom".to_owned()),
             options: take("options", "PGOPTIONS"),
             target_session,
+            lock_wait: None,
         })
     }
 
@@ -199,6 +202,12 @@ impl ConnectionSettings {
         &self.user
     }
 
+    /// The name by which the server knows its sessions.
+    #[must_use]
+    pub fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
     /// Whether and how the connection is to be encrypted.
     #[must_use]
     pub fn ssl_mode(&self) -> SslMode {
@@ -209,6 +218,16 @@ impl ConnectionSettings {
     #[must_use]
     pub fn with_database(&self, name: &str) -> Self {
         Self { database: name.to_owned(), ..self.clone() }
+    }
+
+    /// The same for sessions of one work, known by a name that no other session has, none of which waits
+    /// longer than this for a lock.
+    #[must_use]
+    pub fn of_one_work(&self, mark: &str, lock_wait: Duration) -> Self {
+        // The server keeps 63 bytes.
+        let name: String = self.application_name.chars().take(15).collect();
+        let application_name = format!("{name} {mark}");
+        Self { application_name, lock_wait: Some(lock_wait), ..self.clone() }
     }
 
     /// The settings as a person may see them: `postgres://user@host:port/db`, never a password.

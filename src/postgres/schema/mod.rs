@@ -49,7 +49,7 @@ fn name(row: &tokio_postgres::Row, index: usize) -> Result<QualifiedName, Postgr
 
 /// Keeps relations (`c`, in namespace `n`) that are a user's: not the system's, not temporary, not an
 /// extension's.
-pub(super) const OF_THE_USER: &str = "
+pub(in crate::postgres) const OF_THE_USER: &str = "
     n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND c.relpersistence <> 't'
     AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
         AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e')";

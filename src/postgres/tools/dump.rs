@@ -5,6 +5,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Tools, not_run};
+use crate::postgres::connect::locks::milliseconds;
 use crate::postgres::connect::session::SnapshotId;
 use crate::postgres::connect::url::ConnectionSettings;
 use crate::postgres::error::PostgresError;
@@ -31,14 +32,19 @@ pub async fn dump_schema(
     if tools.major() >= 18 {
         command.arg("--no-statistics");
     }
+    if let Some(wait) = settings.lock_wait {
+        command.arg(format!("--lock-wait-timeout={}", milliseconds(wait)));
+    }
     let output = command.output().await.map_err(|error| not_run("pg_dump", &error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
-    Err(PostgresError::ToolFailed {
-        tool: "pg_dump".to_owned(),
-        reason: errors(&String::from_utf8_lossy(&output.stderr)),
-    })
+    let printed = String::from_utf8_lossy(&output.stderr);
+    // It bounds its locks by the statement's time, and nothing else.
+    if settings.lock_wait.is_some() && printed.contains("due to statement timeout") {
+        return Err(PostgresError::LockNotHad { who: "pg_dump".to_owned() });
+    }
+    Err(PostgresError::ToolFailed { tool: "pg_dump".to_owned(), reason: errors(&printed) })
 }
 
 /// The lines that say what failed, in one.

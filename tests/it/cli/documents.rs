@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use strongroom::postgres::Session;
 
+use crate::support::TestDatabase;
 use crate::support::sandbox::{DECIDED, Sandbox, existing, finance, sql};
 
 /// The sections of the document below "Documents by command": fields and their types.
@@ -119,6 +123,37 @@ impl Gathered {
     }
 }
 
+/// Holds a sequence until the backup waits for it with every table locked, and lets a change wait behind the
+/// backup for a while.
+fn somebody_who_waits(database: &TestDatabase) -> thread::JoinHandle<()> {
+    sql(database, "CREATE SEQUENCE public.numbers");
+    let settings = database.settings();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connect = async || Session::connect(&settings).await.unwrap();
+            let (holder, changer) = (connect().await, connect().await);
+            let hold = "BEGIN; DROP SEQUENCE public.numbers";
+            holder.batch("a lock", hold).await.unwrap();
+            let waits = "
+                SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE NOT l.granted AND d.datname = current_database())";
+            let begun = Instant::now();
+            while !holder.query_one(waits, &[]).await.unwrap().get::<_, bool>(0) {
+                assert!(begun.elapsed() < Duration::from_mins(1), "the backup does not wait");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let change = tokio::spawn(async move {
+                let change = "ALTER TABLE public.notes ALTER body DROP DEFAULT";
+                changer.batch("a change", change).await.unwrap();
+            });
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            holder.batch("the end", "ROLLBACK").await.unwrap();
+            change.await.unwrap();
+        });
+    })
+}
+
 #[test]
 fn every_field_that_is_printed_is_documented() {
     let mut all = Gathered { sandbox: Sandbox::new(), documents: Vec::new() };
@@ -133,7 +168,9 @@ fn every_field_that_is_printed_is_documented() {
     sql(&database, "CREATE TABLE public.letters (id bigint PRIMARY KEY, address text)");
     all.run("map", "finance --check", 4);
     sql(&database, "DROP TABLE public.letters");
+    let waiter = somebody_who_waits(&database);
     all.run("backup", "finance --note first", 0);
+    waiter.join().unwrap();
     all.run("list", "", 0);
     all.run("show", "latest", 0);
     all.run("verify", "latest", 0);

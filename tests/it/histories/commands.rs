@@ -9,7 +9,7 @@ use strongroom::catalog::stores::CopyState;
 use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
 use strongroom::keys::master::{Protection, kit};
-use strongroom::ops::backup::{BackupRequest, backup};
+use strongroom::ops::backup::{BackupRequest, LockRules, backup};
 use strongroom::ops::erase::{EraseRequest, erase};
 use strongroom::ops::expire::expire;
 use strongroom::ops::prune::prune;
@@ -93,6 +93,7 @@ impl History<'_> {
             memory_bytes: 1 << 20,
             full: false,
             strict: false,
+            locks: LockRules::default(),
         };
         let made = backup(&vault, &credentials, &request, &progress()).await;
         for new in backups_in(&vault).difference(&before) {

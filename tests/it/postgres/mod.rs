@@ -81,9 +81,8 @@ fn person(number: u32) -> String {
 async fn the_catalogs_are_read_as_they_are() {
     let database = support::everything().await;
     let session = database.session().await;
-    session.begin_snapshot().await.unwrap();
+    session.begin_locked().await.unwrap();
     let schema = describe(&session).await.unwrap();
-    session.lock_tables(&schema).await.unwrap();
 
     let transactions = named(&schema, "app.transactions");
     assert_eq!(transactions.kind, TableKind::Partitioned);

@@ -27,7 +27,9 @@ use crate::ops::backup::pack_stream::PackList;
 use crate::ops::backup::seal::sealing::{self, ReadPart, ToolPool};
 use crate::ops::backup::seal::segment_sink::{Sealed, SegmentSink, SegmentsOf};
 use crate::policy::subject_map::{self, LargeObjectRule, SubjectMap};
-use crate::postgres::{ConnectionSettings, CopyFormat, Part, Session, SnapshotId, TableRead};
+use crate::postgres::{
+    ConnectionSettings, CopyFormat, Lockable, Part, PostgresError, Session, SnapshotId, TableRead,
+};
 use crate::vault::OpsError;
 use crate::vault::handle::Unlocked;
 use crate::vault::subject_keys::SubjectKeys;
@@ -130,6 +132,17 @@ impl RelationPlan {
             how: How::Table { table: Box::new(table.clone()), owner },
             parts,
         })
+    }
+
+    /// The tables that reading it needs.
+    fn needs_locked(&self) -> Vec<Lockable> {
+        match &self.how {
+            How::Table { table, owner } => Lockable::all_of(table, owner.as_ref()),
+            How::LargeObjects(columns, _) => columns
+                .iter()
+                .flat_map(|column| Lockable::all_of(&column.table, column.owner.as_ref()))
+                .collect(),
+        }
     }
 
     /// How its rows are written.
@@ -296,7 +309,11 @@ impl RelationWork {
 type Queue = Arc<Mutex<VecDeque<(Arc<RelationWork>, usize)>>>;
 
 /// Reads all relations; their summaries in the order of their numbers.
+///
+/// `holder` is the session that has all tables locked: what a reader cannot lock at once, for somebody waits
+/// behind that session, is read through it.
 pub async fn read_all(
+    holder: &Session,
     reading: Reading,
     mut plans: Vec<RelationPlan>,
 ) -> Result<Vec<RelationSummary>, OpsError> {
@@ -314,58 +331,112 @@ pub async fn read_all(
     }
     let queue: Queue = Arc::new(Mutex::new(queue));
     let mut readers = JoinSet::new();
+    let (refused, mut for_holder) = mpsc::unbounded_channel();
     for _ in 0..reading.jobs {
-        readers.spawn(read_some(reading.clone(), Arc::clone(&queue)));
+        readers.spawn(read_some(reading.clone(), Arc::clone(&queue), refused.clone()));
     }
+    drop(refused);
     let tools = Arc::clone(&reading.tools);
     // However this ends, no thread goes on sealing behind it.
     let _stop = sealing::StopWhenDropped(Arc::clone(&tools));
-    drop(reading);
-    while let Some(done) = readers.join_next().await {
-        // An error here drops the other readers, which closes their connections.
-        let done = done.map_err(|_| OpsError::Bug("a reader of rows ended abnormally"));
-        for (number, summary) in done.flatten()? {
-            if let Some(place) = summaries.get_mut(number as usize) {
-                *place = Some(summary);
-            }
+    let through_readers = async {
+        let mut done = Vec::new();
+        while let Some(some) = readers.join_next().await {
+            // An error here drops the other readers, which closes their connections.
+            let some = some.map_err(|_| OpsError::Bug("a reader of rows ended abnormally"));
+            done.extend(some.flatten()?);
+        }
+        Ok(done)
+    };
+    let through_holder = async {
+        let mut sealing = Sealing::default();
+        while let Some((work, place)) = for_holder.recv().await {
+            let part = read_part(holder, &reading, &work, place).await?;
+            sealing.put(&reading, &work, place, part).await?;
+        }
+        sealing.finish().await
+    };
+    let (of_readers, of_holder): (Vec<_>, Vec<_>) =
+        tokio::try_join!(through_readers, through_holder)?;
+    for (number, summary) in of_readers.into_iter().chain(of_holder) {
+        if let Some(place) = summaries.get_mut(number as usize) {
+            *place = Some(summary);
         }
     }
+    drop(reading);
     in_thread(move || tools.close()).await?;
     Ok(summaries.into_iter().flatten().collect())
 }
 
-/// One reader: a connection, and a thread that deals or seals.
-async fn read_some(
-    reading: Reading,
-    queue: Queue,
-) -> Result<Vec<(u32, RelationSummary)>, OpsError> {
-    let session = Session::connect(&reading.settings).await?;
-    session.join_snapshot(&reading.snapshot).await?;
-    let mut done = Vec::new();
-    // What is complete is sealed beside the reading of what follows.
-    let mut sealing: VecDeque<JoinHandle<Result<(u32, RelationSummary), OpsError>>> =
-        VecDeque::new();
-    loop {
-        while sealing.front().is_some_and(|first| reading.jobs == 1 || first.is_finished())
-            && let Some(sealed) = sealing.pop_front()
-        {
-            done.push(joined(sealed).await?);
-        }
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((work, place)) = next else { break };
-        let part = read_part(&session, &reading, &work, place).await?;
+/// What is complete is sealed beside the reading of what follows.
+#[derive(Default)]
+struct Sealing {
+    under_way: VecDeque<JoinHandle<Result<(u32, RelationSummary), OpsError>>>,
+    done: Vec<(u32, RelationSummary)>,
+}
+
+impl Sealing {
+    /// Takes what was read of a part, and seals the relation if that was the last one.
+    async fn put(
+        &mut self,
+        reading: &Reading,
+        work: &Arc<RelationWork>,
+        place: usize,
+        part: ReadPart,
+    ) -> Result<(), OpsError> {
         if let Some(parts) = work.put(place, part) {
-            let (shared, of) = (reading.clone(), Arc::clone(&work));
-            sealing.push_back(tokio::spawn(in_thread(move || {
+            let (shared, of) = (reading.clone(), Arc::clone(work));
+            self.under_way.push_back(tokio::spawn(in_thread(move || {
                 let sealed = sealing::seal(&shared, &of, parts)?;
                 Ok((of.plan.number, of.plan.summary(sealed)))
             })));
         }
+        while self.under_way.front().is_some_and(|first| reading.jobs == 1 || first.is_finished())
+            && let Some(sealed) = self.under_way.pop_front()
+        {
+            self.done.push(joined(sealed).await?);
+        }
+        Ok(())
     }
-    for sealed in sealing {
-        done.push(joined(sealed).await?);
+
+    async fn finish(mut self) -> Result<Vec<(u32, RelationSummary)>, OpsError> {
+        for sealed in self.under_way {
+            self.done.push(joined(sealed).await?);
+        }
+        Ok(self.done)
     }
-    Ok(done)
+}
+
+/// One reader: a connection, and a thread that deals or seals. What it cannot lock goes to `refused`.
+async fn read_some(
+    reading: Reading,
+    queue: Queue,
+    refused: mpsc::UnboundedSender<(Arc<RelationWork>, usize)>,
+) -> Result<Vec<(u32, RelationSummary)>, OpsError> {
+    let session = Session::connect(&reading.settings).await?;
+    session.join_snapshot(&reading.snapshot).await?;
+    session.savepoint().await?;
+    let mut sealing = Sealing::default();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some((work, place)) = next else { break };
+        if session.lock_now(&work.plan.needs_locked()).await? {
+            match read_part(&session, &reading, &work, place).await {
+                // An index of the table was locked.
+                Err(OpsError::Postgres(PostgresError::LockNotHad { .. })) => {
+                    session.back_to_savepoint().await?;
+                }
+                part => {
+                    sealing.put(&reading, &work, place, part?).await?;
+                    continue;
+                }
+            }
+        }
+        // The other side ends with an error that is reported there.
+        let _ = refused.send((work, place));
+    }
+    drop((session, refused));
+    sealing.finish().await
 }
 
 async fn joined<T>(work: JoinHandle<Result<T, OpsError>>) -> Result<T, OpsError> {
@@ -436,7 +507,11 @@ async fn send_table(
     read: &TableRead<'_>,
     chunks: &mpsc::Sender<Vec<Bytes>>,
 ) -> Result<(), OpsError> {
-    let mut rows = session.copy_table_out(read).await?;
+    let mut rows = session.copy_table_out(read).await.map_err(|error| {
+        // No row was read, so somebody else may read them all.
+        let who = "a reader of rows".to_owned();
+        if error.is_lock_refused() { PostgresError::LockNotHad { who } } else { error }
+    })?;
     let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
     while let Some(chunk) = rows.next_chunk().await {
         let chunk = chunk?;

@@ -89,6 +89,9 @@ fn hint(error: &OpsError) -> String {
         OpsError::StoreNotEmpty { .. } => {
             "give the vault an empty directory or prefix; nothing was written there"
         }
+        OpsError::StoreUnfit { .. } => {
+            "choose another service or bucket; docs/stores.md says what a vault needs of it"
+        }
         OpsError::StoreMarkerDamaged { .. } => {
             "put the object back from a copy of the store; nothing was written"
         }

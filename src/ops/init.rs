@@ -11,6 +11,7 @@ use crate::base::ids::{Epoch, ShardId, ShareSet, VaultId};
 use crate::base::{durable, random};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::shards::ShardRow;
+use crate::catalog::stores::{self as store_rows, StoreRow};
 use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{Catalog, NewVault, shards, vault_keys as catalog_keys};
 use crate::container::names;
@@ -21,8 +22,9 @@ use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
-use crate::store::{ObjectName, StoreError};
+use crate::store::{ObjectName, Store, StoreError};
 use crate::vault::handle::{Begun, Environment, Vault, VaultPlaces};
+use crate::vault::stores::{StoreSettings, row_of};
 use crate::vault::{OpsError, replica};
 
 /// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
@@ -56,16 +58,21 @@ pub async fn init(
     }
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
     let mut stores = Vec::new();
+    let mut probed = Vec::new();
     for settings in &places.stores {
         let store = crate::store::create(&settings.url)?;
         match store.size(&marker).await {
-            Err(StoreError::NotFound { .. }) => stores.push(store),
+            Err(StoreError::NotFound { .. }) => {}
             Ok(_) => {
                 let place = format!("a vault in the store {}", store.location());
                 return Err(OpsError::VaultExists { place });
             }
             Err(error) => return Err(error.into()),
         }
+        if crate::store::is_service(&settings.url) {
+            probed.push(probe(settings, &*store, &environment).await?);
+        }
+        stores.push(store);
     }
 
     let random = &mut random::system();
@@ -98,7 +105,7 @@ pub async fn init(
             changed_at: now,
         }],
     };
-    drop(create_catalog(&places, &environment, vault, &master, &secret, &custody)?);
+    drop(create_catalog(&places, &environment, vault, &master, &secret, &custody, &probed)?);
 
     let contents = Bytes::from(VaultMarker::bytes_of(vault)?);
     for store in &stores {
@@ -117,6 +124,23 @@ pub async fn init(
     Ok(Begun { vault: opened, unlocked })
 }
 
+/// Sees what a service can do before a vault is made in it.
+async fn probe(
+    settings: &StoreSettings,
+    store: &dyn Store,
+    environment: &Environment,
+) -> Result<StoreRow, OpsError> {
+    let capabilities = store.probe().await?;
+    if let Some((_, finding)) = capabilities.unfit().next() {
+        let (location, reason) = (store.location(), finding.consequence.clone());
+        return Err(OpsError::StoreUnfit { location, reason });
+    }
+    for sentence in capabilities.worth_knowing() {
+        (environment.warn)(&format!("store `{}`: {sentence}", settings.name));
+    }
+    row_of(settings, &capabilities)
+}
+
 fn create_catalog(
     places: &VaultPlaces,
     environment: &Environment,
@@ -124,6 +148,7 @@ fn create_catalog(
     master: &MasterSecret,
     secret: &EpochSecret,
     custody: &ShareSetRow,
+    probed: &[StoreRow],
 ) -> Result<Catalog, OpsError> {
     let random = &mut random::system();
     let new = NewVault {
@@ -135,6 +160,7 @@ fn create_catalog(
     let quarter = quarter(new.created_at);
     Catalog::create_with(&places.catalog, &new, |transaction| {
         custody_rows::insert(transaction, custody)?;
+        probed.iter().try_for_each(|row| store_rows::put_store(transaction, row))?;
         let mut ring = KeyRing::new(vault, Epoch::FIRST, master, secret);
         for (shard_id, capacity) in [
             (ShardId::VAULT, OWN_SHARD_CAPACITY),

@@ -13,7 +13,7 @@ use crate::base::durable;
 use crate::base::ids::BackupId;
 use crate::base::progress::ProgressSink;
 use crate::catalog::backups::{self, BackupFilter, BackupRow};
-use crate::catalog::stores::{self as rows, CopyRow, CopyState, StoreRow};
+use crate::catalog::stores::{self as rows, CopyRow, CopyState};
 use crate::container::names;
 use crate::container::vault_marker::VaultMarker;
 use crate::keys::master::Credentials;
@@ -24,7 +24,7 @@ use crate::vault::reader::{open_manifest, select};
 use crate::vault::stores::copy::{self, Copied};
 use crate::vault::stores::route::{choose, named, note};
 use crate::vault::stores::{
-    Copies, NamedStore, OneStore, Standing, check_all, expect_marker, place_of,
+    Copies, NamedStore, OneStore, Standing, check_all, expect_marker, place_of, row_of,
 };
 use crate::vault::{OpsError, replica};
 
@@ -209,13 +209,7 @@ async fn check_one(vault: &Vault, one: &OneStore) -> Result<CheckedStore, OpsErr
     }
     let capabilities = store.probe().await?;
     let fit = capabilities.unfit().next().is_none();
-    let row = StoreRow {
-        store: one.settings.name.clone(),
-        location: place_of(&one.settings),
-        capabilities: serde_json::to_string(&capabilities)
-            .map_err(|_| OpsError::Bug("what a store can do is no JSON"))?,
-        checked_at: capabilities.probed_at,
-    };
+    let row = row_of(&one.settings, &capabilities)?;
     durable::step("store.check", || {
         vault
             .catalog()

@@ -18,6 +18,8 @@ crate::words! {
     ConditionalPut = "conditional-put",
     /// An object written in parts never replaces another.
     ConditionalMultipart = "conditional-multipart",
+    /// A write may carry its checksum in a header.
+    ChecksumHeader = "checksum-header",
     /// Bytes that were changed on their way are refused.
     Checksums = "checksums",
     /// A part of an object can be read.
@@ -81,6 +83,13 @@ impl Capabilities {
     #[must_use]
     pub fn verdict(&self, capability: Capability) -> Verdict {
         self.findings.get(&capability).map_or(Verdict::Unknown, |finding| finding.verdict)
+    }
+
+    /// What its owner should know before anything is kept there, as sentences without full stops.
+    pub fn worth_knowing(&self) -> impl Iterator<Item = &str> {
+        let finding = self.findings.get(&Capability::ChecksumHeader);
+        let finding = finding.filter(|finding| finding.verdict == Verdict::No);
+        finding.into_iter().map(|finding| finding.consequence.as_str())
     }
 
     /// What makes the store unfit for a vault: nothing makes up for these.

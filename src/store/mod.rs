@@ -25,7 +25,7 @@ pub use capabilities::{Capabilities, Capability, Finding, Verdict, probe};
 pub use error::{ConnectionProblem, StoreError};
 pub use lock::{Lock, Retention, RetentionMode};
 pub use name::{InvalidObjectName, ObjectName};
-pub use open::{create, open, open_knowing};
+pub use open::{create, is_service, open, open_knowing};
 pub use read::{read_exact, read_whole};
 
 /// What a store tells of an object.

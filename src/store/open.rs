@@ -65,6 +65,12 @@ fn with_faults(store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(store)
 }
 
+/// Whether the place is at a service. Services differ, and each is probed before it is used.
+#[must_use]
+pub fn is_service(place: &str) -> bool {
+    s3_of(place).is_some()
+}
+
 fn s3_of(place: &str) -> Option<&str> {
     let (scheme, rest) = scheme_of(place)?;
     scheme.eq_ignore_ascii_case("s3").then_some(rest)

@@ -106,6 +106,14 @@ pub enum OpsError {
         /// The store.
         location: String,
     },
+    /// A service was seen to lack what nothing makes up for.
+    #[error("no vault can live in the store {location}: {reason}")]
+    StoreUnfit {
+        /// The store.
+        location: String,
+        /// What it lacks, as the rest of a sentence.
+        reason: String,
+    },
     /// The custodian has gone on to a later epoch: this catalog is an old copy.
     #[error(
         "this catalog stands at epoch {catalog}, and the custodian at epoch {custodian}: the \
@@ -470,9 +478,10 @@ impl OpsError {
             | Self::File { .. }
             | Self::Spill { .. }
             | Self::OldCatalog { .. } => ErrorKind::Vault,
-            Self::Store(_) | Self::StoreStopped | Self::StoreWithoutVault { .. } => {
-                ErrorKind::Store
-            }
+            Self::Store(_)
+            | Self::StoreStopped
+            | Self::StoreUnfit { .. }
+            | Self::StoreWithoutVault { .. } => ErrorKind::Store,
             Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
                 ErrorKind::Refused
             }

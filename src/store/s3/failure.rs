@@ -54,6 +54,26 @@ impl Refusal {
         self.status == 501
             || matches!(self.code.as_str(), "NotImplemented" | "UnsupportedOperation")
     }
+
+    /// The service may have refused the request for a header that it could do without.
+    pub(super) fn may_be_about_a_header(&self) -> bool {
+        self.is_not_implemented()
+            || self.status == 400
+                && matches!(
+                    self.code.as_str(),
+                    "" | "BadRequest"
+                        | "InvalidArgument"
+                        | "InvalidRequest"
+                        | "NotSupported"
+                        | "UnexpectedParameter"
+                        | "UnsupportedHeader"
+                )
+    }
+
+    /// Whether its words name a header, or a part of one's name.
+    pub(super) fn names(&self, header: &str) -> bool {
+        self.message.to_ascii_lowercase().contains(header)
+    }
 }
 
 /// A failed request as a store's error.

@@ -1,8 +1,8 @@
 //! Object Lock: reading and setting what holds an object.
 
 use aws_sdk_s3::types::{
-    ObjectLockEnabled, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode,
-    ObjectLockRetention, ObjectLockRetentionMode,
+    ChecksumAlgorithm, ObjectLockEnabled, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
 };
 use chrono::{DateTime, Utc};
 
@@ -55,6 +55,7 @@ impl S3Store {
         if *lock == before {
             return Ok(());
         }
+        self.require_checksums()?;
         self.require_object_lock().await?;
         if let Some(wanted) = lock.retention
             && before.retention.is_none_or(|held| held.until < wanted.until)
@@ -71,6 +72,7 @@ impl S3Store {
                 .bucket(&self.place().bucket)
                 .key(&key)
                 .retention(retention)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .send()
                 .await
                 .map_err(self.failed("s3:PutObjectRetention", name.as_str()))?;
@@ -87,6 +89,7 @@ impl S3Store {
                 .bucket(&self.place().bucket)
                 .key(&key)
                 .legal_hold(hold)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .send()
                 .await
                 .map_err(self.failed("s3:PutObjectLegalHold", name.as_str()))?;

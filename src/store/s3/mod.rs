@@ -33,6 +33,7 @@ mod locks;
 mod place;
 mod probe;
 mod reader;
+mod sum;
 mod uploads;
 mod versions;
 mod writer;
@@ -71,29 +72,32 @@ struct Inner {
 /// What is known of the service.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    conditional_put: Condition,
-    conditional_multipart: Condition,
+    /// `If-None-Match: *` with an object that is written at once.
+    conditional_put: Header,
+    /// The same with one that is written in parts.
+    conditional_multipart: Header,
+    /// The checksum of what is written.
+    checksum: Header,
 }
 
-/// What a service does about `If-None-Match: *`.
+/// What a service does about a header that not every service knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Condition {
-    /// Nobody looked: it is sent, and the name is looked at first as well.
+enum Header {
+    /// Nobody looked: it is sent, and left out once it is refused. Where it is a condition, the name
+    /// is looked at first as well.
     #[default]
     Unknown,
-    /// It refuses to overwrite.
-    Kept,
-    /// It takes no notice: the name is looked at first.
-    Ignored,
-    /// It refuses the whole request: it is not sent, and the name is looked at first.
-    Refused,
+    /// It does what it should.
+    Works,
+    /// The service takes no notice of it, or refuses the whole request: it is not sent.
+    Useless,
 }
 
-impl Condition {
+impl Header {
     fn from_verdict(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Yes => Self::Kept,
-            Verdict::No => Self::Ignored,
+            Verdict::Yes => Self::Works,
+            Verdict::No => Self::Useless,
             Verdict::Unknown => Self::Unknown,
         }
     }
@@ -128,10 +132,11 @@ impl S3Store {
 
     /// Takes over what an earlier [`Store::probe`] of this bucket found.
     pub(super) fn adopt(&self, capabilities: &Capabilities) {
-        let condition = |of| Condition::from_verdict(capabilities.verdict(of));
+        let header = |of| Header::from_verdict(capabilities.verdict(of));
         self.learn(|known| {
-            known.conditional_put = condition(Capability::ConditionalPut);
-            known.conditional_multipart = condition(Capability::ConditionalMultipart);
+            known.conditional_put = header(Capability::ConditionalPut);
+            known.conditional_multipart = header(Capability::ConditionalMultipart);
+            known.checksum = header(Capability::ChecksumHeader);
         });
     }
 
@@ -150,6 +155,17 @@ impl S3Store {
 
     fn learn(&self, what: impl FnOnce(&mut Known)) {
         what(&mut self.inner.known.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// No service takes a lock without the checksum of what is locked.
+    fn require_checksums(&self) -> Result<(), StoreError> {
+        if self.known().checksum != Header::Useless {
+            return Ok(());
+        }
+        Err(StoreError::NoObjectLock {
+            location: self.location(),
+            reason: "its service refuses the checksum that goes with a lock".to_owned(),
+        })
     }
 
     /// Waits until that many bytes may cross the network.
@@ -221,6 +237,9 @@ impl Store for S3Store {
         name: &ObjectName,
         lock: &Lock,
     ) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        if !lock.is_none() {
+            self.require_checksums()?;
+        }
         self.client().await?;
         Ok(Box::new(writer::S3Writer::new(self.clone(), name.clone(), *lock)))
     }

@@ -6,15 +6,20 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream, DateTime};
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::primitives::{AggregatedBytes, DateTime};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockMode,
 };
+use bytes::Bytes;
 
 use super::super::capabilities::fresh;
 use super::super::{Capabilities, Capability, StoreError, Verdict};
 use super::S3Store;
 use super::failure::Refusal;
+use super::sum::Summed;
 use super::uploads::OwnUpload;
 use super::writer::PUT;
 use crate::base::clock::{Clock, SystemClock};
@@ -31,6 +36,7 @@ pub(super) async fn probe(store: &S3Store) -> Result<Capabilities, StoreError> {
         store,
         prefix: format!("{}{PROBES}{}/", store.place().prefix, fresh("run")),
         short_retention: false,
+        checksums: true,
         seen: Capabilities::new(),
     };
     let outcome = probe.run().await;
@@ -39,6 +45,11 @@ pub(super) async fn probe(store: &S3Store) -> Result<Capabilities, StoreError> {
     outcome?;
     cleaned?;
     store.adopt(&probe.seen);
+    if !store.configured_lock().is_none() {
+        // Nothing is begun in a bucket that cannot keep the lock that its URL asks for.
+        store.require_checksums()?;
+        store.require_object_lock().await?;
+    }
     Ok(probe.seen)
 }
 
@@ -47,6 +58,8 @@ struct Probe<'s> {
     prefix: String,
     /// Whether every probe asks for a retention of seconds.
     short_retention: bool,
+    /// Whether every probe carries its checksum.
+    checksums: bool,
     seen: Capabilities,
 }
 
@@ -63,13 +76,14 @@ enum Wrote {
 impl Probe<'_> {
     async fn run(&mut self) -> Result<(), StoreError> {
         let lockable = self.retention_rule().await?;
+        self.checksum_header().await?;
         self.conditional_put().await?;
         self.conditional_multipart().await?;
         self.checksums().await?;
         self.ranges().await?;
         self.listing_and_deleting().await?;
         self.versioning().await?;
-        if lockable {
+        if lockable && self.checksums {
             self.object_lock().await?;
         }
         Ok(())
@@ -118,15 +132,16 @@ impl Probe<'_> {
         self.short_retention.then(|| DateTime::from_secs(until))
     }
 
-    async fn put(
+    /// One request that writes an object, as this probe writes now.
+    async fn send(
         &self,
         key: &str,
-        contents: &'static [u8],
+        summed: &Summed,
         condition: bool,
-        checksum: Option<&str>,
-    ) -> Result<Wrote, StoreError> {
+    ) -> Result<Result<(), SdkError<PutObjectError, HttpResponse>>, StoreError> {
         let until = self.retain_until();
-        let mut request = self
+        let algorithm = until.filter(|_| self.checksums).map(|_| ChecksumAlgorithm::Sha256);
+        let sent = self
             .store
             .client()
             .await?
@@ -134,26 +149,67 @@ impl Probe<'_> {
             .bucket(&self.store.place().bucket)
             .key(key)
             .set_if_none_match(condition.then(|| "*".to_owned()))
+            .set_checksum_sha256(self.checksums.then(|| summed.header()))
+            .set_checksum_algorithm(algorithm)
             .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
             .set_object_lock_retain_until_date(until)
-            .body(ByteStream::from_static(contents));
-        request = match checksum {
-            Some(checksum) => request.checksum_sha256(checksum),
-            None => request.checksum_algorithm(ChecksumAlgorithm::Sha256),
-        };
-        let Err(error) = request.send().await else { return Ok(Wrote::Yes) };
+            .body(summed.body())
+            .customize()
+            .interceptor(summed.signature())
+            .send()
+            .await;
+        Ok(sent.map(drop))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        contents: &'static [u8],
+        condition: bool,
+    ) -> Result<Wrote, StoreError> {
+        let summed = Summed::new(Bytes::from_static(contents));
+        let Err(error) = self.send(key, &summed, condition).await? else { return Ok(Wrote::Yes) };
         match Refusal::of(&error) {
             Some(refusal) if refusal.status == 412 || refusal.status == 409 => Ok(Wrote::Refused),
-            Some(refusal) if checksum.is_some() && refusal.status == 400 => Ok(Wrote::Refused),
-            Some(refusal) if refusal.is_not_implemented() => Ok(Wrote::NotKnown),
+            // Whether it is the condition shows where the same is written without.
+            Some(refusal) if condition && refusal.may_be_about_a_header() => {
+                match self.send(key, &summed, false).await? {
+                    Ok(()) => Ok(Wrote::NotKnown),
+                    Err(other) => Err(self.store.failed(PUT, key)(other)),
+                }
+            }
             _ => Err(self.store.failed(PUT, key)(error)),
         }
     }
 
+    /// Whether a write may carry its checksum. Where it may not, no other probe's does.
+    async fn checksum_header(&mut self) -> Result<(), StoreError> {
+        let key = self.key("summed");
+        let summed = Summed::new(Bytes::from_static(CONTENTS));
+        let says = match self.send(&key, &summed, false).await? {
+            Ok(()) => "each write carries its SHA-256 in a header of its own",
+            Err(error) if Refusal::of(&error).is_some_and(|r| r.may_be_about_a_header()) => {
+                self.checksums = false;
+                if self.send(&key, &summed, false).await?.is_err() {
+                    return Err(self.store.failed(PUT, &key)(error));
+                }
+                "the service refuses checksums in headers: writes carry none, and nothing is locked"
+            }
+            Err(error) => return Err(self.store.failed(PUT, &key)(error)),
+        };
+        let verdict = if self.checksums { Verdict::Yes } else { Verdict::No };
+        self.seen.found(Capability::ChecksumHeader, verdict, says);
+        if !self.checksums {
+            let says = "`lock` and `legal_hold` are refused here: no lock without a checksum";
+            self.seen.found(Capability::ObjectLock, Verdict::No, says);
+        }
+        Ok(())
+    }
+
     async fn conditional_put(&mut self) -> Result<(), StoreError> {
         let key = self.key("once");
-        let first = self.put(&key, CONTENTS, true, None).await?;
-        let second = self.put(&key, OTHERS, true, None).await?;
+        let first = self.put(&key, CONTENTS, true).await?;
+        let second = self.put(&key, OTHERS, true).await?;
         let (verdict, says) = match (first, second) {
             (Wrote::Yes, Wrote::Refused) => {
                 (Verdict::Yes, "the service itself refuses to overwrite an object")
@@ -175,7 +231,7 @@ impl Probe<'_> {
 
     async fn conditional_multipart(&mut self) -> Result<(), StoreError> {
         let key = self.key("once-in-parts");
-        self.put(&key, CONTENTS, false, None).await?;
+        self.put(&key, CONTENTS, false).await?;
         let (verdict, says) = match self.put_in_parts(&key).await? {
             Wrote::Refused => (Verdict::Yes, "a large object does not replace another either"),
             Wrote::NotKnown | Wrote::Yes => (
@@ -197,28 +253,33 @@ impl Probe<'_> {
             .create_multipart_upload()
             .bucket(bucket)
             .key(key)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_checksum_algorithm(self.checksums.then_some(ChecksumAlgorithm::Sha256))
             .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
             .set_object_lock_retain_until_date(until)
             .send()
             .await
             .map_err(self.store.failed(PUT, key))?;
         let id = OwnUpload::new(begun.upload_id().unwrap_or_default());
+        let summed = Summed::new(Bytes::from_static(OTHERS));
+        let algorithm = until.filter(|_| self.checksums).map(|_| ChecksumAlgorithm::Sha256);
         let sent = client
             .upload_part()
             .bucket(bucket)
             .key(key)
             .upload_id(id.as_str())
             .part_number(1)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .body(ByteStream::from_static(OTHERS))
+            .set_checksum_sha256(self.checksums.then(|| summed.header()))
+            .set_checksum_algorithm(algorithm)
+            .body(summed.body())
+            .customize()
+            .interceptor(summed.signature())
             .send()
             .await
             .map_err(self.store.failed(PUT, key))?;
         let part = CompletedPart::builder()
             .part_number(1)
             .set_e_tag(sent.e_tag().map(str::to_owned))
-            .set_checksum_sha256(sent.checksum_sha256().map(str::to_owned))
+            .set_checksum_sha256(self.checksums.then(|| summed.header()))
             .build();
         let completed = client
             .complete_multipart_upload()
@@ -233,16 +294,22 @@ impl Probe<'_> {
         self.store.abort_upload(key, id.as_str(), key).await?;
         match Refusal::of(&error) {
             Some(refusal) if refusal.status == 412 || refusal.status == 409 => Ok(Wrote::Refused),
-            Some(refusal) if refusal.is_not_implemented() => Ok(Wrote::NotKnown),
+            Some(refusal) if refusal.may_be_about_a_header() => Ok(Wrote::NotKnown),
             _ => Err(self.store.failed(PUT, key)(error)),
         }
     }
 
     async fn checksums(&mut self) -> Result<(), StoreError> {
-        // The digest of nothing, which is not what is sent.
-        let wrong = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        let outcome = self.put(&self.key("changed"), CONTENTS, false, Some(wrong)).await?;
-        let (verdict, says) = if outcome == Wrote::Refused {
+        // The sum of nothing, which is not what is sent.
+        let nothing = Summed::new(Bytes::new()).sum();
+        let changed = Summed::known(Bytes::from_static(CONTENTS), nothing);
+        let key = self.key("changed");
+        let refused = match self.send(&key, &changed, false).await? {
+            Ok(()) => false,
+            Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.status == 400) => true,
+            Err(error) => return Err(self.store.failed(PUT, &key)(error)),
+        };
+        let (verdict, says) = if refused {
             (Verdict::Yes, "the service refuses bytes that were changed on their way")
         } else {
             (
@@ -257,7 +324,7 @@ impl Probe<'_> {
 
     async fn ranges(&mut self) -> Result<(), StoreError> {
         let key = self.key("range");
-        self.put(&key, CONTENTS, false, None).await?;
+        self.put(&key, CONTENTS, false).await?;
         let request = self.store.client().await?.get_object().bucket(&self.store.place().bucket);
         let answer = request.key(&key).range("bytes=3-6").send().await;
         let answer = answer.map_err(self.store.failed("s3:GetObject", &key))?;
@@ -274,7 +341,7 @@ impl Probe<'_> {
 
     async fn listing_and_deleting(&mut self) -> Result<(), StoreError> {
         let key = self.key("listed");
-        self.put(&key, CONTENTS, false, None).await?;
+        self.put(&key, CONTENTS, false).await?;
         let listed = self.is_listed(&key).await?;
         let deleted = self.store.delete_key(&key, &key).await;
         let (verdict, says) = match deleted {
@@ -312,8 +379,8 @@ impl Probe<'_> {
 
     async fn versioning(&mut self) -> Result<(), StoreError> {
         let key = self.key("versions");
-        self.put(&key, CONTENTS, false, None).await?;
-        self.put(&key, OTHERS, false, None).await?;
+        self.put(&key, CONTENTS, false).await?;
+        self.put(&key, OTHERS, false).await?;
         let (verdict, says) = if self.store.counted_versions(&key).await? == 2 {
             (
                 Verdict::Yes,
@@ -329,7 +396,7 @@ impl Probe<'_> {
     async fn object_lock(&mut self) -> Result<(), StoreError> {
         let key = self.key("locked");
         let before = std::mem::replace(&mut self.short_retention, true);
-        let wrote = self.put(&key, CONTENTS, false, None).await;
+        let wrote = self.put(&key, CONTENTS, false).await;
         self.short_retention = before;
         let (verdict, says) = match wrote {
             Err(StoreError::Denied { .. }) => (

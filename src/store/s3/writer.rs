@@ -10,7 +10,7 @@
 use std::io;
 
 use async_trait::async_trait;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockLegalHoldStatus,
     ObjectLockMode,
@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 
 use super::super::{Lock, ObjectName, ObjectWriter, RetentionMode, StoreError, Written};
 use super::failure::Refusal;
-use super::{Condition, S3Store};
+use super::sum::Summed;
+use super::{Header, Known, S3Store};
 use crate::base::digest::RunningDigest;
 use crate::base::{durable, random};
 
@@ -59,6 +60,8 @@ struct Upload {
     store: S3Store,
     key: String,
     id: super::uploads::OwnUpload,
+    /// Whether it was begun with a checksum for each part, and so each must have one.
+    with_sums: bool,
     parts: JoinSet<Result<CompletedPart, StoreError>>,
     done: Vec<CompletedPart>,
     begun: usize,
@@ -129,8 +132,9 @@ impl ObjectWriter for S3Writer {
             return Err(self.target.earlier_failure());
         }
         let last = self.buffer.split().freeze();
+        let sha256 = self.sha256.clone().finish();
         match self.upload.take() {
-            None => self.target.publish(Whole::One(last)).await?,
+            None => self.target.publish(Whole::One(Summed::known(last, sha256))).await?,
             Some(mut upload) => {
                 if !last.is_empty() {
                     upload.begin_part(&self.target, last).await?;
@@ -140,7 +144,6 @@ impl ObjectWriter for S3Writer {
             }
         }
         self.target.confirm_lock().await?;
-        let sha256 = self.sha256.clone().finish();
         Ok(Written { bytes: self.bytes, sha256 })
     }
 
@@ -160,7 +163,7 @@ impl ObjectWriter for S3Writer {
 
 /// All bytes of an object, as they are published.
 enum Whole<'u> {
-    One(Bytes),
+    One(Summed),
     Parts(&'u mut Upload),
 }
 
@@ -183,15 +186,15 @@ impl Target {
                 Whole::One(_) => known.conditional_put,
                 Whole::Parts(_) => known.conditional_multipart,
             };
-            let looks = condition != Condition::Kept;
+            let looks = condition != Header::Works;
             let _turn = if looks { Some(self.store.turn(&self.key).lock().await) } else { None };
             if looks && self.store.is_there(&self.key, self.name.as_str()).await? {
                 return if self.is_mine().await? { Ok(()) } else { Err(self.taken()) };
             }
-            let conditional = condition != Condition::Refused;
+            let conditional = condition != Header::Useless;
             let published = Box::pin(durable::step_async("store-publish", async {
                 match &mut whole {
-                    Whole::One(bytes) => self.put(bytes.clone(), conditional).await,
+                    Whole::One(summed) => self.put(summed, conditional).await,
                     Whole::Parts(upload) => self.complete(upload, conditional).await,
                 }
             }));
@@ -210,9 +213,11 @@ impl Target {
         }
     }
 
-    async fn put(&self, bytes: Bytes, conditional: bool) -> Result<Published, StoreError> {
+    async fn put(&self, summed: &Summed, conditional: bool) -> Result<Published, StoreError> {
         let settings = &self.store.place().settings;
-        self.store.within_limit(bytes.len()).await;
+        let known = self.store.known();
+        let with_sum = known.checksum != Header::Useless;
+        self.store.within_limit(summed.len()).await;
         let sent = self
             .store
             .client()
@@ -221,7 +226,8 @@ impl Target {
             .bucket(&self.store.place().bucket)
             .key(&self.key)
             .set_if_none_match(conditional.then(|| "*".to_owned()))
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_checksum_sha256(with_sum.then(|| summed.header()))
+            .set_checksum_algorithm(self.algorithm_of_lock())
             .metadata(MARK, &self.mark)
             .set_storage_class(settings.storage_class.as_deref().map(Into::into))
             .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
@@ -229,20 +235,22 @@ impl Target {
             .set_object_lock_mode(self.lock_mode())
             .set_object_lock_retain_until_date(self.lock_date())
             .set_object_lock_legal_hold_status(self.legal_hold())
-            .body(ByteStream::from(bytes))
+            .body(summed.body())
+            .customize()
+            .interceptor(summed.signature())
             .send()
             .await;
         match sent {
             Ok(_) => Ok(Published::Yes),
             Err(error) => match Refusal::of(&error) {
-                Some(refusal) => self
-                    .weigh(
-                        &refusal,
-                        |known| known.conditional_put = Condition::Refused,
-                        conditional,
-                    )
-                    .await?
-                    .ok_or_else(|| self.store.failed(PUT, self.name.as_str())(error)),
+                Some(refusal) => {
+                    let learn = |known: &mut Known| known.conditional_put = Header::Useless;
+                    let condition = conditional.then_some(known.conditional_put);
+                    let sum = with_sum.then_some(known.checksum);
+                    self.weigh(&refusal, learn, condition, sum)
+                        .await?
+                        .ok_or_else(|| self.store.failed(PUT, self.name.as_str())(error))
+                }
                 None => Err(self.store.failed(PUT, self.name.as_str())(error)),
             },
         }
@@ -279,9 +287,9 @@ impl Target {
                     Ok(Published::Yes)
                 }
                 Some(refusal) => {
-                    let learn =
-                        |known: &mut super::Known| known.conditional_multipart = Condition::Refused;
-                    let outcome = self.weigh(&refusal, learn, conditional).await?;
+                    let learn = |known: &mut Known| known.conditional_multipart = Header::Useless;
+                    let condition = conditional.then(|| self.store.known().conditional_multipart);
+                    let outcome = self.weigh(&refusal, learn, condition, None).await?;
                     upload.completed = matches!(outcome, Some(Published::Yes));
                     outcome.ok_or_else(|| self.store.failed(PUT, self.name.as_str())(error))
                 }
@@ -290,27 +298,52 @@ impl Target {
         }
     }
 
-    /// What a refusal to publish means; nothing where it is an ordinary failure.
+    /// What a refusal to publish means; nothing where it is an ordinary failure. A header that the
+    /// service may not know, and of which no probe saw that it does, is left out from then on: the
+    /// one that the refusal names, else one after the other.
     async fn weigh(
         &self,
         refusal: &Refusal,
-        learn: impl FnOnce(&mut super::Known),
-        conditional: bool,
+        learn: impl FnOnce(&mut Known),
+        condition: Option<Header>,
+        sum: Option<Header>,
     ) -> Result<Option<Published>, StoreError> {
         match refusal.status {
-            412 if self.is_mine().await? => Ok(Some(Published::Yes)),
-            412 => Ok(Some(Published::Taken)),
+            412 if self.is_mine().await? => return Ok(Some(Published::Yes)),
+            412 => return Ok(Some(Published::Taken)),
             // Another writer of the same name is at work at the same moment.
-            409 if refusal.code == "ConditionalRequestConflict" => Ok(Some(Published::Again)),
-            _ if conditional && refusal.is_not_implemented() => {
-                self.store.learn(learn);
-                Ok(Some(Published::Again))
+            409 if refusal.code == "ConditionalRequestConflict" => {
+                return Ok(Some(Published::Again));
             }
             400 | 404 | 501 if !self.lock.is_none() => {
-                self.store.require_object_lock().await.map(|_| None)
+                self.store.require_object_lock().await?;
             }
-            _ => Ok(None),
+            _ => {}
         }
+        if !refusal.may_be_about_a_header() {
+            return Ok(None);
+        }
+        let names_sum = refusal.names("checksum");
+        if condition == Some(Header::Unknown) && !names_sum {
+            self.store.learn(learn);
+            return Ok(Some(Published::Again));
+        }
+        if sum == Some(Header::Unknown) && (names_sum || self.lock.is_none()) {
+            self.leave_out_sums()?;
+            return Ok(Some(Published::Again));
+        }
+        Ok(None)
+    }
+
+    /// The service refuses checksums in headers: no write of this process carries one any more.
+    fn leave_out_sums(&self) -> Result<(), StoreError> {
+        self.store.learn(|known| known.checksum = Header::Useless);
+        if self.lock.is_none() { Ok(()) } else { self.store.require_checksums() }
+    }
+
+    /// The service asks for the algorithm's name where a lock goes with the write.
+    fn algorithm_of_lock(&self) -> Option<ChecksumAlgorithm> {
+        (!self.lock.is_none()).then_some(ChecksumAlgorithm::Sha256)
     }
 
     /// Whether the object under the name carries this write's mark.
@@ -343,30 +376,41 @@ impl Target {
 
     async fn begin_upload(&self) -> Result<Upload, StoreError> {
         let settings = &self.store.place().settings;
-        let begun = self
-            .store
-            .client()
-            .await?
-            .create_multipart_upload()
-            .bucket(&self.store.place().bucket)
-            .key(&self.key)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .metadata(MARK, &self.mark)
-            .set_storage_class(settings.storage_class.as_deref().map(Into::into))
-            .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
-            .set_ssekms_key_id(settings.sse_kms_key.clone())
-            .set_object_lock_mode(self.lock_mode())
-            .set_object_lock_retain_until_date(self.lock_date())
-            .set_object_lock_legal_hold_status(self.legal_hold())
-            .send()
-            .await;
-        let begun = match begun {
-            Ok(begun) => begun,
-            Err(error) => {
-                if !self.lock.is_none() && Refusal::of(&error).is_some_and(|r| r.status != 403) {
-                    self.store.require_object_lock().await?;
+        let begun = loop {
+            let sum = self.store.known().checksum;
+            let begun = self
+                .store
+                .client()
+                .await?
+                .create_multipart_upload()
+                .bucket(&self.store.place().bucket)
+                .key(&self.key)
+                .set_checksum_algorithm(
+                    (sum != Header::Useless).then_some(ChecksumAlgorithm::Sha256),
+                )
+                .metadata(MARK, &self.mark)
+                .set_storage_class(settings.storage_class.as_deref().map(Into::into))
+                .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
+                .set_ssekms_key_id(settings.sse_kms_key.clone())
+                .set_object_lock_mode(self.lock_mode())
+                .set_object_lock_retain_until_date(self.lock_date())
+                .set_object_lock_legal_hold_status(self.legal_hold())
+                .send()
+                .await;
+            match begun {
+                Ok(begun) => break begun,
+                Err(error) => {
+                    let refusal = Refusal::of(&error);
+                    let about_sums = |r: &Refusal| r.may_be_about_a_header() && r.names("checksum");
+                    if sum == Header::Unknown && refusal.as_ref().is_some_and(about_sums) {
+                        self.leave_out_sums()?;
+                        continue;
+                    }
+                    if !self.lock.is_none() && refusal.is_some_and(|r| r.status != 403) {
+                        self.store.require_object_lock().await?;
+                    }
+                    return Err(self.store.failed(PUT, self.name.as_str())(error));
                 }
-                return Err(self.store.failed(PUT, self.name.as_str())(error));
             }
         };
         let Some(id) = begun.upload_id() else {
@@ -377,6 +421,7 @@ impl Target {
             store: self.store.clone(),
             key: self.key.clone(),
             id: super::uploads::OwnUpload::new(id),
+            with_sums: self.store.known().checksum != Header::Useless,
             parts: JoinSet::new(),
             done: Vec::new(),
             begun: 0,
@@ -388,7 +433,8 @@ impl Target {
         &self,
         upload: String,
         number: i32,
-        part: Bytes,
+        part: Summed,
+        with_sum: bool,
     ) -> Result<CompletedPart, StoreError> {
         self.store.within_limit(part.len()).await;
         let send = async {
@@ -400,8 +446,11 @@ impl Target {
                 .key(&self.key)
                 .upload_id(upload)
                 .part_number(number)
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
-                .body(ByteStream::from(part))
+                .set_checksum_sha256(with_sum.then(|| part.header()))
+                .set_checksum_algorithm(self.algorithm_of_lock())
+                .body(part.body())
+                .customize()
+                .interceptor(part.signature())
                 .send()
                 .await
                 .map_err(self.store.failed(PUT, self.name.as_str()))
@@ -410,7 +459,7 @@ impl Target {
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(sent.e_tag().map(str::to_owned))
-            .set_checksum_sha256(sent.checksum_sha256().map(str::to_owned))
+            .set_checksum_sha256(with_sum.then(|| part.header()))
             .build())
     }
 
@@ -447,8 +496,9 @@ impl Upload {
             .map_err(|closed| target.store.io(target.name.as_str(), io::Error::other(closed)))?;
         let number = i32::try_from(self.begun).unwrap_or(i32::MAX);
         let (target, id) = (target.clone(), self.id.as_str().to_owned());
+        let with_sums = self.with_sums;
         self.parts.spawn(async move {
-            let sent = target.send_part(id, number, part).await;
+            let sent = target.send_part(id, number, Summed::new(part), with_sums).await;
             drop(permit);
             sent
         });

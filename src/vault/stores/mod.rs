@@ -18,7 +18,7 @@ pub use ready::{check_all, ready};
 use super::OpsError;
 use super::handle::Vault;
 use crate::catalog::backups::BackupClass;
-use crate::catalog::stores as rows;
+use crate::catalog::stores::{self as rows, StoreRow};
 use crate::store::{Capabilities, Store};
 
 /// The name of the store of a configuration that names none.
@@ -102,6 +102,20 @@ fn known(vault: &Vault, settings: &StoreSettings) -> Result<Option<Capabilities>
     let row = rows::store(vault.catalog().connection(), &settings.name)?;
     let row = row.filter(|row| row.location == place_of(settings));
     Ok(row.and_then(|row| serde_json::from_str(&row.capabilities).ok()))
+}
+
+/// What was found of a store, as the catalog keeps it.
+pub(crate) fn row_of(
+    settings: &StoreSettings,
+    capabilities: &Capabilities,
+) -> Result<StoreRow, OpsError> {
+    Ok(StoreRow {
+        store: settings.name.clone(),
+        location: place_of(settings),
+        capabilities: serde_json::to_string(capabilities)
+            .map_err(|_| OpsError::Bug("what a store can do is no JSON"))?,
+        checked_at: capabilities.probed_at,
+    })
 }
 
 /// A store's place for the catalog: its URL without parameters, which may name files of this machine.

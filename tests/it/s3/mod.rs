@@ -1,6 +1,8 @@
 //! The whole program with a bucket as a store, against a real S3 server (SeaweedFS): vaults that live
 //! there alone, copies, locked buckets, losses, and the disaster drill as `docs/disaster.md` has it.
 
+#[path = "amazon.rs"]
+mod at_amazon;
 mod disaster;
 mod locked;
 mod plain;

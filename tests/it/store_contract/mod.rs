@@ -1,8 +1,10 @@
 //! What every store must do, run for each store that there is: the directory, S3 on a real server,
-//! S3 on a server that behaves differently, and the faulty wrapper without faults.
+//! S3 on a server that behaves differently and one that holds Amazon's rules, and the faulty wrapper
+//! without faults.
 
 mod contract;
 mod s3;
+mod s3_amazon;
 mod s3_failures;
 mod s3_probe;
 
@@ -62,6 +64,13 @@ fn faultless() -> Subject {
     Subject { store: Arc::new(strongroom::store::faulty::FaultyStore::new(store)), keeps }
 }
 
+/// The same before which Amazon's rules are held.
+fn s3_by_amazons_rules(server: &S3Server, locked: bool) -> Subject {
+    let bucket = server.bucket(locked);
+    let url = s3_amazon::url(server, &format!("{bucket}/a%20vault+1"), "");
+    Subject { store: strongroom::store::open(&url).unwrap(), keeps: Box::new(()) }
+}
+
 /// A store in a bucket of its own, below a prefix that needs encoding.
 fn s3(server: &S3Server, locked: bool) -> Subject {
     let bucket = server.bucket(locked);
@@ -76,6 +85,19 @@ keeps_the_contract!(s3_on_seaweedfs, super::s3(crate::support::s3_server::seawee
 keeps_the_contract!(
     s3_on_seaweedfs_with_versions,
     super::s3(crate::support::s3_server::seaweed(), true)
+);
+keeps_the_contract!(
+    s3_by_amazons_rules, super::s3_by_amazons_rules(crate::support::s3_server::seaweed(), true) =>
+    an_object_reads_back_with_its_length_and_digest,
+    an_unfinished_object_is_invisible_and_leaves_nothing,
+    an_object_is_created_once_and_never_replaced,
+    of_concurrent_writers_exactly_one_wins,
+    a_range_must_lie_inside_the_object,
+    an_empty_object_is_an_object,
+    a_large_object_in_uneven_writes_is_whole,
+    odd_names_are_kept_apart_and_listed_as_they_are,
+    deleting_is_final_and_may_be_repeated,
+    what_is_not_an_object_is_not_found,
 );
 // A quick subset: thousands of keys take it too long.
 keeps_the_contract!(s3_on_moto, super::s3(crate::support::s3_server::moto(), false) =>

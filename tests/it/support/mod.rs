@@ -1,7 +1,9 @@
 //! What the integration tests share: one temporary PostgreSQL for a test process, a database a test.
 
+pub mod amazon;
 pub mod answering;
 pub mod prepare;
+pub mod proxy;
 pub mod python;
 pub mod redact;
 pub mod s3_server;

@@ -117,6 +117,17 @@ impl From<StoreError> for CliError {
                 "check the access key and its secret (AWS_PROFILE, AWS_ACCESS_KEY_ID, `profile` or \
                  `credentials` in the store's URL)",
             ),
+            StoreError::CredentialsExpired { .. } => told(Exit::Store).hint(
+                "get new credentials (a session token has an end), then run the command again",
+            ),
+            StoreError::Archived { .. } => told(Exit::Store).hint(
+                "bring it back with `aws s3api restore-object`, wait until that is done, then run the \
+                 command again; and keep the bucket's lifecycle rules from moving this prefix",
+            ),
+            StoreError::TooLarge { .. } => told(Exit::Store).hint(
+                "write a smaller `part_mib` into the store's URL (5 is the least), or raise the limit of \
+                 the proxy before the service (nginx: client_max_body_size)",
+            ),
             StoreError::Denied { action, .. } => told(Exit::Store)
                 .hint(format!("grant `{action}` to this identity; docs/stores.md lists them all")),
             StoreError::NoBucket { .. } => told(Exit::Store).hint(
@@ -125,7 +136,10 @@ impl From<StoreError> for CliError {
             StoreError::WrongRegion { region: Some(region), .. } => told(Exit::Store)
                 .hint(format!("write `region={region}` into the store's URL")),
             StoreError::WrongRegion { region: None, .. } => {
-                told(Exit::Store).hint("write the bucket's `region` into the store's URL")
+                told(Exit::Store).hint(
+                    "write the `region` that the service is configured with into the store's URL \
+                     (for Garage, `s3_region` of its garage.toml)",
+                )
             }
             StoreError::ClockSkew { .. } => {
                 told(Exit::Store).hint("set this machine's clock, then run the command again")
@@ -146,7 +160,8 @@ impl From<StoreError> for CliError {
 fn connection(problem: &ConnectionProblem) -> &'static str {
     match problem {
         ConnectionProblem::UnknownHost { .. } => {
-            "check `endpoint` in the store's URL, and this machine's name service"
+            "check `endpoint` in the store's URL, and this machine's name service; where the bucket \
+             is no part of the host's name, write `path_style=true`"
         }
         ConnectionProblem::Refused { .. } => {
             "check that the service runs, and host and port of `endpoint` in the store's URL"

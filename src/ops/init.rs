@@ -4,6 +4,8 @@
 //! The config is the command line's and comes last: a vault without it was never finished, and holds
 //! nothing yet.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::audit::{Action, Outcome};
@@ -60,7 +62,7 @@ pub async fn init(
     let mut stores = Vec::new();
     let mut probed = Vec::new();
     for settings in &places.stores {
-        let store = crate::store::create(&settings.url)?;
+        let store = crate::store::create_telling(&settings.url, Arc::clone(&environment.warn))?;
         match store.size(&marker).await {
             Err(StoreError::NotFound { .. }) => {}
             Ok(_) => {

@@ -198,7 +198,7 @@ pub async fn check(vault: &Vault, name: Option<&str>) -> Result<CheckReport, Ops
 }
 
 async fn check_one(vault: &Vault, one: &OneStore) -> Result<CheckedStore, OpsError> {
-    let store = crate::store::create(&one.settings.url)?;
+    let store = crate::store::create_telling(&one.settings.url, vault.teller())?;
     let taken = match expect_marker(&*store, vault.id()).await {
         Ok(()) => false,
         Err(OpsError::StoreWithoutVault { .. }) => true,

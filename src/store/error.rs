@@ -117,6 +117,38 @@ pub enum StoreError {
         /// What the service, or the search for credentials, said.
         reason: String,
     },
+    /// What was asked with was good once, and has run out; no newer is where it came from.
+    #[error("the credentials for {location} have expired: {reason}")]
+    CredentialsExpired {
+        /// The store.
+        location: String,
+        /// What the service said.
+        reason: String,
+    },
+    /// The object lies in a storage class that cannot be read at once.
+    #[error(
+        "object `{name}` in {location} was moved to an archive (Glacier) and cannot be read now"
+    )]
+    Archived {
+        /// The store.
+        location: String,
+        /// The object.
+        name: String,
+    },
+    /// Something on the way, or the service, takes no request of that length.
+    #[error(
+        "a request of up to {part_mib} MiB is too large for {location} (object `{name}`): {source}"
+    )]
+    TooLarge {
+        /// The store.
+        location: String,
+        /// The object.
+        name: String,
+        /// How long a request may be, as it is configured.
+        part_mib: usize,
+        /// What the service, or a proxy, said.
+        source: io::Error,
+    },
     /// Who asks is known, and may not do this.
     #[error("{location} does not permit {action} (object `{name}`)")]
     Denied {

@@ -25,7 +25,7 @@ pub use capabilities::{Capabilities, Capability, Finding, Verdict, probe};
 pub use error::{ConnectionProblem, StoreError};
 pub use lock::{Lock, Retention, RetentionMode};
 pub use name::{InvalidObjectName, ObjectName};
-pub use open::{create, is_service, open, open_knowing};
+pub use open::{Tell, create, create_telling, is_service, open, open_knowing, open_telling};
 pub use read::{read_exact, read_whole};
 
 /// What a store tells of an object.

@@ -8,6 +8,13 @@ use super::s3::S3Store;
 use super::url::{percent_decoded, scheme_of, without_credentials};
 use super::{Capabilities, Store, StoreError};
 
+/// Where one-sentence warnings go that do not end a command.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+fn nobody() -> Tell {
+    Arc::new(|_| {})
+}
+
 /// Opens a store that is there: a directory's path, its `file://` URL, or an `s3://` URL.
 ///
 /// # Errors
@@ -25,12 +32,24 @@ pub fn open_knowing(
     place: &str,
     known: Option<&Capabilities>,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    open_telling(place, known, nobody())
+}
+
+/// The same, with somebody to tell that a service is waited for.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_telling(
+    place: &str,
+    known: Option<&Capabilities>,
+    tell: Tell,
+) -> Result<Arc<dyn Store>, StoreError> {
     #[cfg(debug_assertions)]
     if let Some(store) = super::faulty::standing_in(place) {
         return Ok(store);
     }
     let store: Arc<dyn Store> = if let Some(rest) = s3_of(place) {
-        let store = S3Store::open(place, rest)?;
+        let store = S3Store::open(place, rest, tell)?;
         if let Some(known) = known {
             store.adopt(known);
         }
@@ -47,10 +66,18 @@ pub fn open_knowing(
 /// # Errors
 /// As [`open`]; `NotWritable`, `Full` or `Io` when it cannot be made.
 pub fn create(place: &str) -> Result<Arc<dyn Store>, StoreError> {
+    create_telling(place, nobody())
+}
+
+/// The same, with somebody to tell that a service is waited for.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_telling(place: &str, tell: Tell) -> Result<Arc<dyn Store>, StoreError> {
     if s3_of(place).is_none() {
         DirectoryStore::create(&directory_of(place)?)?;
     }
-    open(place)
+    open_telling(place, None, tell)
 }
 
 /// In debug builds, wraps the store in the faults that the environment asks for.

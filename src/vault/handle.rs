@@ -23,6 +23,7 @@ use crate::keys::master::{self, Credentials};
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::vault_keys::{CommonsKey, IndexKey, ReferenceMaker, TombstoneKey, kinds};
 use crate::keys::{KeyError, MasterSecret, vault_keys};
+use crate::store::Tell;
 use chrono::TimeDelta;
 
 /// The catalog, used by several threads one at a time.
@@ -53,9 +54,9 @@ pub struct Environment {
     /// Who gave the command, for the audit log.
     pub who: Who,
     /// Where one-sentence warnings go that do not end a command.
-    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    pub warn: Tell,
     /// Where warnings go that somebody must look at: the command ends as one that needs attention.
-    pub alert: Arc<dyn Fn(&str) + Send + Sync>,
+    pub alert: Tell,
 }
 
 /// A vault whose catalog is open, and whose keys are not released.
@@ -216,6 +217,12 @@ impl Vault {
     /// Tells the user something that does not end the command, and that somebody must look at.
     pub fn alert(&self, sentence: &str) {
         (self.environment.alert)(sentence);
+    }
+
+    /// Who tells the user, for what works on beside the vault.
+    #[must_use]
+    pub fn teller(&self) -> Tell {
+        Arc::clone(&self.environment.warn)
     }
 
     /// Tells the moment.

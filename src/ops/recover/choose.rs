@@ -1,5 +1,7 @@
 //! Which replica a recovery takes, and whether the custodians let it.
 
+use std::sync::Arc;
+
 use crate::store::read_whole;
 use bytes::Bytes;
 
@@ -45,11 +47,16 @@ pub struct Chosen {
 /// The stores, each of which must be there and be the vault's: the one that is not may hold the newest
 /// replica, and a vault that goes on from an older one has lost what was recorded since. Whoever knows
 /// that a store is lost does not name it.
-pub async fn stores(places: &VaultPlaces, vault: VaultId) -> Result<Copies, OpsError> {
+pub async fn stores(
+    places: &VaultPlaces,
+    vault: VaultId,
+    environment: &Environment,
+) -> Result<Copies, OpsError> {
     let mut found = Vec::new();
     for settings in &places.stores {
         let opened = async {
-            let store = crate::store::open(&settings.url)?;
+            let tell = Arc::clone(&environment.warn);
+            let store = crate::store::open_telling(&settings.url, None, tell)?;
             super::check::marker(&*store, vault).await?;
             Ok::<_, OpsError>(store)
         };

@@ -114,7 +114,7 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let copies = choose::stores(&places, vault).await?;
+    let copies = choose::stores(&places, vault, &environment).await?;
     let (chosen, secret, head) =
         choose::best(&copies, &environment, vault, epochs, epoch, &master).await?;
     let (sequence, known) = (chosen.sequence, Catalog::version());

@@ -1,4 +1,4 @@
-//! The client: who asks, over which connection, how often and how long.
+//! The client: who asks, over which connection, and how long it waits for an answer.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::super::StoreError;
-use super::failure::text_of;
+use super::failure::{socks_proxy, text_of};
 use super::place::Place;
 
 /// The region that requests are signed for where an endpoint is given and no region.
@@ -37,10 +37,6 @@ const REGION_OF_ENDPOINTS: &str = "us-east-1";
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// How long nothing may move in a body before the connection counts as dead, in seconds.
 const STALLED_SECONDS_MAX: u64 = 20;
-/// The first pause before a request is repeated is at most this long; later ones double.
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(20);
-
 /// Finds credentials and region, and makes the client. Nothing is asked of the bucket yet.
 pub(super) async fn connect(place: &Place) -> Result<Client, StoreError> {
     let settings = &place.settings;
@@ -49,15 +45,16 @@ pub(super) async fn connect(place: &Place) -> Result<Client, StoreError> {
         .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX).min(settings.timeout))
         .read_timeout(settings.timeout)
         .build();
+    if let Some(proxy) = socks_proxy(place) {
+        let reason = format!(
+            "the environment names the SOCKS proxy {proxy}, and only HTTP proxies can be used; \
+             NO_PROXY can name the host"
+        );
+        return Err(StoreError::Unsupported { location: location(), reason });
+    }
     let over_tls = over_tls(place)?;
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(over_tls.clone())
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(settings.attempts)
-                .with_initial_backoff(BACKOFF_FIRST)
-                .with_max_backoff(BACKOFF_MAX),
-        )
         .timeout_config(timeouts)
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled()
@@ -102,7 +99,9 @@ pub(super) async fn connect(place: &Place) -> Result<Client, StoreError> {
     }
     let mut config = aws_sdk_s3::config::Builder::from(&found)
         .region(region)
-        .force_path_style(settings.path_style);
+        .force_path_style(settings.path_style)
+        // `patience` sends again what passes.
+        .retry_config(RetryConfig::disabled());
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(&endpoint.url);
         if !endpoint.tls {

@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::super::{ConnectionProblem, StoreError};
 use super::place::Place;
+use crate::base::clock::{Clock, SystemClock};
 
 /// What was asked: for whom the permission is, and on what.
 #[derive(Clone, Copy)]
@@ -26,6 +28,8 @@ pub(super) struct Refusal {
     message: String,
     region: Option<String>,
     date: Option<String>,
+    /// How long the service asks to wait.
+    pub(super) retry_after: Option<Duration>,
     body: String,
     /// Nothing but a status came: no S3 service answers so.
     bare: bool,
@@ -42,11 +46,23 @@ impl Refusal {
             code: error.code().unwrap_or_default().to_owned(),
             message: error.message().unwrap_or_default().to_owned(),
             region: header("x-amz-bucket-region"),
+            retry_after: header("retry-after").and_then(|told| wait_of(&told)),
             date: header("date"),
             body: response.body().bytes().map_or_else(String::new, |bytes| {
                 String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned()
             }),
         })
+    }
+
+    /// The service's words.
+    fn said(&self) -> String {
+        match (self.code.as_str(), self.message.as_str()) {
+            ("", _) => format!("HTTP status {}", self.status),
+            (code, "") => format!("{code}, HTTP status {}", self.status),
+            (code, message) => {
+                format!("{code}: {}, HTTP status {}", message.trim_end_matches('.'), self.status)
+            }
+        }
     }
 
     /// The service does not know what was asked for.
@@ -70,10 +86,119 @@ impl Refusal {
                 )
     }
 
+    /// Credentials that were good have run out.
+    pub(super) fn is_about_expiry(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired"
+        )
+    }
+
     /// Whether its words name a header, or a part of one's name.
     pub(super) fn names(&self, header: &str) -> bool {
         self.message.to_ascii_lowercase().contains(header)
     }
+}
+
+/// Why a request failed, if the reason passes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// Nobody answers.
+    Away,
+    /// The service answers that it cannot now.
+    Busy,
+    /// What was sent arrived changed, or what came back cannot be understood.
+    Garbled,
+}
+
+/// Whether the reason of a failure passes.
+pub(super) fn passing<E>(error: &SdkError<E, HttpResponse>) -> Option<Passing>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::TimeoutError(_) => Some(Passing::Away),
+        SdkError::DispatchFailure(cause) => {
+            let connector = cause.as_connector_error()?;
+            let lasting = connector.is_user()
+                || find::<rustls::Error>(connector).is_some()
+                || is_about_credentials(connector)
+                || text_of(connector).contains("invalid HTTP version");
+            (!lasting).then_some(Passing::Away)
+        }
+        SdkError::ResponseError(_) | SdkError::ServiceError(_) => {
+            let refusal = Refusal::of(error)?;
+            match (refusal.code.as_str(), refusal.status) {
+                (code, _) if is_full(code) => None,
+                (
+                    "BadDigest"
+                    | "XAmzContentSHA256Mismatch"
+                    | "XAmzContentChecksumMismatch"
+                    | "IncompleteBody",
+                    _,
+                )
+                | ("", 200..=299) => Some(Passing::Garbled),
+                (
+                    "OperationAborted"
+                    | "RequestTimeout"
+                    | "RequestTimeoutException"
+                    | "InternalError"
+                    | "ServiceUnavailable"
+                    | "SlowDown"
+                    | "SlowDownRead"
+                    | "SlowDownWrite"
+                    | "Throttling"
+                    | "ThrottlingException"
+                    | "ThrottledException"
+                    | "RequestThrottled"
+                    | "RequestThrottledException"
+                    | "RequestLimitExceeded"
+                    | "BandwidthLimitExceeded"
+                    | "LimitExceededException"
+                    | "TooManyRequests"
+                    | "TooManyRequestsException"
+                    | "PriorRequestNotComplete"
+                    | "TransactionInProgressException"
+                    | "Busy"
+                    | "ServerBusy",
+                    _,
+                )
+                | (_, 408 | 425 | 429 | 500 | 502..=504 | 520..=524 | 529) => Some(Passing::Busy),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// One sentence about a failure that may pass.
+pub(super) fn failure_of_connection<E>(place: &Place, error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => {
+            failure(Asked { place, action: "", name: "" }, error).to_string()
+        }
+        _ => {
+            let said = Refusal::of(error).map_or_else(|| text_of(error), |refusal| refusal.said());
+            format!("the store {} cannot do it now ({said})", place.location())
+        }
+    }
+}
+
+fn is_full(code: &str) -> bool {
+    matches!(code, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "XMinioDiskFull")
+}
+
+/// What `Retry-After` says: seconds, or a date.
+fn wait_of(told: &str) -> Option<Duration> {
+    if let Ok(seconds) = told.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = chrono::DateTime::parse_from_rfc2822(told.trim()).ok()?;
+    let wait = until.signed_duration_since(SystemClock.now());
+    Some(wait.to_std().unwrap_or_default())
 }
 
 /// A failed request as a store's error.
@@ -111,15 +236,10 @@ where
 fn refused(asked: Asked<'_>, refusal: Refusal, text: &str) -> StoreError {
     let location = asked.place.location();
     let name = asked.name.to_owned();
-    let said = match (refusal.code.as_str(), refusal.message.as_str()) {
-        ("", _) => format!("HTTP status {}", refusal.status),
-        (code, "") => format!("{code}, HTTP status {}", refusal.status),
-        (code, message) => {
-            format!("{code}: {}, HTTP status {}", message.trim_end_matches('.'), refusal.status)
-        }
-    };
+    let said = refusal.said();
     let source = || io::Error::other(said.clone());
     match (refusal.code.as_str(), refusal.status) {
+        _ if refusal.is_about_expiry() => StoreError::CredentialsExpired { location, reason: said },
         ("NoSuchBucket", _) => StoreError::NoBucket { location },
         ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) | ("", 404) => {
             StoreError::NotFound { location, name }
@@ -127,27 +247,32 @@ fn refused(asked: Asked<'_>, refusal: Refusal, text: &str) -> StoreError {
         (
             "InvalidAccessKeyId"
             | "SignatureDoesNotMatch"
-            | "ExpiredToken"
             | "InvalidToken"
-            | "TokenRefreshRequired"
             | "InvalidClientTokenId"
             | "AuthFailure"
             | "Unauthorized",
             _,
         )
         | ("", 401) => StoreError::Credentials { location, reason: said },
+        ("InvalidObjectState", _) => StoreError::Archived { location, name },
+        (_, 413) | ("EntityTooLarge" | "MaxMessageLengthExceeded", _) => StoreError::TooLarge {
+            location,
+            name,
+            part_mib: asked.place.settings.part_bytes >> 20,
+            source: source(),
+        },
         ("RequestTimeTooSkewed", _) => StoreError::ClockSkew { location, said: refusal.date },
         ("PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException", _)
         | ("", 301 | 307) => StoreError::WrongRegion { location, region: refusal.region },
         ("AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError", _)
-            if refusal.message.contains("region") =>
+            if refusal.message.contains("region") || refusal.message.contains("scope") =>
         {
             let named = refusal.message.split("expecting '").nth(1);
             let named = named.and_then(|rest| rest.split('\'').next()).map(str::to_owned);
             StoreError::WrongRegion { location, region: refusal.region.or(named) }
         }
-        ("QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "XMinioDiskFull", _)
-        | (_, 507) => StoreError::Full { location, name, source: source() },
+        (code, _) if is_full(code) => StoreError::Full { location, name, source: source() },
+        (_, 507) => StoreError::Full { location, name, source: source() },
         (_, 407) => StoreError::Connection {
             problem: ConnectionProblem::Proxy {
                 proxy: proxy(asked.place).unwrap_or_else(|| "of the environment".to_owned()),
@@ -214,23 +339,36 @@ fn is_tls(place: &Place) -> bool {
 /// The host that is asked, as far as the URL tells.
 fn host(place: &Place) -> String {
     match &place.settings.endpoint {
-        Some(endpoint) => endpoint
-            .url
-            .split_once("://")
-            .map_or(endpoint.url.as_str(), |(_, host)| host)
-            .to_owned(),
+        Some(endpoint) => {
+            let host = endpoint.url.split_once("://").map_or(endpoint.url.as_str(), |(_, at)| at);
+            let host = host.split('/').next().unwrap_or_default();
+            let bucket = format!("{}.", place.bucket);
+            format!("{}{host}", if place.settings.path_style { "" } else { &bucket })
+        }
         None => "the service".to_owned(),
     }
 }
 
 /// The proxy that the environment names for the service, without its credentials.
 fn proxy(place: &Place) -> Option<String> {
+    named_proxy(place).map(|(_, proxy)| proxy)
+}
+
+/// A proxy of the environment that speaks SOCKS, which nothing here does.
+pub(super) fn socks_proxy(place: &Place) -> Option<String> {
+    named_proxy(place).filter(|(scheme, _)| scheme.starts_with("socks")).map(|(_, proxy)| proxy)
+}
+
+/// The scheme and the address of the proxy that the environment names for the service.
+fn named_proxy(place: &Place) -> Option<(String, String)> {
     let aws = || format!("https://{}.s3.amazonaws.com", place.bucket);
     let url = place.settings.endpoint.as_ref().map_or_else(aws, |endpoint| endpoint.url.clone());
     let used = hyper_util::client::proxy::matcher::Matcher::from_env();
     let proxy = used.intercept(&url.parse().ok()?)?;
+    let scheme = proxy.uri().scheme_str().unwrap_or_default().to_lowercase();
     let authority = proxy.uri().authority()?.as_str();
-    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_owned())
+    let address = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Some((scheme, address.to_owned()))
 }
 
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {

@@ -15,16 +15,15 @@ impl S3Store {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let page = self
-                .client()
-                .await?
-                .list_objects_v2()
-                .bucket(&self.place().bucket)
-                .prefix(format!("{}{prefix}", self.place().prefix))
-                .set_continuation_token(token.clone())
-                .send()
-                .await
-                .map_err(self.failed(LIST, &shown))?;
+            let page = self.ask(|client| {
+                client
+                    .list_objects_v2()
+                    .bucket(&self.place().bucket)
+                    .prefix(format!("{}{prefix}", self.place().prefix))
+                    .set_continuation_token(token.clone())
+                    .send()
+            });
+            let page = page.await?.map_err(self.failed(LIST, &shown))?;
             for object in page.contents() {
                 // What is no object of ours is left alone.
                 let name = object.key().and_then(|key| self.place().name(key));

@@ -26,9 +26,11 @@ impl S3Store {
         version: Option<&str>,
         name: &str,
     ) -> Result<Lock, StoreError> {
-        let request = self.client().await?.head_object().bucket(&self.place().bucket).key(key);
-        let head = request.set_version_id(version.map(str::to_owned)).send().await;
-        let head = head.map_err(self.failed("s3:GetObjectRetention", name))?;
+        let head = self.ask(|client| {
+            let request = client.head_object().bucket(&self.place().bucket).key(key);
+            request.set_version_id(version.map(str::to_owned)).send()
+        });
+        let head = head.await?.map_err(self.failed("s3:GetObjectRetention", name))?;
         let mode = match head.object_lock_mode() {
             Some(ObjectLockMode::Governance) => Some(RetentionMode::Governance),
             // A mode of a later day is taken for the strictest.
@@ -67,15 +69,16 @@ impl S3Store {
             let until = aws_sdk_s3::primitives::DateTime::from_secs(wanted.until.timestamp());
             let retention =
                 ObjectLockRetention::builder().mode(mode).retain_until_date(until).build();
-            let request = self.client().await?.put_object_retention();
-            request
-                .bucket(&self.place().bucket)
-                .key(&key)
-                .retention(retention)
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
-                .send()
-                .await
-                .map_err(self.failed("s3:PutObjectRetention", name.as_str()))?;
+            let sent = self.ask(|client| {
+                client
+                    .put_object_retention()
+                    .bucket(&self.place().bucket)
+                    .key(&key)
+                    .retention(retention.clone())
+                    .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                    .send()
+            });
+            sent.await?.map_err(self.failed("s3:PutObjectRetention", name.as_str()))?;
         }
         if lock.legal_hold != before.legal_hold {
             let status = if lock.legal_hold {
@@ -84,15 +87,16 @@ impl S3Store {
                 ObjectLockLegalHoldStatus::Off
             };
             let hold = ObjectLockLegalHold::builder().status(status).build();
-            let request = self.client().await?.put_object_legal_hold();
-            request
-                .bucket(&self.place().bucket)
-                .key(&key)
-                .legal_hold(hold)
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
-                .send()
-                .await
-                .map_err(self.failed("s3:PutObjectLegalHold", name.as_str()))?;
+            let sent = self.ask(|client| {
+                client
+                    .put_object_legal_hold()
+                    .bucket(&self.place().bucket)
+                    .key(&key)
+                    .legal_hold(hold.clone())
+                    .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                    .send()
+            });
+            sent.await?.map_err(self.failed("s3:PutObjectLegalHold", name.as_str()))?;
         }
         Ok(())
     }
@@ -106,8 +110,10 @@ impl S3Store {
             location: self.place().location(),
             reason: reason.to_owned(),
         };
-        let request = self.client().await?.get_object_lock_configuration();
-        match request.bucket(&self.place().bucket).send().await {
+        let asked = self.ask(|client| {
+            client.get_object_lock_configuration().bucket(&self.place().bucket).send()
+        });
+        match asked.await? {
             Ok(answer) => {
                 let found = answer.object_lock_configuration();
                 if found.and_then(|found| found.object_lock_enabled())

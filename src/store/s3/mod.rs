@@ -9,6 +9,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +18,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
-use rand::RngExt;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
     Capabilities, Capability, Leftover, Lock, ObjectInfo, ObjectName, ObjectWriter, OldVersion,
-    Retention, Store, StoreError, Verdict,
+    Retention, Store, StoreError, Tell, Verdict,
 };
 use crate::base::clock::{Clock, SystemClock};
 
@@ -30,6 +30,7 @@ mod client;
 mod failure;
 mod list;
 mod locks;
+mod patience;
 mod place;
 mod probe;
 mod reader;
@@ -56,7 +57,11 @@ pub struct S3Store {
 
 struct Inner {
     place: Place,
-    client: OnceCell<Client>,
+    /// Numbered, so that of many who find it out of date one makes the next.
+    client: tokio::sync::Mutex<Option<(u64, Client)>>,
+    outage: patience::Outage,
+    /// Where one-sentence warnings go.
+    tell: Tell,
     /// Parts under way, of all writers together: what bounds memory.
     parts: Arc<Semaphore>,
     limit: Option<leaky_bucket::RateLimiter>,
@@ -65,6 +70,8 @@ struct Inner {
     known: Mutex<Known>,
     /// Whether the bucket ever kept versions.
     versioned: OnceCell<bool>,
+    /// Set once the bucket was seen to be there.
+    bucket_seen: AtomicBool,
     /// Set once an object's lock was seen at the service.
     lock_seen: OnceCell<()>,
 }
@@ -105,7 +112,7 @@ impl Header {
 
 impl S3Store {
     /// The store of a URL; `rest` is what stands after `s3://`.
-    pub(super) fn open(url: &str, rest: &str) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str, rest: &str, tell: Tell) -> Result<Self, StoreError> {
         let place = Place::parse(url, rest)?;
         let limit = place.settings.bandwidth_bytes_per_second.map(|rate| {
             let per_refill = usize::try_from(rate / u64::from(LIMIT_REFILLS_PER_SECOND));
@@ -118,12 +125,15 @@ impl S3Store {
         });
         Ok(Self {
             inner: Arc::new(Inner {
-                client: OnceCell::new(),
+                client: tokio::sync::Mutex::new(None),
+                outage: patience::Outage::default(),
+                tell,
                 parts: Arc::new(Semaphore::new(place.settings.parallel)),
                 limit,
                 turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
                 known: Mutex::default(),
                 versioned: OnceCell::new(),
+                bucket_seen: AtomicBool::new(false),
                 lock_seen: OnceCell::new(),
                 place,
             }),
@@ -144,9 +154,33 @@ impl S3Store {
         &self.inner.place
     }
 
-    async fn client(&self) -> Result<&Client, StoreError> {
+    async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.numbered_client().await?.1)
+    }
+
+    async fn numbered_client(&self) -> Result<(u64, Client), StoreError> {
+        let mut current = self.inner.client.lock().await;
+        if let Some((number, client)) = &*current {
+            return Ok((*number, client.clone()));
+        }
         // On the heap: it is large, and everything that asks for the client would be as large.
-        self.inner.client.get_or_try_init(|| Box::pin(client::connect(self.place()))).await
+        let client = Box::pin(client::connect(self.place())).await?;
+        Ok(current.insert((1, client)).clone())
+    }
+
+    /// Looks for credentials once more, unless somebody has meanwhile.
+    async fn renew_client(&self, old: u64) -> Result<(), StoreError> {
+        let mut current = self.inner.client.lock().await;
+        if current.as_ref().is_some_and(|(number, _)| *number == old) {
+            let client = Box::pin(client::connect(self.place())).await?;
+            *current = Some((old + 1, client));
+        }
+        Ok(())
+    }
+
+    /// Tells the user something that does not end the command.
+    fn tell(&self, sentence: &str) {
+        (self.inner.tell)(sentence);
     }
 
     fn known(&self) -> Known {
@@ -166,6 +200,15 @@ impl S3Store {
             location: self.location(),
             reason: "its service refuses the checksum that goes with a lock".to_owned(),
         })
+    }
+
+    /// An answer came that only a bucket which is there gives.
+    fn bucket_is_there(&self) {
+        self.inner.bucket_seen.store(true, Ordering::Relaxed);
+    }
+
+    fn knows_bucket(&self) -> bool {
+        self.inner.bucket_seen.load(Ordering::Relaxed)
     }
 
     /// Waits until that many bytes may cross the network.
@@ -200,13 +243,6 @@ impl S3Store {
 
     fn io(&self, name: &str, source: io::Error) -> StoreError {
         StoreError::Io { location: self.location(), name: name.to_owned(), source }
-    }
-
-    /// The pause before another try: random, so that many who failed at once do not return at once.
-    async fn pause(&self, tries: u32) {
-        let most = 250_u64.saturating_mul(1 << tries.min(6));
-        let drawn = rand::rng().random_range(0..most);
-        tokio::time::sleep(Duration::from_millis(drawn)).await;
     }
 
     /// The lock that the URL asks for.

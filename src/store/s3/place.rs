@@ -40,8 +40,10 @@ crate::words! {
     PartMib = "part_mib",
     /// How many parts are under way at once.
     Parallel = "parallel",
-    /// How often a request is tried.
+    /// How often a request is tried at most, besides [`Self::PatienceSeconds`].
     Attempts = "attempts",
+    /// How long a request is tried again that fails for a reason that passes, in seconds.
+    PatienceSeconds = "patience_seconds",
     /// How long an answer may take, in seconds.
     TimeoutSeconds = "timeout_seconds",
     /// How old an unfinished upload of another process is before it counts as left behind.
@@ -50,6 +52,9 @@ crate::words! {
 
 /// The longest prefix, in bytes: with a `/` and the longest object name it is S3's longest key.
 const PREFIX_BYTES_MAX: usize = 1024 - ObjectName::BYTES_MAX - 1;
+
+/// How long a request is tried again that fails for a reason that passes, in seconds.
+const PATIENCE_SECONDS: u32 = 300;
 
 /// Where objects lie, and how they are written and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +81,13 @@ pub(super) struct Settings {
     pub(super) legal_hold: bool,
     pub(super) part_bytes: usize,
     pub(super) parallel: usize,
-    pub(super) attempts: u32,
+    pub(super) attempts: Option<u32>,
+    pub(super) patience: Duration,
     pub(super) timeout: Duration,
     pub(super) leftover_age: Duration,
 }
 
-/// The service's address.
+/// The service's address: scheme, host, port, and a path where the service has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) url: String,
@@ -257,7 +263,13 @@ impl Settings {
             legal_hold: given.flag(Parameter::LegalHold, false)?,
             part_bytes: (part_mib as usize) << 20,
             parallel: given.number(Parameter::Parallel, 1..=64)?.unwrap_or(4) as usize,
-            attempts: given.number(Parameter::Attempts, 1..=20)?.unwrap_or(6),
+            attempts: given.number(Parameter::Attempts, 1..=1000)?,
+            patience: Duration::from_secs(
+                given
+                    .number(Parameter::PatienceSeconds, 0..=86_400)?
+                    .unwrap_or(PATIENCE_SECONDS)
+                    .into(),
+            ),
             timeout: Duration::from_secs(
                 given.number(Parameter::TimeoutSeconds, 1..=3600)?.unwrap_or(120).into(),
             ),
@@ -294,11 +306,12 @@ impl Endpoint {
             _ => return Err(wrong()),
         };
         let authority = uri.authority().map(http::uri::Authority::as_str).ok_or_else(wrong)?;
-        if authority.contains('@') || uri.path() != "/" || uri.query().is_some() {
+        if authority.contains('@') || uri.query().is_some() {
             return Err(wrong());
         }
         let scheme = if tls { "https" } else { "http" };
-        Ok(Self { url: format!("{scheme}://{authority}"), tls })
+        let path = uri.path().trim_end_matches('/');
+        Ok(Self { url: format!("{scheme}://{authority}{path}"), tls })
     }
 }
 
@@ -323,6 +336,8 @@ mod tests {
         assert_eq!(place.name("other/packs/1"), None);
         assert!(!place.settings.path_style);
         assert_eq!(place.settings.part_bytes, 8 << 20);
+        let endpoint = parse("s3://b?endpoint=https://x.example/storage/v1/s3/").unwrap();
+        assert_eq!(endpoint.settings.endpoint.unwrap().url, "https://x.example/storage/v1/s3");
         let place = parse("s3://bucket?endpoint=https%3A%2F%2Fminio%3A9000").unwrap();
         assert_eq!(place.location(), "s3://bucket");
         assert_eq!(place.key(&"x".parse().unwrap()), "x");
@@ -343,7 +358,8 @@ mod tests {
             ("s3://b?endpont=http://x", "no parameter `endpont`; the nearest is `endpoint`"),
             ("s3://b?endpoint=ftp://x", "http:// or https://"),
             ("s3://b?endpoint=http://u:p@x", "http:// or https://"),
-            ("s3://b?endpoint=http://x/path", "http:// or https://"),
+            ("s3://b?endpoint=http://x/path%3Fquery", "http:// or https://"),
+            ("s3://b?patience_seconds=86401", "from 0 to 86400"),
             ("s3://b?path_style=yes", "`true` or `false`"),
             ("s3://b?parallel=0", "from 1 to 64"),
             ("s3://b?lock=compliance", "need one another"),

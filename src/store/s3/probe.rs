@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::put_object::PutObjectError;
@@ -61,6 +62,15 @@ struct Probe<'s> {
     /// Whether every probe carries its checksum.
     checksums: bool,
     seen: Capabilities,
+}
+
+/// How often something is sent.
+#[derive(Clone, Copy)]
+enum Tries {
+    /// Until it is answered for good.
+    UntilAnswered,
+    /// Once: it is meant to be refused.
+    One,
 }
 
 /// How a write went.
@@ -138,26 +148,29 @@ impl Probe<'_> {
         key: &str,
         summed: &Summed,
         condition: bool,
+        tries: Tries,
     ) -> Result<Result<(), SdkError<PutObjectError, HttpResponse>>, StoreError> {
         let until = self.retain_until();
         let algorithm = until.filter(|_| self.checksums).map(|_| ChecksumAlgorithm::Sha256);
-        let sent = self
-            .store
-            .client()
-            .await?
-            .put_object()
-            .bucket(&self.store.place().bucket)
-            .key(key)
-            .set_if_none_match(condition.then(|| "*".to_owned()))
-            .set_checksum_sha256(self.checksums.then(|| summed.header()))
-            .set_checksum_algorithm(algorithm)
-            .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
-            .set_object_lock_retain_until_date(until)
-            .body(summed.body())
-            .customize()
-            .interceptor(summed.signature())
-            .send()
-            .await;
+        let send = |client: Client| {
+            client
+                .put_object()
+                .bucket(&self.store.place().bucket)
+                .key(key)
+                .set_if_none_match(condition.then(|| "*".to_owned()))
+                .set_checksum_sha256(self.checksums.then(|| summed.header()))
+                .set_checksum_algorithm(algorithm.clone())
+                .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
+                .set_object_lock_retain_until_date(until)
+                .body(summed.body())
+                .customize()
+                .interceptor(summed.signature())
+                .send()
+        };
+        let sent = match tries {
+            Tries::UntilAnswered => self.store.ask(send).await?,
+            Tries::One => Box::pin(send(self.store.client().await?)).await,
+        };
         Ok(sent.map(drop))
     }
 
@@ -168,12 +181,14 @@ impl Probe<'_> {
         condition: bool,
     ) -> Result<Wrote, StoreError> {
         let summed = Summed::new(Bytes::from_static(contents));
-        let Err(error) = self.send(key, &summed, condition).await? else { return Ok(Wrote::Yes) };
+        let Err(error) = self.send(key, &summed, condition, Tries::UntilAnswered).await? else {
+            return Ok(Wrote::Yes);
+        };
         match Refusal::of(&error) {
             Some(refusal) if refusal.status == 412 || refusal.status == 409 => Ok(Wrote::Refused),
             // Whether it is the condition shows where the same is written without.
             Some(refusal) if condition && refusal.may_be_about_a_header() => {
-                match self.send(key, &summed, false).await? {
+                match self.send(key, &summed, false, Tries::UntilAnswered).await? {
                     Ok(()) => Ok(Wrote::NotKnown),
                     Err(other) => Err(self.store.failed(PUT, key)(other)),
                 }
@@ -186,11 +201,11 @@ impl Probe<'_> {
     async fn checksum_header(&mut self) -> Result<(), StoreError> {
         let key = self.key("summed");
         let summed = Summed::new(Bytes::from_static(CONTENTS));
-        let says = match self.send(&key, &summed, false).await? {
+        let says = match self.send(&key, &summed, false, Tries::UntilAnswered).await? {
             Ok(()) => "each write carries its SHA-256 in a header of its own",
             Err(error) if Refusal::of(&error).is_some_and(|r| r.may_be_about_a_header()) => {
                 self.checksums = false;
-                if self.send(&key, &summed, false).await?.is_err() {
+                if self.send(&key, &summed, false, Tries::UntilAnswered).await?.is_err() {
                     return Err(self.store.failed(PUT, &key)(error));
                 }
                 "the service refuses checksums in headers: writes carry none, and nothing is locked"
@@ -246,50 +261,54 @@ impl Probe<'_> {
 
     /// One part, completed under a name that is taken.
     async fn put_in_parts(&self, key: &str) -> Result<Wrote, StoreError> {
-        let client = self.store.client().await?;
         let bucket = &self.store.place().bucket;
         let until = self.retain_until();
-        let begun = client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .set_checksum_algorithm(self.checksums.then_some(ChecksumAlgorithm::Sha256))
-            .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
-            .set_object_lock_retain_until_date(until)
-            .send()
-            .await
-            .map_err(self.store.failed(PUT, key))?;
+        let begun = self.store.ask(|client| {
+            client
+                .create_multipart_upload()
+                .bucket(bucket)
+                .key(key)
+                .set_checksum_algorithm(self.checksums.then_some(ChecksumAlgorithm::Sha256))
+                .set_object_lock_mode(until.map(|_| ObjectLockMode::Governance))
+                .set_object_lock_retain_until_date(until)
+                .send()
+        });
+        let begun = begun.await?.map_err(self.store.failed(PUT, key))?;
         let id = OwnUpload::new(begun.upload_id().unwrap_or_default());
         let summed = Summed::new(Bytes::from_static(OTHERS));
         let algorithm = until.filter(|_| self.checksums).map(|_| ChecksumAlgorithm::Sha256);
-        let sent = client
-            .upload_part()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(id.as_str())
-            .part_number(1)
-            .set_checksum_sha256(self.checksums.then(|| summed.header()))
-            .set_checksum_algorithm(algorithm)
-            .body(summed.body())
-            .customize()
-            .interceptor(summed.signature())
-            .send()
-            .await
-            .map_err(self.store.failed(PUT, key))?;
+        let sent = self.store.ask(|client| {
+            client
+                .upload_part()
+                .bucket(bucket)
+                .key(key)
+                .upload_id(id.as_str())
+                .part_number(1)
+                .set_checksum_sha256(self.checksums.then(|| summed.header()))
+                .set_checksum_algorithm(algorithm.clone())
+                .body(summed.body())
+                .customize()
+                .interceptor(summed.signature())
+                .send()
+        });
+        let sent = sent.await?.map_err(self.store.failed(PUT, key))?;
         let part = CompletedPart::builder()
             .part_number(1)
             .set_e_tag(sent.e_tag().map(str::to_owned))
             .set_checksum_sha256(self.checksums.then(|| summed.header()))
             .build();
-        let completed = client
-            .complete_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(id.as_str())
-            .multipart_upload(CompletedMultipartUpload::builder().parts(part).build())
-            .if_none_match("*")
-            .send()
-            .await;
+        let parts = CompletedMultipartUpload::builder().parts(part).build();
+        let completed = self.store.ask(|client| {
+            client
+                .complete_multipart_upload()
+                .bucket(bucket)
+                .key(key)
+                .upload_id(id.as_str())
+                .multipart_upload(parts.clone())
+                .if_none_match("*")
+                .send()
+        });
+        let completed = completed.await?;
         let Err(error) = completed else { return Ok(Wrote::Yes) };
         self.store.abort_upload(key, id.as_str(), key).await?;
         match Refusal::of(&error) {
@@ -304,7 +323,7 @@ impl Probe<'_> {
         let nothing = Summed::new(Bytes::new()).sum();
         let changed = Summed::known(Bytes::from_static(CONTENTS), nothing);
         let key = self.key("changed");
-        let refused = match self.send(&key, &changed, false).await? {
+        let refused = match self.send(&key, &changed, false, Tries::One).await? {
             Ok(()) => false,
             Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.status == 400) => true,
             Err(error) => return Err(self.store.failed(PUT, &key)(error)),
@@ -325,9 +344,11 @@ impl Probe<'_> {
     async fn ranges(&mut self) -> Result<(), StoreError> {
         let key = self.key("range");
         self.put(&key, CONTENTS, false).await?;
-        let request = self.store.client().await?.get_object().bucket(&self.store.place().bucket);
-        let answer = request.key(&key).range("bytes=3-6").send().await;
-        let answer = answer.map_err(self.store.failed("s3:GetObject", &key))?;
+        let bucket = &self.store.place().bucket;
+        let answer = self
+            .store
+            .ask(|client| client.get_object().bucket(bucket).key(&key).range("bytes=3-6").send());
+        let answer = answer.await?.map_err(self.store.failed("s3:GetObject", &key))?;
         let named = answer.content_range().is_some_and(|range| range.starts_with("bytes 3-6/10"));
         let body = answer.body.collect().await.map(AggregatedBytes::into_bytes);
         let (verdict, says) = if named && body.is_ok_and(|body| body == CONTENTS[3..7]) {
@@ -371,9 +392,10 @@ impl Probe<'_> {
     }
 
     async fn is_listed(&self, key: &str) -> Result<bool, StoreError> {
-        let request = self.store.client().await?.list_objects_v2();
-        let page = request.bucket(&self.store.place().bucket).prefix(key).send().await;
-        let page = page.map_err(self.store.failed(super::list::LIST, key))?;
+        let bucket = &self.store.place().bucket;
+        let page =
+            self.store.ask(|client| client.list_objects_v2().bucket(bucket).prefix(key).send());
+        let page = page.await?.map_err(self.store.failed(super::list::LIST, key))?;
         Ok(page.contents().iter().any(|object| object.key() == Some(key)))
     }
 

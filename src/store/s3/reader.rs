@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::super::{ObjectName, StoreError};
 use super::S3Store;
-use super::failure::Refusal;
+use super::failure::{Passing, Refusal};
 
 impl S3Store {
     /// What the service tells of an object without its bytes.
@@ -21,26 +21,43 @@ impl S3Store {
         key: &str,
         name: &str,
     ) -> Result<HeadObjectOutput, StoreError> {
-        let client = self.client().await?;
-        let head = client.head_object().bucket(&self.place().bucket).key(key).send().await;
-        match head {
-            Ok(head) => Ok(head),
-            // The answer to HEAD has no body that could say why: reading the first byte does.
-            Err(error) if error.raw_response().is_some() => {
-                let got = client.get_object().bucket(&self.place().bucket).key(key);
-                match got.range("bytes=0-0").send().await {
-                    Ok(_) => Err(self.failed("s3:GetObject", name)(error)),
-                    Err(telling) => Err(self.failed("s3:GetObject", name)(telling)),
+        let bucket = &self.place().bucket;
+        let head = self.ask(|client| client.head_object().bucket(bucket).key(key).send()).await?;
+        let error = match head {
+            Ok(head) => {
+                self.bucket_is_there();
+                return Ok(head);
+            }
+            Err(error) => error,
+        };
+        let failed = self.failed("s3:GetObject", name);
+        // The answer to HEAD has no body that could say why. Where the bucket is known to be there, a
+        // 404 is about the object; else reading the first byte tells.
+        match Refusal::of(&error) {
+            None => Err(failed(error)),
+            Some(refusal) if refusal.status == 404 && self.knows_bucket() => Err(failed(error)),
+            Some(_) => {
+                let telling = self.ask(|client| {
+                    client.get_object().bucket(bucket).key(key).range("bytes=0-0").send()
+                });
+                match telling.await? {
+                    Ok(_) => Err(failed(error)),
+                    Err(telling) => {
+                        let told = Refusal::of(&telling);
+                        if told.is_some_and(|told| told.code == "NoSuchKey") {
+                            self.bucket_is_there();
+                        }
+                        Err(self.failed("s3:GetObject", name)(telling))
+                    }
                 }
             }
-            Err(error) => Err(self.failed("s3:GetObject", name)(error)),
         }
     }
 
     /// Whether a key is taken.
     pub(super) async fn is_there(&self, key: &str, name: &str) -> Result<bool, StoreError> {
-        let head = self.client().await?.head_object().bucket(&self.place().bucket).key(key);
-        match head.send().await {
+        let bucket = &self.place().bucket;
+        match self.ask(|client| client.head_object().bucket(bucket).key(key).send()).await? {
             Ok(_) => Ok(true),
             Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.status == 404) => {
                 Ok(false)
@@ -72,11 +89,11 @@ impl S3Store {
             };
         };
         let mut read = BytesMut::new();
-        let mut tries = 0;
+        let mut patience = self.patience();
         loop {
             let at = offset + read.len() as u64;
             let wanted = end - at;
-            let answer = self.ask(name, at, end, (offset, length)).await?;
+            let answer = self.ask_range(name, at, end, (offset, length)).await?;
             if read.is_empty() {
                 let wanted = usize::try_from(wanted)
                     .map_err(|too_long| self.io(name.as_str(), io::Error::other(too_long)))?;
@@ -87,27 +104,32 @@ impl S3Store {
                 Ok(()) => return Ok(read.freeze()),
                 Err(broken) => {
                     // A body that moves on is not given up; one that does not is, in the end.
-                    tries = if read.len() > before { 1 } else { tries + 1 };
-                    if tries >= self.place().settings.attempts {
+                    if read.len() > before {
+                        patience.moved();
+                    }
+                    let said =
+                        format!("the store {} breaks off ({broken})", self.place().location());
+                    if !patience.again(Passing::Away, None, &said).await {
                         return Err(self.io(name.as_str(), broken));
                     }
-                    self.pause(tries).await;
                 }
             }
         }
     }
 
     /// Asks for `at..end`, and makes sure that what comes is exactly that.
-    async fn ask(
+    async fn ask_range(
         &self,
         name: &ObjectName,
         at: u64,
         end: u64,
         whole: (u64, u64),
     ) -> Result<GetObjectOutput, StoreError> {
-        let request = self.client().await?.get_object().bucket(&self.place().bucket);
-        let request = request.key(self.place().key(name)).range(format!("bytes={at}-{}", end - 1));
-        let answer = match request.send().await {
+        let asked = self.ask(|client| {
+            let request = client.get_object().bucket(&self.place().bucket);
+            request.key(self.place().key(name)).range(format!("bytes={at}-{}", end - 1)).send()
+        });
+        let answer = match asked.await? {
             Ok(answer) => answer,
             Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.status == 416) => {
                 let size = self.head(name).await?.content_length().unwrap_or(0);

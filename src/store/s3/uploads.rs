@@ -71,17 +71,16 @@ impl S3Store {
         let mut found = Vec::new();
         let (mut key, mut id): (Option<String>, Option<String>) = (None, None);
         loop {
-            let page = self
-                .client()
-                .await?
-                .list_multipart_uploads()
-                .bucket(&self.place().bucket)
-                .set_prefix((!prefix.is_empty()).then(|| prefix.clone()))
-                .set_key_marker(key.clone())
-                .set_upload_id_marker(id.clone())
-                .send()
-                .await
-                .map_err(self.failed(LIST_UPLOADS, "*"))?;
+            let page = self.ask(|client| {
+                client
+                    .list_multipart_uploads()
+                    .bucket(&self.place().bucket)
+                    .set_prefix((!prefix.is_empty()).then(|| prefix.clone()))
+                    .set_key_marker(key.clone())
+                    .set_upload_id_marker(id.clone())
+                    .send()
+            });
+            let page = page.await?.map_err(self.failed(LIST_UPLOADS, "*"))?;
             found.extend(page.uploads().iter().filter(|upload| self.is_left(upload)).cloned());
             if page.is_truncated() != Some(true) {
                 return Ok(found);
@@ -113,17 +112,16 @@ impl S3Store {
         let mut bytes = 0;
         let mut marker: Option<String> = None;
         loop {
-            let page = self
-                .client()
-                .await?
-                .list_parts()
-                .bucket(&self.place().bucket)
-                .key(key)
-                .upload_id(id)
-                .set_part_number_marker(marker.clone())
-                .send()
-                .await;
-            let page = match page {
+            let page = self.ask(|client| {
+                client
+                    .list_parts()
+                    .bucket(&self.place().bucket)
+                    .key(key)
+                    .upload_id(id)
+                    .set_part_number_marker(marker.clone())
+                    .send()
+            });
+            let page = match page.await? {
                 Ok(page) => page,
                 // Its writer was faster.
                 Err(error) if is_gone(Refusal::of(&error)) => return Ok(bytes),
@@ -148,16 +146,15 @@ impl S3Store {
         id: &str,
         shown: &str,
     ) -> Result<(), StoreError> {
-        let aborted = self
-            .client()
-            .await?
-            .abort_multipart_upload()
-            .bucket(&self.place().bucket)
-            .key(key)
-            .upload_id(id)
-            .send()
-            .await;
-        match aborted {
+        let aborted = self.ask(|client| {
+            client
+                .abort_multipart_upload()
+                .bucket(&self.place().bucket)
+                .key(key)
+                .upload_id(id)
+                .send()
+        });
+        match aborted.await? {
             Err(error) if !is_gone(Refusal::of(&error)) => {
                 Err(self.failed("s3:AbortMultipartUpload", shown)(error))
             }

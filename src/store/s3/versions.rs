@@ -39,8 +39,9 @@ impl S3Store {
     /// Whether the bucket keeps versions or ever did. A service without versions has none.
     pub(super) async fn keeps_versions(&self) -> Result<bool, StoreError> {
         let ask = async || {
-            let asked = self.client().await?.get_bucket_versioning();
-            match asked.bucket(&self.place().bucket).send().await {
+            let bucket = &self.place().bucket;
+            let asked = self.ask(|client| client.get_bucket_versioning().bucket(bucket).send());
+            match asked.await? {
                 Ok(answer) => Ok(matches!(
                     answer.status(),
                     Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended)
@@ -64,8 +65,9 @@ impl S3Store {
 
     pub(super) async fn delete_key(&self, key: &str, name: &str) -> Result<(), StoreError> {
         if !self.keeps_versions().await? {
-            let request = self.client().await?.delete_object().bucket(&self.place().bucket);
-            let deleted = request.key(key).send().await.map_err(self.failed(DELETE, name))?;
+            let deleted = self
+                .ask(|client| client.delete_object().bucket(&self.place().bucket).key(key).send());
+            let deleted = deleted.await?.map_err(self.failed(DELETE, name))?;
             // Someone may have switched versions on meanwhile: then this made one marker more.
             if deleted.delete_marker() != Some(true) && deleted.version_id().is_none() {
                 return Ok(());
@@ -95,9 +97,11 @@ impl S3Store {
         version: &Version,
         name: &str,
     ) -> Result<(), StoreError> {
-        let request = self.client().await?.delete_object().bucket(&self.place().bucket);
-        let deleted = request.key(&version.key).version_id(&version.id).send().await;
-        let Err(error) = deleted else { return Ok(()) };
+        let deleted = self.ask(|client| {
+            let request = client.delete_object().bucket(&self.place().bucket);
+            request.key(&version.key).version_id(&version.id).send()
+        });
+        let Err(error) = deleted.await? else { return Ok(()) };
         let refusal = Refusal::of(&error);
         if refusal.as_ref().is_some_and(|refusal| refusal.status == 404) {
             return Ok(());
@@ -130,17 +134,16 @@ impl S3Store {
         let mut found = Vec::new();
         let (mut key, mut id): (Option<String>, Option<String>) = (None, None);
         loop {
-            let page = self
-                .client()
-                .await?
-                .list_object_versions()
-                .bucket(&self.place().bucket)
-                .prefix(prefix)
-                .set_key_marker(key.clone())
-                .set_version_id_marker(id.clone())
-                .send()
-                .await
-                .map_err(self.failed(LIST_VERSIONS, shown))?;
+            let page = self.ask(|client| {
+                client
+                    .list_object_versions()
+                    .bucket(&self.place().bucket)
+                    .prefix(prefix)
+                    .set_key_marker(key.clone())
+                    .set_version_id_marker(id.clone())
+                    .send()
+            });
+            let page = page.await?.map_err(self.failed(LIST_VERSIONS, shown))?;
             found.extend(page.versions().iter().filter_map(|version| {
                 Some(Version {
                     key: version.key()?.to_owned(),
@@ -292,10 +295,11 @@ impl S3Store {
 
     /// The keys of a bucket without versions, as if each were its only version.
     async fn plain_objects(&self, prefix: &str) -> Result<Vec<Version>, StoreError> {
-        let request = self.client().await?.list_objects_v2().bucket(&self.place().bucket);
         // Probes are few: one page holds them.
-        let page = request.prefix(prefix).send().await;
-        let page = page.map_err(self.failed(super::list::LIST, "*"))?;
+        let page = self.ask(|client| {
+            client.list_objects_v2().bucket(&self.place().bucket).prefix(prefix).send()
+        });
+        let page = page.await?.map_err(self.failed(super::list::LIST, "*"))?;
         let objects = page.contents().iter().filter_map(|object| {
             Some(Version {
                 key: object.key()?.to_owned(),

@@ -8,8 +8,10 @@
 //! a writer whose answer was lost knows its own object from a stranger's.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockLegalHoldStatus,
@@ -33,6 +35,8 @@ pub(super) const PUT: &str = "s3:PutObject";
 const PARTS_MAX: usize = 10_000;
 /// How often a name is tried again that someone else is writing at the same moment.
 const CONFLICTS_MAX: u32 = 5;
+/// The pause before that, times the number of tries.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes one object. Dropped, it has its unfinished upload removed.
 pub(super) struct S3Writer {
@@ -203,7 +207,7 @@ impl Target {
                 Published::Taken => return Err(self.taken()),
                 Published::Again if conflicts < CONFLICTS_MAX => {
                     conflicts += 1;
-                    self.store.pause(conflicts).await;
+                    tokio::time::sleep(CONFLICT_PAUSE * conflicts).await;
                 }
                 Published::Again => {
                     let busy = io::Error::other("others keep writing the same name");
@@ -217,29 +221,29 @@ impl Target {
         let settings = &self.store.place().settings;
         let known = self.store.known();
         let with_sum = known.checksum != Header::Useless;
-        self.store.within_limit(summed.len()).await;
-        let sent = self
-            .store
-            .client()
-            .await?
-            .put_object()
-            .bucket(&self.store.place().bucket)
-            .key(&self.key)
-            .set_if_none_match(conditional.then(|| "*".to_owned()))
-            .set_checksum_sha256(with_sum.then(|| summed.header()))
-            .set_checksum_algorithm(self.algorithm_of_lock())
-            .metadata(MARK, &self.mark)
-            .set_storage_class(settings.storage_class.as_deref().map(Into::into))
-            .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
-            .set_ssekms_key_id(settings.sse_kms_key.clone())
-            .set_object_lock_mode(self.lock_mode())
-            .set_object_lock_retain_until_date(self.lock_date())
-            .set_object_lock_legal_hold_status(self.legal_hold())
-            .body(summed.body())
-            .customize()
-            .interceptor(summed.signature())
-            .send()
-            .await;
+        let send = async |client: Client| {
+            self.store.within_limit(summed.len()).await;
+            client
+                .put_object()
+                .bucket(&self.store.place().bucket)
+                .key(&self.key)
+                .set_if_none_match(conditional.then(|| "*".to_owned()))
+                .set_checksum_sha256(with_sum.then(|| summed.header()))
+                .set_checksum_algorithm(self.algorithm_of_lock())
+                .metadata(MARK, &self.mark)
+                .set_storage_class(settings.storage_class.as_deref().map(Into::into))
+                .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
+                .set_ssekms_key_id(settings.sse_kms_key.clone())
+                .set_object_lock_mode(self.lock_mode())
+                .set_object_lock_retain_until_date(self.lock_date())
+                .set_object_lock_legal_hold_status(self.legal_hold())
+                .body(summed.body())
+                .customize()
+                .interceptor(summed.signature())
+                .send()
+                .await
+        };
+        let sent = self.store.ask(send).await?;
         match sent {
             Ok(_) => Ok(Published::Yes),
             Err(error) => match Refusal::of(&error) {
@@ -263,18 +267,17 @@ impl Target {
     ) -> Result<Published, StoreError> {
         let parts =
             CompletedMultipartUpload::builder().set_parts(Some(upload.done.clone())).build();
-        let sent = self
-            .store
-            .client()
-            .await?
-            .complete_multipart_upload()
-            .bucket(&self.store.place().bucket)
-            .key(&self.key)
-            .upload_id(upload.id.as_str())
-            .multipart_upload(parts)
-            .set_if_none_match(conditional.then(|| "*".to_owned()))
-            .send()
-            .await;
+        let sent = self.store.ask(|client| {
+            client
+                .complete_multipart_upload()
+                .bucket(&self.store.place().bucket)
+                .key(&self.key)
+                .upload_id(upload.id.as_str())
+                .multipart_upload(parts.clone())
+                .set_if_none_match(conditional.then(|| "*".to_owned()))
+                .send()
+        });
+        let sent = sent.await?;
         match sent {
             Ok(_) => {
                 upload.completed = true;
@@ -378,26 +381,23 @@ impl Target {
         let settings = &self.store.place().settings;
         let begun = loop {
             let sum = self.store.known().checksum;
-            let begun = self
-                .store
-                .client()
-                .await?
-                .create_multipart_upload()
-                .bucket(&self.store.place().bucket)
-                .key(&self.key)
-                .set_checksum_algorithm(
-                    (sum != Header::Useless).then_some(ChecksumAlgorithm::Sha256),
-                )
-                .metadata(MARK, &self.mark)
-                .set_storage_class(settings.storage_class.as_deref().map(Into::into))
-                .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
-                .set_ssekms_key_id(settings.sse_kms_key.clone())
-                .set_object_lock_mode(self.lock_mode())
-                .set_object_lock_retain_until_date(self.lock_date())
-                .set_object_lock_legal_hold_status(self.legal_hold())
-                .send()
-                .await;
-            match begun {
+            let algorithm = (sum != Header::Useless).then_some(ChecksumAlgorithm::Sha256);
+            let begun = self.store.ask(|client| {
+                client
+                    .create_multipart_upload()
+                    .bucket(&self.store.place().bucket)
+                    .key(&self.key)
+                    .set_checksum_algorithm(algorithm.clone())
+                    .metadata(MARK, &self.mark)
+                    .set_storage_class(settings.storage_class.as_deref().map(Into::into))
+                    .set_server_side_encryption(settings.sse.as_deref().map(Into::into))
+                    .set_ssekms_key_id(settings.sse_kms_key.clone())
+                    .set_object_lock_mode(self.lock_mode())
+                    .set_object_lock_retain_until_date(self.lock_date())
+                    .set_object_lock_legal_hold_status(self.legal_hold())
+                    .send()
+            });
+            match begun.await? {
                 Ok(begun) => break begun,
                 Err(error) => {
                     let refusal = Refusal::of(&error);
@@ -436,15 +436,13 @@ impl Target {
         part: Summed,
         with_sum: bool,
     ) -> Result<CompletedPart, StoreError> {
-        self.store.within_limit(part.len()).await;
-        let send = async {
-            self.store
-                .client()
-                .await?
+        let send = async |client: Client| {
+            self.store.within_limit(part.len()).await;
+            client
                 .upload_part()
                 .bucket(&self.store.place().bucket)
                 .key(&self.key)
-                .upload_id(upload)
+                .upload_id(&upload)
                 .part_number(number)
                 .set_checksum_sha256(with_sum.then(|| part.header()))
                 .set_checksum_algorithm(self.algorithm_of_lock())
@@ -453,7 +451,9 @@ impl Target {
                 .interceptor(part.signature())
                 .send()
                 .await
-                .map_err(self.store.failed(PUT, self.name.as_str()))
+        };
+        let send = async {
+            self.store.ask(send).await?.map_err(self.store.failed(PUT, self.name.as_str()))
         };
         let sent = durable::step_async("store-write", send).await?;
         Ok(CompletedPart::builder()

@@ -92,7 +92,8 @@ impl OneStore {
             return Ok(NamedStore { name, store: Arc::clone(store) });
         }
         let known = known(vault, &self.settings)?;
-        let store = crate::store::open_knowing(&self.settings.url, known.as_ref())?;
+        let url = &self.settings.url;
+        let store = crate::store::open_telling(url, known.as_ref(), vault.teller())?;
         Ok(NamedStore { name, store: Arc::clone(self.opened.get_or_init(|| store)) })
     }
 }

@@ -6,6 +6,7 @@ mod contract;
 mod s3;
 mod s3_amazon;
 mod s3_failures;
+mod s3_patience;
 mod s3_probe;
 
 use std::any::Any;

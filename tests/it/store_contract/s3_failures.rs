@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use strongroom::store::{ConnectionProblem, StoreError, open};
 
 use super::contract::{get, name, noise, put};
 use crate::support::answering::{Answer, Answering};
-use crate::support::s3_server::{free_ports, seaweed};
+use crate::support::proxy::{self, Between, Request, Turn};
+use crate::support::s3_server::{free_ports, moto, seaweed};
 
 /// A store that asks a server of the test, and tries so often.
 fn asking(port: u16, attempts: u32) -> std::sync::Arc<dyn strongroom::store::Store> {
@@ -131,6 +133,14 @@ async fn a_wrong_clock_another_region_and_a_full_service_are_told() {
             "{error}"
         );
     }
+    // Garage's words.
+    let garage = Answering::start(|_, _| {
+        let says =
+            "Authorization header malformed, unexpected scope: 20261127/us-east-1/s3/aws4_request";
+        Answer::error("400 Bad Request", "AuthorizationHeaderMalformed", says)
+    });
+    let error = asking(garage.port, 1).list("").await.unwrap_err();
+    assert!(matches!(error, StoreError::WrongRegion { region: None, .. }), "{error}");
     let full = Answering::start(|_, head| {
         if head.starts_with("PUT") {
             Answer::error("507 Insufficient Storage", "InsufficientStorage", "no room")
@@ -219,6 +229,82 @@ async fn a_write_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_too_large_and_an_archived_object_are_told() {
+    let limited = Answering::start(|_, head| {
+        if head.starts_with("PUT") {
+            let page = "<html><head><title>413 Request Entity Too Large</title></head></html>";
+            let status = "413 Request Entity Too Large\r\nContent-Type: text/html";
+            return Answer::Http(status.to_owned(), page.into());
+        }
+        Answer::error("404 Not Found", "NoSuchKey", "none")
+    });
+    let error = put(&*asking(limited.port, 6), "a", b"a").await.unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { part_mib: 8, .. }), "{error}");
+    let archived = Answering::start(|_, _| {
+        let says = "The operation is not valid for the object's storage class";
+        Answer::error("403 Forbidden", "InvalidObjectState", says)
+    });
+    let error = asking(archived.port, 6).read_range(&name("a"), 0, 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::Archived { .. }), "{error}");
+    assert_eq!(archived.requests().len(), 1);
+}
+
+/// Once the bucket is known to be there, a missing object costs one request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_object_is_asked_for_once() {
+    let server = Answering::start(|_, _| Answer::error("404 Not Found", "NoSuchKey", "none"));
+    let store = asking(server.port, 1);
+    for expected in [2, 3, 4] {
+        let error = store.size(&name("a")).await.unwrap_err();
+        assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+        assert_eq!(server.requests().len(), expected, "{:?}", server.requests());
+    }
+}
+
+/// A service below a path: requests go there, signed with it. moto looks at no signature.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_may_have_a_path() {
+    struct Below;
+    impl Between for Below {
+        fn asked(&self, request: &mut Request) -> Turn {
+            match request.target.strip_prefix("/storage/v1/s3") {
+                Some(rest) => {
+                    request.target = rest.to_owned();
+                    Turn::Forward
+                }
+                None => Turn::HangUp,
+            }
+        }
+    }
+    let server = moto();
+    let upstream = server.endpoint().rsplit_once(':').unwrap().1.parse().unwrap();
+    let port = proxy::start(upstream, Arc::new(Below));
+    let url = format!(
+        "s3://{}/v?endpoint=http://127.0.0.1:{port}/storage/v1/s3&credentials={}&attempts=2",
+        server.bucket(false),
+        server.credentials().display()
+    );
+    let store = open(&url).unwrap();
+    put(&*store, "a", b"below").await.unwrap();
+    assert_eq!(get(&*store, "a").await, b"below");
+    assert_eq!(store.list("").await.unwrap().len(), 1);
+    store.delete(&name("a")).await.unwrap();
+}
+
+/// Without a wildcard in the name service, the host that nobody knows has the bucket in its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_unknown_host_is_named_as_it_was_asked_for() {
+    let credentials = seaweed().credentials();
+    let url = format!(
+        "s3://my-bucket/v?endpoint=http://s3.example.invalid:9000&path_style=false&credentials={}\
+         &attempts=1",
+        credentials.display()
+    );
+    let error = refusal(&url).await;
+    assert!(error.to_string().contains("my-bucket.s3.example.invalid"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_without_conditions_is_written_to_without() {
     let server = Answering::start(|_, head| {
         let conditional = head.lines().any(|line| line.starts_with("if-none-match"));
@@ -285,6 +371,9 @@ fn the_environments_proxies_and_credentials_are_heeded() {
     assert!(said.contains("the proxy 127.0.0.1:") && !said.contains("secret"), "{said}");
     let exempt = [("HTTP_PROXY", dead), ("NO_PROXY", "127.0.0.1".to_owned())];
     assert!(run(url(), &exempt).contains("found 0"));
+    let socks = [("ALL_PROXY", "socks5://me:secret@127.0.0.1:1080".to_owned())];
+    let said = run(url(), &socks);
+    assert!(said.contains("the SOCKS proxy 127.0.0.1:1080") && !said.contains("secret"), "{said}");
     // A proxy that works.
     let through = Answering::start(|_, head| {
         let asked = head.lines().next().unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::support::proxy::{self, Between, Request, Turn};
 use crate::support::s3_server::{free_ports, moto, seaweed};
 
 /// A store that asks a server of the test, and tries so often.
-fn asking(port: u16, attempts: u32) -> std::sync::Arc<dyn strongroom::store::Store> {
+fn asking(port: u16, attempts: u32) -> Arc<dyn strongroom::store::Store> {
     let credentials = seaweed().credentials();
     let url = format!(
         "s3://bucket/v?endpoint=http://127.0.0.1:{port}&credentials={}&attempts={attempts}\

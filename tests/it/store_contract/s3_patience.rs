@@ -189,7 +189,7 @@ async fn bytes_that_change_on_their_way_are_sent_again() {
         let begun = Instant::now();
         let error = put(&*store, "a", &noise(length)).await.unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
         assert_eq!(store.list("").await.unwrap(), []);
     }
 }

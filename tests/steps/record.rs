@@ -65,15 +65,25 @@ pub fn record_command(world: &World, mut command: Command) -> Recording {
 }
 
 impl Recording {
-    /// The first, the middle and the last passage of each name and edge.
+    /// The first, the middle and the last passage of each name and edge. With `STRONGROOM_STEPS=every`,
+    /// all of them; with `STRONGROOM_STEPS=N`, every tenth of all from the N-th on.
     pub fn points(&self) -> Vec<Point> {
+        let steps = std::env::var("STRONGROOM_STEPS").ok();
         let mut places: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
         for (place, passage) in self.passages.iter().enumerate() {
             places.entry(passage).or_default().push(place);
         }
         let mut points = Vec::new();
         for (passage, places) in places {
-            let mut chosen = vec![0, places.len() / 2, places.len() - 1];
+            let mut chosen = match steps.as_deref() {
+                None => vec![0, places.len() / 2, places.len() - 1],
+                Some("every") => (0..places.len()).collect(),
+                Some(first) => {
+                    let first: usize = first.parse().unwrap();
+                    let is_chosen = |index: &usize| places[*index] % 10 == first % 10;
+                    (0..places.len()).filter(is_chosen).collect()
+                }
+            };
             chosen.dedup();
             points.extend(chosen.into_iter().map(|index| Point {
                 passage: passage.clone(),

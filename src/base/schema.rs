@@ -225,6 +225,24 @@ pub struct Table {
     pub rows_estimated: u64,
     /// Its size on the server with TOAST, for progress and order only.
     pub bytes_estimated: u64,
+    /// Columns that are unique together by a constraint or an index that holds for every row. Read of a
+    /// live database only, never stored.
+    #[serde(skip)]
+    pub unique: Vec<Vec<String>>,
+    /// Its `CHECK` constraints. Read of a live database only, never stored.
+    #[serde(skip)]
+    pub checks: Vec<Check>,
+}
+
+/// One `CHECK` constraint of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// The columns that it looks at.
+    pub columns: Vec<String>,
+    /// Its condition as SQL, without the table's name.
+    pub condition: String,
 }
 
 impl Table {
@@ -255,6 +273,33 @@ pub struct Column {
     pub has_default: bool,
     /// Whether it is generated (stored or virtual), so never copied.
     pub generated: bool,
+    /// How equal values compare. Read of a live database only, never stored.
+    #[serde(skip)]
+    pub equality: Equality,
+    /// Where its type is a domain, the type below, as `format_type` prints it. Read of a live database
+    /// only, never stored.
+    #[serde(skip)]
+    pub domain_over: Option<String>,
+}
+
+impl Column {
+    /// The type that decides how values are compared and written: that below a domain.
+    #[must_use]
+    pub fn plain_type(&self) -> &str {
+        self.domain_over.as_deref().unwrap_or(&self.type_name)
+    }
+}
+
+/// Whether two values of a column that the server calls equal are always the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Equality {
+    /// Nobody asked the server: the description was stored with a backup.
+    #[default]
+    NotAsked,
+    /// They are: the type's operator class says so, and the collation is deterministic.
+    SameBytes,
+    /// They may differ, as `5` and `5.00` do, or `Ana` and `ANA`: only the server can compare.
+    ByTheServer,
 }
 
 /// One foreign key. One that a partitioned table hands down to its partitions is listed once.
@@ -280,6 +325,35 @@ pub struct ForeignKey {
     /// columns must together cover the referring row's period, and none need equal it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporal: bool,
+    /// What the application's own `DELETE` of the row referred to does. Read of a live database only,
+    /// never stored.
+    #[serde(skip)]
+    pub on_delete: OnDelete,
+    /// What a change of the key that is referred to does. Read of a live database only, never stored.
+    #[serde(skip)]
+    pub on_update: OnUpdate,
+}
+
+/// What a change of the key that a foreign key refers to does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUpdate {
+    /// It is not allowed, or the reference is released.
+    #[default]
+    Other,
+    /// It is carried along.
+    Cascade,
+}
+
+/// What deleting the row that a foreign key refers to does to the row that refers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDelete {
+    /// It is not allowed while the row is there.
+    #[default]
+    Refuse,
+    /// The row goes, too: it is owned.
+    Cascade,
+    /// The row stays, without the reference: it is not owned.
+    Release,
 }
 
 /// A sequence and where it stood.
@@ -293,26 +367,96 @@ pub struct Sequence {
     pub is_called: bool,
 }
 
-/// The way from a table's row to the data subject that owns it.
+/// The ways from a table's rows to the data subjects that own them, in their order: the first that gives
+/// an owner counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnerWays {
+    /// At least one.
+    pub ways: Vec<OwnerPath>,
+    /// Whether a row that no way's conditions take is nobody's. Else it is unknown whose it is.
+    pub otherwise_shared: bool,
+}
+
+impl OwnerWays {
+    /// The only way, if every row's key is proven by foreign keys: then the key alone says whose a row
+    /// is, and NULL that it is nobody's.
+    #[must_use]
+    pub fn proven(&self) -> Option<&OwnerPath> {
+        match self.ways.as_slice() {
+            [way] if way.is_proven() => Some(way),
+            _ => None,
+        }
+    }
+
+    /// The classes that the ways lead to, each once, in the order of the ways.
+    #[must_use]
+    pub fn classes(&self) -> Vec<&str> {
+        let mut classes = Vec::new();
+        for way in &self.ways {
+            if !classes.contains(&way.class.as_str()) {
+                classes.push(way.class.as_str());
+            }
+        }
+        classes
+    }
+}
+
+impl From<OwnerPath> for OwnerWays {
+    fn from(way: OwnerPath) -> Self {
+        Self { ways: vec![way], otherwise_shared: false }
+    }
+}
+
+/// One way from a table's row to the data subject that owns it.
 ///
-/// With `table` as `t0`: each join leads from the table before to the next by
-/// `t(n).columns = t(n+1).referenced_columns`; at the last one, `key_columns` hold the subject's
-/// key. If any join finds nothing or a key column is NULL, the row is nobody's: the commons'.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// With the table as 0: each join leads from the table before to the next by
+/// `n.columns = (n+1).referenced_columns`; at the last one, `key_columns` hold the subject's key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnerPath {
     /// The subject class that the path leads to.
     pub class: String,
+    /// The way holds only for rows for which all of these do.
+    pub conditions: Vec<WayCondition>,
     /// The joins, none when the table itself holds the key.
     pub joins: Vec<Join>,
     /// The columns at the path's end that equal the root's primary key, in that key's order.
     pub key_columns: Vec<String>,
+    /// The root by its key, where no foreign key proves that it has the keys at the path's end: then
+    /// each of them is looked up.
+    pub lookup: Option<Join>,
+}
+
+impl OwnerPath {
+    /// The joins of the way, and that with the root at its end, where keys are looked up there.
+    pub fn all_joins(&self) -> impl Iterator<Item = &Join> {
+        self.joins.iter().chain(&self.lookup)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.conditions.is_empty()
+            && self.lookup.is_none()
+            && self.joins.iter().all(|join| join.proven)
+    }
+}
+
+/// A way holds only where a column has one of these values, compared as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayCondition {
+    /// On which table of the way: 0 is the one that it begins with.
+    pub place: usize,
+    /// The column.
+    pub column: String,
+    /// The values.
+    pub values: Vec<String>,
 }
 
 /// One step of an [`OwnerPath`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     /// Columns of the table so far.
     pub columns: Vec<String>,
+    /// What of the columns' values is compared.
+    pub reading: Reading,
     /// The table that they refer to.
     pub table: QualifiedName,
     /// Whether only that table's own rows count: it is an ordinary table, and foreign keys do not
@@ -320,6 +464,52 @@ pub struct Join {
     pub only: bool,
     /// The columns referred to.
     pub referenced_columns: Vec<String>,
+    /// Whether a row is there for all columns that are not NULL: a foreign key says so.
+    pub proven: bool,
+    /// Whether a row that finds none is nobody's, and not unknown: the foreign key leads the other way.
+    pub optional: bool,
+}
+
+/// What of a column's value leads on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Reading {
+    /// The first element of an array, or the value at this path of a `jsonb` (of a list there, its
+    /// first element), as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<Vec<String>>,
+    /// The type to which the text is cast before it is compared. A text that is none of it leads nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cast: Option<Cast>,
+}
+
+/// A type to which a text that holds a key can be cast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cast {
+    /// Whole numbers of up to 18 digits.
+    Bigint,
+    /// Numbers.
+    Numeric,
+    /// UUIDs in any spelling.
+    Uuid,
+    /// Texts.
+    Text,
+}
+
+impl Cast {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Bigint, Self::Numeric, Self::Uuid, Self::Text];
+
+    /// The type's name, in the map's file and in SQL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bigint => "bigint",
+            Self::Numeric => "numeric",
+            Self::Uuid => "uuid",
+            Self::Text => "text",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -118,6 +118,11 @@ fn hint(error: &OpsError) -> String {
             "see `strongroom map NAME --check`; then `strongroom map NAME --write` adds what it \
              can decide, and the file can be edited"
         }
+        OpsError::UnknownOwners(_) => {
+            "look at those rows: delete them in the database, or say in the subject map what they \
+             are, for one table or for all: `unknown = \"commons\"` (nobody's, in every restore) or \
+             `unknown = \"drop\"` (left out of backups)"
+        }
         OpsError::LargeObjectOwners { .. } => {
             "name the column with `map --large-objects TABLE.COLUMN --write`, remove orphans with \
              PostgreSQL's `vacuumlo`, or declare the rest everybody's with `--large-objects shared`"

@@ -2,15 +2,19 @@
 //! database.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::audit::Action;
 use crate::base::durable;
-use crate::base::schema::DatabaseSchema;
+use crate::base::schema::{DatabaseSchema, QualifiedName};
 use crate::keys::master::Credentials;
-use crate::policy::subject_map::{self, Decisions, Drift, Proposal};
+use crate::policy::subject_map::{
+    self, Decisions, Drift, Evidence, FirstLook, Proposal, Seen, SubjectClass, SubjectMap, Way,
+};
+use crate::postgres::rows::probe::{Probe, Question};
 use crate::postgres::{Session, describe};
 use crate::vault::OpsError;
-use crate::vault::access::audited;
+use crate::vault::access::audited_with;
 use crate::vault::handle::Vault;
 use crate::vault::sources;
 use crate::vault::subject_maps::{self, LoadedMap, load, remember};
@@ -40,20 +44,28 @@ pub enum MapAction {
     Check,
 }
 
-/// Infers, writes or checks the map of a source.
+/// How long the look at the data takes, at the most.
+const PROBE_LASTS: Duration = Duration::from_secs(6);
+/// How long one question to the data takes, at the most.
+const QUESTION_LASTS: Duration = Duration::from_secs(1);
+
+/// Infers, writes or checks the map of a source. `probes` says whether samples of rows may be counted.
 pub async fn map(
     vault: &Vault,
     credentials: &Credentials,
     source: &str,
     decisions: &Decisions,
     action: MapAction,
+    probes: bool,
 ) -> Result<MapReport, OpsError> {
+    let probes = probes && action != MapAction::Check;
+    let detail = if probes { "rows=counted-in-samples" } else { "rows=none" };
     let row = sources::find(vault, source)?;
     let recorded_as = match action {
         MapAction::Write => Action::MapWrite,
         MapAction::Show | MapAction::Check => Action::Show,
     };
-    audited(vault, recorded_as, source, async |access| {
+    audited_with(vault, recorded_as, source, Some(detail), async |access| {
         let unlocked = vault.unlock(credentials, access.recorded()).await?;
         let settings = sources::settings(vault, &unlocked, &row)?;
         let session = Session::connect(&settings).await?;
@@ -71,7 +83,7 @@ pub async fn map(
             let proposal = Proposal { map: map.clone(), undecided: Vec::new(), notes: Vec::new() };
             return Ok(MapReport { schema, proposal, toml, path, drift });
         }
-        let mut proposal = subject_map::infer(&schema, decisions, existing.as_ref());
+        let mut proposal = propose(&session, &schema, decisions, existing.as_ref(), probes).await?;
         proposal.map.source.clone_from(&row.name);
         let toml = proposal.map.to_toml(&schema);
         if action == MapAction::Write {
@@ -84,6 +96,93 @@ pub async fn map(
         Ok(MapReport { schema, proposal, toml, path, drift: Vec::new() })
     })
     .await
+}
+
+/// Infers a map from the schema, and from counts in the data where they are allowed.
+async fn propose(
+    session: &Session,
+    schema: &DatabaseSchema,
+    decisions: &Decisions,
+    existing: Option<&SubjectMap>,
+    probes: bool,
+) -> Result<Proposal, OpsError> {
+    let mut evidence = Evidence::default();
+    let first = subject_map::infer(schema, decisions, existing, &evidence);
+    if !probes || first.map.classes.is_empty() {
+        return Ok(first);
+    }
+    let classes = &first.map.classes;
+    let probe = Probe::new(session, schema, PROBE_LASTS, QUESTION_LASTS);
+    for look in subject_map::first_looks(schema) {
+        match look {
+            FirstLook::Document(table, column) => {
+                let mut paths = probe.document_paths(&table, &column).await?;
+                paths.retain(|path| subject_map::is_named_for_a_person(path, classes));
+                if !paths.is_empty() {
+                    evidence.documents.insert((table, column), paths);
+                }
+            }
+            FirstLook::Kinds(table, column) => {
+                if let Some(kinds) = probe.kinds(&table, &column).await? {
+                    evidence.kinds.insert((table, column), kinds);
+                }
+            }
+        }
+    }
+    // What is open comes first: time may end.
+    let open = |table: &QualifiedName| {
+        first.undecided.iter().any(|undecided| undecided.table.as_ref() == Some(table))
+    };
+    let mut ways: Vec<(QualifiedName, Way)> = subject_map::guesses(schema, classes, &evidence)
+        .into_iter()
+        .map(|guess| (guess.table, guess.way))
+        .filter(|(table, _)| open(table))
+        .collect();
+    count(&probe, classes, &mut evidence, std::mem::take(&mut ways)).await?;
+    let proposal = subject_map::infer(schema, decisions, existing, &evidence);
+    // What was chosen is checked the same way.
+    for (table, ownership) in &proposal.map.tables {
+        ways.extend(ownership.ways().into_iter().map(|way| (table.clone(), way)));
+    }
+    count(&probe, classes, &mut evidence, ways).await?;
+    Ok(subject_map::infer(schema, decisions, existing, &evidence))
+}
+
+async fn count(
+    probe: &Probe<'_>,
+    classes: &[SubjectClass],
+    evidence: &mut Evidence,
+    ways: Vec<(QualifiedName, Way)>,
+) -> Result<(), OpsError> {
+    for at in ways {
+        if evidence.seen.contains_key(&at) {
+            continue;
+        }
+        let (table, way) = &at;
+        let key: Vec<String>;
+        let (target, target_columns) = if let Some(parent) = &way.via {
+            (&parent.table, &parent.columns)
+        } else {
+            let Some(class) = classes.iter().find(|class| class.name == way.class) else {
+                continue;
+            };
+            key = class.key.iter().map(|column| column.name.clone()).collect();
+            (&class.root, if way.by.is_empty() { &key } else { &way.by })
+        };
+        let question = Question {
+            table,
+            columns: &way.columns,
+            reading: &way.reading,
+            when: &way.when,
+            target,
+            target_columns,
+        };
+        if let Some(counts) = probe.count(&question).await? {
+            let seen = Seen { rows: counts.rows, null: counts.null, known: counts.known };
+            evidence.seen.insert(at, seen);
+        }
+    }
+    Ok(())
 }
 
 fn write(vault: &Vault, path: &std::path::Path, toml: &str) -> Result<(), OpsError> {

@@ -10,7 +10,7 @@ use crate::base::schema::QualifiedName;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
 use crate::keys::KeyError;
-use crate::policy::subject_map::{Drift, MapError, Undecided};
+use crate::policy::subject_map::{Drift, MapError, TableOwners, Undecided};
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
 
@@ -179,9 +179,12 @@ pub enum OpsError {
     /// The database has changed since the map was written.
     #[error(
         "the subject map does not fit the database any more{}",
-        differences(.0)
+        Drift::summary(.0)
     )]
     MapDrift(Vec<Drift>),
+    /// Rows of people whose owner nobody knows, and a map that wants that decided.
+    #[error("rows in tables of people have owners that nobody knows{}", TableOwners::sentence(.0))]
+    UnknownOwners(Vec<TableOwners>),
     /// Large objects that no row names, or that rows of several people name.
     #[error(
         "{orphans} large objects are named by no row and {shared} by rows of several people, so \
@@ -490,6 +493,7 @@ impl OpsError {
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
             | Self::MapDrift(_)
+            | Self::UnknownOwners(_)
             | Self::LargeObjectOwners { .. }
             | Self::MissingRoles { .. }
             | Self::TargetOlder { .. }
@@ -569,16 +573,6 @@ fn questions(undecided: &[Undecided]) -> String {
 }
 
 /// The first difference, and how many there are: `map --check` lists all.
-fn differences(drift: &[Drift]) -> String {
-    let Some(first) = drift.first() else { return String::new() };
-    let first = first.to_string();
-    let first = first.trim_end_matches('.');
-    match drift.len() {
-        1 => format!(": {first}"),
-        many => format!(" in {many} places. The first: {first}"),
-    }
-}
-
 fn damage(problems: &[String]) -> String {
     match problems {
         [one] => one.clone(),

@@ -33,6 +33,7 @@ pub enum LockError {
 }
 
 /// What is waited for.
+#[must_use]
 pub fn table_or_end(table: Option<&QualifiedName>) -> String {
     table.map_or_else(|| "its end".to_owned(), |table| format!("table {table}"))
 }

@@ -32,6 +32,17 @@ pub enum Resolved {
     Erased,
 }
 
+/// Whether the vault knows somebody whom the database does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// She was erased.
+    Erased,
+    /// An earlier backup has rows of hers.
+    Before,
+    /// Nobody knows her.
+    Never,
+}
+
 /// How the owner of sealed rows stands.
 pub enum Standing {
     /// Here is her key.
@@ -187,6 +198,16 @@ impl SubjectKeys {
         let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let all = crate::catalog::tombstones::all(catalog.connection())?;
         Ok(all.into_iter().find(|row| macs.contains(&row.mac)).map(|row| row.erased_at))
+    }
+
+    /// Whether the vault knows somebody who has no row in the root. A key of hers is enough: whichever
+    /// backup it was made for, what is sealed under it is hers.
+    pub fn met(&self, reference: SubjectReference) -> Result<Met, OpsError> {
+        if self.is_erased(reference)? {
+            return Ok(Met::Erased);
+        }
+        let rows = self.rows(&[reference])?;
+        Ok(if rows.contains_key(&reference) { Met::Before } else { Met::Never })
     }
 
     fn is_erased(&self, reference: SubjectReference) -> Result<bool, OpsError> {

@@ -17,6 +17,7 @@ mod histories;
 mod incremental;
 mod independent_reader;
 mod kit;
+mod map;
 mod matrix;
 mod memory;
 mod patterns;

@@ -10,6 +10,7 @@ use crate::cli::output::{Report, bytes, count, counted, when};
 use crate::cli::part_args::PartArgs;
 use crate::cli::values::{DurationOrNever, duration, jobs, source_name};
 use crate::ops::backup::{BackupRequest, LockRules, Waited, backup};
+use crate::policy::subject_map::{TableOwners, Unknown};
 
 /// What `backup` takes.
 #[derive(clap::Args)]
@@ -115,6 +116,34 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             counted(report.rows_of_erased, "row", "rows")
         ));
     }
+    let mut exit = Exit::Done;
+    for table in &report.owners {
+        if let Some(warning) = unknown_owners(table) {
+            context.output.warning(&warning);
+            if table.unknown == Unknown::Warn {
+                exit = Exit::Attention;
+            }
+        }
+        if table.rows_gone_from_root > 0 {
+            context.output.note(&format!(
+                "note: {} has {} of people who have no row of their own in the database any more. \
+                 They are in earlier backups, and the rows stay theirs",
+                table.table,
+                counted(table.rows_gone_from_root, "row", "rows")
+            ));
+        }
+    }
+    let nobodys: Vec<_> = report.owners.iter().filter(|table| table.nobodys_rows > 0).collect();
+    let nobodys = match nobodys.iter().map(|table| table.nobodys_rows).sum() {
+        0 => String::new(),
+        rows => {
+            let listed = nobodys.iter().take(3).map(|table| table.table.to_string());
+            let more = if nobodys.len() > 3 { ", …" } else { "" };
+            let listed = listed.collect::<Vec<_>>().join(", ");
+            let rows = counted(rows, "row", "rows");
+            format!("  nobody's    {rows} in tables of people ({listed}{more})\n")
+        }
+    };
     let seconds = report.seconds.max(0.001);
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let rate = (report.rows as f64 / seconds) as u64;
@@ -123,7 +152,6 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         rows => format!("  left out    {} of erased people\n", counted(rows, "row", "rows")),
     };
     let mut copies = String::new();
-    let mut exit = Exit::Done;
     for copy in report.copies.iter().filter(|_| report.copies.len() > 1) {
         copies.push_str(&format!("  store       `{}`: {}\n", copy.store, copy.state));
         if let Some(reason) = &copy.reason {
@@ -142,7 +170,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
   tables      {}
   rows        {}
   people      {}
-{left_out}  stored      {} (rows before sealing: {})
+{left_out}{nobodys}  stored      {} (rows before sealing: {})
 {copies}  time        {seconds:.1} s ({} rows/s)
 ",
         report.backup,
@@ -172,6 +200,34 @@ fn told(waited: &Waited) -> String {
     format!(
         "session {session} ({who}) waited {seconds:.1} s behind the backup for {table}{statement}{others}{end}"
     )
+}
+
+/// What there is to say of rows whose owner nobody knows.
+fn unknown_owners(table: &TableOwners) -> Option<String> {
+    let nowhere = match table.rows_that_lead_nowhere {
+        0 => None,
+        rows => Some(format!("{} to nothing that is there", counted(rows, "leads", "lead"))),
+    };
+    let keys = match table.rows_of_unknown_keys {
+        0 => None,
+        rows => Some(format!(
+            "{} a key that neither the database nor the vault knows",
+            counted(rows, "has", "have")
+        )),
+    };
+    let what: Vec<String> = [nowhere, keys].into_iter().flatten().collect();
+    if what.is_empty() {
+        return None;
+    }
+    let done = match table.unknown {
+        Unknown::Drop => "They were left out, as the subject map says",
+        Unknown::Commons => "They are nobody's, as the subject map says: no erasure reaches them",
+        Unknown::Warn | Unknown::Refuse => {
+            "They are nobody's, and no erasure reaches them. Decide what they are with \
+             `strongroom map --unknown`; a map that is written anew refuses a backup until then"
+        }
+    };
+    Some(format!("of the rows of {}, {}. {done}", table.table, what.join(", and ")))
 }
 
 impl From<Class> for BackupClass {

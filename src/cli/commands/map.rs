@@ -11,6 +11,10 @@ use crate::ops::subject_maps::{self, MapAction, MapReport};
 use crate::policy::subject_map::{Decisions, Undecided};
 use crate::vault::OpsError;
 
+/// What says how the map is to be, and so goes with no check of it.
+const CHANGING: [&str; 8] =
+    ["write", "roots", "owners", "shared", "shared_anyway", "large_objects", "unknown", "identify"];
+
 /// What `map` takes.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -31,12 +35,12 @@ pub struct Args {
     #[arg(long = "root", value_name = "SCHEMA.TABLE")]
     pub roots: Vec<String>,
 
-    /// The column that says whose a table's rows are (several, by commas, for a composite key);
-    /// repeatable
+    /// The column that says whose a table's rows are (several, by commas, for a composite key), or a
+    /// longer way as `map` prints it; '*.COLUMN' for all tables with that column; repeatable
     #[arg(long = "owner", value_name = "TABLE=COLUMN")]
     pub owners: Vec<String>,
 
-    /// A table whose rows are nobody's own; repeatable
+    /// A table whose rows are nobody's own, or a name with *; repeatable
     #[arg(long = "shared", value_name = "TABLE")]
     pub shared: Vec<String>,
 
@@ -48,12 +52,25 @@ pub struct Args {
     #[arg(long = "large-objects", value_name = "TABLE.COLUMN|shared")]
     pub large_objects: Vec<String>,
 
+    /// What a backup does with rows whose owner nobody knows: refuse, commons (nobody's) or drop;
+    /// repeatable
+    #[arg(long = "unknown", value_name = "[TABLE=]WORD")]
+    pub unknown: Vec<String>,
+
+    /// By what a person of a class is told from a namesake; repeatable
+    #[arg(long = "identify", value_name = "CLASS=COLUMN,COLUMN")]
+    pub identify: Vec<String>,
+
+    /// Do not look at any rows: names and foreign keys must do
+    #[arg(long)]
+    pub no_probe: bool,
+
     /// Save the map
     #[arg(long)]
     pub write: bool,
 
     /// Compare the saved map with the database
-    #[arg(long, conflicts_with_all = ["write", "roots", "owners", "shared", "shared_anyway", "large_objects"])]
+    #[arg(long, conflicts_with_all = CHANGING)]
     pub check: bool,
 }
 
@@ -71,6 +88,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         &args.shared_anyway,
         &args.large_objects,
     )
+    .and_then(|decisions| decisions.and(&args.unknown, &args.identify))
     .map_err(OpsError::from)?;
     let credentials = context.credentials(&config)?;
     let action = match (args.write, args.check) {
@@ -78,7 +96,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         (_, true) => MapAction::Check,
         _ => MapAction::Show,
     };
-    let report = subject_maps::map(&vault, &credentials, &args.name, &decisions, action).await?;
+    let report =
+        subject_maps::map(&vault, &credentials, &args.name, &decisions, action, !args.no_probe)
+            .await?;
     let document = json!({
         "source": args.name,
         "path": report.path.display().to_string(),
@@ -120,9 +140,13 @@ fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
         counted(decided as u64, "table", "tables"),
         if decided == 1 { "is" } else { "are" }
     );
-    for Undecided { table, reason, flags } in open {
+    for Undecided { table, reason, flags, why } in open {
         let table = table.as_ref().map_or_else(|| "the database".to_owned(), ToString::to_string);
-        text.push_str(&format!("\n  {table}: {reason}\n    {}\n", flags.join("\n    ")));
+        text.push_str(&format!("\n  {table}: {reason}\n"));
+        for (flag, why) in flags.iter().zip(why) {
+            let why = if why.is_empty() { String::new() } else { format!("  # {why}") };
+            text.push_str(&format!("    {flag}{why}\n"));
+        }
     }
     text.push_str(
         "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds\n\

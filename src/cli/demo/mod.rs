@@ -212,7 +212,8 @@ impl Demo<'_> {
         let decisions =
             Decisions::parse(&root, &owners, &shared, &[], &[]).map_err(OpsError::from)?;
         let report =
-            subject_maps::map(vault, credentials, SOURCE, &decisions, MapAction::Write).await?;
+            subject_maps::map(vault, credentials, SOURCE, &decisions, MapAction::Write, true)
+                .await?;
         self.say(&format!(
             "   The subject map says whose each row is, in {}: directly (accounts),\n   \
              through a parent (ingestion_items), or nobody's (categories, rules without an\n   \

@@ -46,7 +46,7 @@ use crate::container::manifest::{
 use crate::container::names;
 use crate::keys::master::Credentials;
 use crate::keys::ring::KeyName;
-use crate::policy::subject_map;
+use crate::policy::subject_map::{self, TableOwners};
 use crate::postgres::{self, ConnectionSettings, Session};
 use crate::store::{ObjectName, Store, Written};
 use crate::vault::access::{Access, audited};
@@ -103,6 +103,8 @@ pub struct BackupReport {
     pub subjects: u64,
     /// Rows left out because their subject was erased from the vault before.
     pub rows_of_erased: u64,
+    /// Rows whose owner is in doubt, by table; tables of which there is nothing to say are left out.
+    pub owners: Vec<TableOwners>,
     /// The rows' bytes before compression.
     pub raw_bytes: u64,
     /// Bytes that this backup wrote, everything included.
@@ -279,7 +281,7 @@ impl Work<'_> {
             };
             let rows = async {
                 if self.request.contents == Contents::SchemaOnly {
-                    return Ok((Vec::new(), Vec::new()));
+                    return Ok((Vec::new(), Vec::new(), Vec::new()));
                 }
                 let database = (&session, &schema);
                 self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
@@ -293,7 +295,7 @@ impl Work<'_> {
         // No table is kept from anybody while the rest is written.
         drop(session);
         let written = async {
-            let (schema_archive, (relations, layers)) = read?;
+            let (schema_archive, (relations, layers, owners)) = read?;
             self.progress.phase("sealing the manifest");
             let manifest = Manifest {
                 version: manifest::VERSION,
@@ -316,19 +318,19 @@ impl Work<'_> {
             };
             let written = self.write_manifest(&manifest, &identity).await?;
             self.hold_what_is_reused(&manifest, &packs).await?;
-            Ok((manifest, written))
+            Ok((manifest, written, owners))
         }
         .await;
         match written {
             // From here on nothing is removed: a commit that reports a failure may have happened.
-            Ok((manifest, written)) => {
+            Ok((manifest, written, owners)) => {
                 // New people's keys are in the store before a backup that needs them counts.
                 let lock = self.vault.lock_for_recovery()?;
                 let keys = self.unlocked.ring().replica_keys();
                 replica::sync(self.vault, &keys, &lock).await?;
                 let row = self.record(&manifest, &identity, written, &packs.own())?;
                 let copies = self.spread.copy(self.vault, &manifest, &row, self.progress).await?;
-                Ok(self.report(&manifest, &row, copies, notices))
+                Ok(self.report(&manifest, &row, copies, owners, notices))
             }
             Err(error) => {
                 write::discard(self.store.as_ref(), &backup, &packs.own()).await;
@@ -345,7 +347,7 @@ impl Work<'_> {
         snapshot: &postgres::SnapshotId,
         packs: &PackList,
         notices: &mut Vec<String>,
-    ) -> Result<(Vec<RelationSummary>, Vec<LayerSummary>), OpsError> {
+    ) -> Result<(Vec<RelationSummary>, Vec<LayerSummary>, Vec<TableOwners>), OpsError> {
         let jobs = self.request.jobs.max(1);
         let mut plans = RelationPlan::all(session, schema, &self.map.map, jobs).await?;
         let previous = self.previous(&plans, packs, notices).await?.map(Arc::new);
@@ -385,10 +387,12 @@ impl Work<'_> {
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
         };
+        let counted: Vec<_> = plans.iter().filter_map(|plan| plan.counted.clone()).collect();
         let summaries = match relations::read_all(session, reading, plans).await {
             Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),
             outcome => outcome?,
         };
+        let owners = read::unknown::report(&counted)?;
         let index = index.close()?;
         let layers = match previous.filter(|previous| previous.is_shared()) {
             // The previous backup's layers say the same.
@@ -405,7 +409,7 @@ impl Work<'_> {
             }
             _ => vec![finish(index, backup, packs).await?],
         };
-        Ok((summaries, layers))
+        Ok((summaries, layers, owners))
     }
 
     /// The backup before, unless everything is to be stored anew.
@@ -544,6 +548,7 @@ impl Work<'_> {
         manifest: &Manifest,
         row: &BackupRow,
         copies: Vec<StoreCopy>,
+        owners: Vec<TableOwners>,
         notices: Vec<String>,
     ) -> BackupReport {
         let seconds = seconds_between(manifest.started_at, self.vault.clock().now());
@@ -557,6 +562,7 @@ impl Work<'_> {
             rows: row.row_count,
             subjects: row.subject_count,
             rows_of_erased: manifest.rows_of_erased(),
+            owners,
             raw_bytes: manifest.relations.iter().map(|relation| relation.raw_bytes).sum(),
             stored_bytes: row.bytes_stored,
             referenced_bytes: row.bytes_referenced,

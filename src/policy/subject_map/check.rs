@@ -58,6 +58,20 @@ impl fmt::Display for Drift {
     }
 }
 
+impl Drift {
+    /// How many there are and what the first is, for an error's end.
+    #[must_use]
+    pub fn summary(drift: &[Self]) -> String {
+        let Some(first) = drift.first() else { return String::new() };
+        let first = first.to_string();
+        let first = first.trim_end_matches('.');
+        match drift.len() {
+            1 => format!(": {first}"),
+            many => format!(" in {many} places. The first: {first}"),
+        }
+    }
+}
+
 /// Every difference between a map and a database, by table; empty if the map still fits.
 #[must_use]
 pub fn check(map: &SubjectMap, schema: &DatabaseSchema) -> Vec<Drift> {
@@ -339,7 +353,12 @@ mod tests {
             ),
             (other(builder(USERS, &["other_id bigint"])).build(), vec![DriftKind::ColumnGone]),
             (
-                other(builder(USERS, &["user_id numeric", "other_id bigint"])).build(),
+                other(SchemaBuilder::new().table("users", USERS, "id").table(
+                    "friends",
+                    &["user_id text", "other_id bigint"],
+                    "",
+                ))
+                .build(),
                 vec![DriftKind::TypeChanged],
             ),
             (

@@ -1,7 +1,7 @@
 //! Which tables are the roots of classes of data subjects, and by which keys.
 
 use super::decisions::{Decisions, flag_text};
-use super::infer::Inference;
+use super::infer::{Inference, Undecided};
 use super::model::{KeyColumn, SubjectClass};
 use super::path::check_root;
 use crate::base::schema::{Table, display_identifier};
@@ -33,9 +33,39 @@ pub(super) fn decide(inference: &mut Inference<'_>, decisions: &Decisions) -> Ve
         let taken = classes.iter().any(|class| class.name == short);
         let name = if ambiguous || taken { root.name.to_string() } else { short };
         let key = key_of(root);
-        classes.push(SubjectClass { name, root: root.name.clone(), key, placeholder: None });
+        let root = root.name.clone();
+        let class = SubjectClass { name, root, key, placeholder: None, identify: Vec::new() };
+        classes.push(class);
+    }
+    for (name, columns) in &decisions.identify {
+        identify(inference, &mut classes, name, columns);
     }
     classes
+}
+
+fn identify(
+    inference: &mut Inference<'_>,
+    classes: &mut [SubjectClass],
+    name: &str,
+    columns: &[String],
+) {
+    let class = classes.iter_mut().find(|class| class.name == name);
+    let root = class.as_ref().and_then(|class| inference.index.table(&class.root));
+    let missing =
+        columns.iter().find(|column| root.is_none_or(|root| root.column(column).is_none()));
+    match (class, missing) {
+        (Some(class), None) => class.identify = columns.to_vec(),
+        (Some(class), Some(missing)) => {
+            let root = class.root.clone();
+            inference.undecide(&root, format!("it has no column `{missing}`"), Vec::new());
+        }
+        (None, _) => inference.undecided.push(Undecided {
+            table: None,
+            reason: format!("there is no class `{name}` to identify people of"),
+            flags: Vec::new(),
+            why: Vec::new(),
+        }),
+    }
 }
 
 fn kept(inference: &mut Inference<'_>, roots: &[&Table]) -> Vec<SubjectClass> {

@@ -111,10 +111,10 @@ pub enum MapError {
         /// How many there must be.
         needed: usize,
     },
-    /// A column's type cannot hold the class's key as the same text.
+    /// A column's values cannot be compared with what they refer to.
     #[error(
-        "column `{column}` of table `{table}` is `{type_name}`, which does not hold the key of the \
-         class `{class}` as the same text"
+        "column `{column}` of table `{table}` is `{type_name}`, which cannot be compared with the \
+         key of `{class}`"
     )]
     TypeDiffers {
         /// The table.
@@ -148,6 +148,14 @@ pub enum MapError {
         parent: QualifiedName,
         /// The class that it should lead to.
         class: String,
+    },
+    /// No way, or more than anybody can mean.
+    #[error("table `{table}` has {ways} ways to its owners, where there may be 1 to 64")]
+    Ways {
+        /// The table.
+        table: QualifiedName,
+        /// How many.
+        ways: usize,
     },
     /// The way to the owner never ends.
     #[error("the way from table `{table}` to its owners leads in a circle")]

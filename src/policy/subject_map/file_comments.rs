@@ -24,6 +24,11 @@ pub(super) const HEADER: &str = r#"# Subject map: which row of which table belon
 #                                                the row belongs to whom the other row belongs;
 #   { shared = true }                            the rows are nobody's, and no erasure reaches them.
 #   A row whose columns are NULL on the way to the owner is nobody's, too.
+#   More can be said of a way: `owner = [{ ... }, { ... }]` (the first that gives an owner), `by` (a
+#   unique column of the root), `cast`, `when` with `otherwise`, `element` and `path`.
+#
+# unknown says what a backup does with rows whose owner nobody knows, for all tables or for one:
+#   "refuse" (no backup; what holds if nothing is said), "commons" (nobody's), "drop" (left out).
 #
 # [[reference]] says what a restore does where a row refers to a person who was forgotten:
 #   on-gone = "set-null"      columns of the reference that may be NULL become NULL;
@@ -90,6 +95,10 @@ pub(super) fn table_comment(
             reason(map, index, name, ownership),
             orphans(columns)
         ),
+        Ownership::Ways { ways, .. } => {
+            let ways: Vec<String> = ways.iter().map(way_sentence).collect();
+            format!("The owner is found {}.", ways.join("; else "))
+        }
         Ownership::Shared => match index.table(name).map(personal_columns).unwrap_or_default() {
             none if none.is_empty() => "Nobody's, by decision.".to_owned(),
             personal => format!(
@@ -159,8 +168,31 @@ fn reason(
         None if index.table(name).is_some_and(|table| !table.inherits.is_empty()) => {
             "inherited, or by decision".to_owned()
         }
+        None if index.is_reverse(name, columns, via.as_ref()) => {
+            "the foreign key leads the other way".to_owned()
+        }
         None => "by decision; there is no such foreign key".to_owned(),
     }
+}
+
+/// One way in words: "by `mail`, which is a person's `email`".
+fn way_sentence(way: &super::model::Way) -> String {
+    let columns = way.columns.join("`, `");
+    let mut sentence = match (way.reading.element.as_deref(), &way.via, way.by.as_slice()) {
+        (_, Some(parent), _) => format!("by `{columns}` through `{}`", parent.table),
+        (_, None, by) if !by.is_empty() => {
+            format!("by `{columns}`, which is the `{}` of `{}`", by.join("`, `"), way.class)
+        }
+        (Some([]), ..) => format!("by the first of `{columns}`, a key of `{}`", way.class),
+        (Some(path), ..) => {
+            format!("by `{}` in `{columns}`, a key of `{}`", path.join("."), way.class)
+        }
+        (None, ..) => format!("by `{columns}`, a key of `{}`", way.class),
+    };
+    for (column, values) in &way.when {
+        sentence.push_str(&format!(", where `{column}` is {}", values.join(" or ")));
+    }
+    sentence
 }
 
 fn holds(columns: &[String]) -> String {

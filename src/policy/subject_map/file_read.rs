@@ -8,13 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::MapError;
+use super::file_ways;
 use super::model::{
-    KeyColumn, LargeObjectRule, OnGone, Ownership, Parent, ReferenceRule, SubjectClass, SubjectMap,
+    KeyColumn, LargeObjectRule, OnGone, Ownership, ReferenceRule, SubjectClass, SubjectMap,
+    Unknown, Version,
 };
 use crate::base::schema::QualifiedName;
-
-/// The version of the file format.
-pub(super) const VERSION: &str = "1";
 
 impl SubjectMap {
     /// Reads a map from its file's text.
@@ -24,17 +23,33 @@ impl SubjectMap {
             message: error.message().to_owned(),
         })?;
         let top = Section { text, table: document.get_ref(), place: "the file", start: 0 };
-        top.allow(&["version", "source", "class", "table", "reference", "large-object"])?;
-        version(&top)?;
+        let version = version(&top)?;
+        let keys = ["version", "source", "class", "table", "reference", "large-object"];
+        match version {
+            Version::One => top.allow(&keys)?,
+            Version::Two => {
+                top.refuse_what_is_to_come(&[
+                    "part",
+                    "category",
+                    "same-person",
+                    "schema",
+                    "patterns",
+                ])?;
+                top.allow(&[&keys[..], &["unknown"]].concat())?;
+            }
+        }
         let mut map = Self {
+            version,
             source: top.string("source")?,
             classes: Vec::new(),
             tables: BTreeMap::new(),
             references: Vec::new(),
             large_objects: Vec::new(),
+            unknown: top.table.get("unknown").map(|_| unknown(&top)).transpose()?,
+            unknown_of: BTreeMap::new(),
         };
         for section in top.sections("class", "a class")? {
-            let class = class(&section)?;
+            let class = class(&section, version)?;
             if map.class(&class.name).is_some() {
                 return Err(section.refuse(format!("class `{}` stands twice", class.name)));
             }
@@ -61,23 +76,40 @@ impl SubjectMap {
 }
 
 /// A table of the document, with what an error needs to name its line.
-struct Section<'t> {
+pub(super) struct Section<'t> {
     text: &'t str,
-    table: &'t DeTable<'t>,
+    pub(super) table: &'t DeTable<'t>,
     place: &'static str,
     start: usize,
 }
 
-fn version(top: &Section<'_>) -> Result<(), MapError> {
+fn version(top: &Section<'_>) -> Result<Version, MapError> {
     let value = top.required("version")?;
     match value.get_ref() {
-        DeValue::Integer(number) if number.as_str() == VERSION => Ok(()),
-        _ => Err(top.refuse_at(value, format!("version must be {VERSION}"))),
+        DeValue::Integer(number) if number.as_str() == "1" => Ok(Version::One),
+        DeValue::Integer(number) if number.as_str() == "2" => Ok(Version::Two),
+        _ => Err(top.refuse_at(value, "version must be 1 or 2".to_owned())),
     }
 }
 
-fn class(section: &Section<'_>) -> Result<SubjectClass, MapError> {
-    section.allow(&["name", "root", "key", "placeholder"])?;
+pub(super) fn unknown(section: &Section<'_>) -> Result<Unknown, MapError> {
+    let word = section.string("unknown")?;
+    let words = [Unknown::Refuse, Unknown::Commons, Unknown::Drop];
+    words
+        .into_iter()
+        .find(|known| known.word() == word)
+        .ok_or_else(|| section.refuse("`unknown` is `refuse`, `commons` or `drop`".to_owned()))
+}
+
+fn class(section: &Section<'_>, version: Version) -> Result<SubjectClass, MapError> {
+    let keys = ["name", "root", "key", "placeholder"];
+    match version {
+        Version::One => section.allow(&keys)?,
+        Version::Two => {
+            section.refuse_what_is_to_come(&["kept"])?;
+            section.allow(&[&keys[..], &["identify"]].concat())?;
+        }
+    }
     let key = section
         .sections("key", "a key column")?
         .iter()
@@ -106,6 +138,10 @@ fn class(section: &Section<'_>) -> Result<SubjectClass, MapError> {
         root: section.name("root")?,
         key,
         placeholder,
+        identify: match section.table.get("identify") {
+            None => Vec::new(),
+            Some(_) => section.strings("identify")?,
+        },
     })
 }
 
@@ -119,7 +155,13 @@ fn tables(top: &Section<'_>, map: &mut SubjectMap) -> Result<(), MapError> {
                 MapError::Value { line, message: error.to_string() }
             })?;
         let section = tables.inner(value, "a table")?;
-        let ownership = ownership(&section, &name, &map.classes)?;
+        if map.version == Version::Two {
+            section.refuse_what_is_to_come(&["owners", "category", "patterns"])?;
+            if section.table.get("unknown").is_some() {
+                map.unknown_of.insert(name.clone(), unknown(&section)?);
+            }
+        }
+        let ownership = ownership(&section, &name, map)?;
         if map.tables.insert(name.clone(), ownership).is_some() {
             return Err(section.refuse(format!("table `{name}` stands twice")));
         }
@@ -130,9 +172,14 @@ fn tables(top: &Section<'_>, map: &mut SubjectMap) -> Result<(), MapError> {
 fn ownership(
     section: &Section<'_>,
     table: &QualifiedName,
-    classes: &[SubjectClass],
+    map: &SubjectMap,
 ) -> Result<Ownership, MapError> {
-    section.allow(&["root", "owner", "columns", "via", "via-columns", "shared"])?;
+    let keys = ["root", "owner", "columns", "via", "via-columns", "shared"];
+    match map.version {
+        Version::One => section.allow(&keys)?,
+        Version::Two => section.allow(&[&keys[..], file_ways::KEYS].concat())?,
+    }
+    let classes = &map.classes;
     let named = ["root", "owner", "shared"].map(|key| section.table.get(key).is_some());
     let class_named = |key: &str| {
         let name = section.string(key)?;
@@ -151,27 +198,7 @@ fn ownership(
             }
             Ok(Ownership::Root { class: class.name.clone() })
         }
-        [false, true, false] => {
-            let class = class_named("owner")?;
-            let columns = section.strings("columns")?;
-            let parent =
-                section.table.get("via").is_some() || section.table.get("via-columns").is_some();
-            let via = if parent {
-                Some(Parent {
-                    table: section.name("via")?,
-                    columns: section.strings("via-columns")?,
-                })
-            } else {
-                None
-            };
-            let needed = via.as_ref().map_or(class.key.len(), |parent| parent.columns.len());
-            if columns.len() != needed {
-                let message =
-                    format!("`columns` names {} where {needed} are needed", columns.len());
-                return Err(section.refuse(message));
-            }
-            Ok(Ownership::Owned { class: class.name.clone(), columns, via })
-        }
+        [false, true, false] => file_ways::ownership(section, classes),
         [false, false, true] => {
             section.allow(&["shared"])?;
             section.truth("shared")?;
@@ -211,8 +238,16 @@ fn large_object(section: &Section<'_>) -> Result<LargeObjectRule, MapError> {
 }
 
 impl<'t> Section<'t> {
+    /// Refuses what a later version of strongroom will understand, by its name.
+    fn refuse_what_is_to_come(&self, keys: &[&'static str]) -> Result<(), MapError> {
+        match keys.iter().find(|key| self.table.contains_key(**key)) {
+            None => Ok(()),
+            Some(key) => Err(self.refuse(format!("`{key}` is not supported by this version"))),
+        }
+    }
+
     /// Refuses the first key that is not one of these.
-    fn allow(&self, known: &[&'static str]) -> Result<(), MapError> {
+    pub(super) fn allow(&self, known: &[&'static str]) -> Result<(), MapError> {
         let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
         let name = key.get_ref().to_string();
@@ -222,11 +257,11 @@ impl<'t> Section<'t> {
         Err(MapError::UnknownKey { line, place: self.place, key: name, nearest })
     }
 
-    fn required(&self, key: &str) -> Result<&'t Spanned<DeValue<'t>>, MapError> {
+    pub(super) fn required(&self, key: &str) -> Result<&'t Spanned<DeValue<'t>>, MapError> {
         self.table.get(key).ok_or_else(|| self.missing(key))
     }
 
-    fn string(&self, key: &str) -> Result<String, MapError> {
+    pub(super) fn string(&self, key: &str) -> Result<String, MapError> {
         let value = self.required(key)?;
         match value.get_ref().as_str() {
             Some(text) => Ok(text.to_owned()),
@@ -234,7 +269,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    fn name(&self, key: &str) -> Result<QualifiedName, MapError> {
+    pub(super) fn name(&self, key: &str) -> Result<QualifiedName, MapError> {
         let value = self.required(key)?;
         let text = self.string(key)?;
         text.parse().map_err(|error: crate::base::schema::InvalidName| {
@@ -243,7 +278,7 @@ impl<'t> Section<'t> {
     }
 
     /// A list of different texts, at least one.
-    fn strings(&self, key: &str) -> Result<Vec<String>, MapError> {
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, MapError> {
         let value = self.required(key)?;
         let form = || self.refuse_at(value, format!("`{key}` must be a list of different columns"));
         let items = value.get_ref().as_array().ok_or_else(form)?;
@@ -262,7 +297,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    fn sections(&self, key: &str, place: &'static str) -> Result<Vec<Self>, MapError> {
+    pub(super) fn sections(&self, key: &str, place: &'static str) -> Result<Vec<Self>, MapError> {
         let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
         let Some(items) = value.get_ref().as_array() else {
             return Err(self.refuse_at(value, format!("`{key}` must be a list of tables")));
@@ -270,7 +305,7 @@ impl<'t> Section<'t> {
         items.iter().map(|item| self.inner(item, place)).collect()
     }
 
-    fn inner(
+    pub(super) fn inner(
         &self,
         value: &'t Spanned<DeValue<'t>>,
         place: &'static str,
@@ -286,11 +321,11 @@ impl<'t> Section<'t> {
         MapError::MissingKey { line, place: self.place, key: key.to_owned() }
     }
 
-    fn refuse(&self, message: String) -> MapError {
+    pub(super) fn refuse(&self, message: String) -> MapError {
         MapError::Value { line: line_at(self.text, self.start), message }
     }
 
-    fn refuse_at(&self, value: &Spanned<DeValue<'_>>, message: String) -> MapError {
+    pub(super) fn refuse_at(&self, value: &Spanned<DeValue<'_>>, message: String) -> MapError {
         MapError::Value { line: line_at(self.text, value.span().start), message }
     }
 }
@@ -358,7 +393,7 @@ shared = true
                 "ower = \"users\"",
                 "line 12 of the subject map: a table has no key `ower`; the nearest is `owner`",
             ),
-            ("version = 1", "version = 2", "line 1 of the subject map: version must be 1"),
+            ("version = 1", "version = 3", "line 1 of the subject map: version must be 1 or 2"),
             ("version = 1", "version = ", "line 1 of the subject map: "),
             ("name = \"users\"", "", "line 4 of the subject map: a class lacks the key `name`"),
             (

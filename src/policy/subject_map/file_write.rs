@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::file_comments::{HEADER, class_comment, comment, reference_comment, table_comment};
-use super::file_read::VERSION;
+use super::file_ways;
 use super::index::SchemaIndex;
-use super::model::{LargeObjectRule, Ownership, SubjectMap};
+use super::model::{LargeObjectRule, SubjectMap};
 use crate::base::schema::DatabaseSchema;
 
 impl SubjectMap {
@@ -13,7 +13,11 @@ impl SubjectMap {
     #[must_use]
     pub fn to_toml(&self, schema: &DatabaseSchema) -> String {
         let index = SchemaIndex::new(schema);
-        let mut file = format!("{HEADER}\nversion = {VERSION}\nsource = {}\n", text(&self.source));
+        let version = self.version.number();
+        let mut file = format!("{HEADER}\nversion = {version}\nsource = {}\n", text(&self.source));
+        if let Some(unknown) = self.unknown {
+            push(&mut file, &format!("unknown = {}\n", text(unknown.word())));
+        }
         for class in &self.classes {
             let key: Vec<String> = class
                 .key
@@ -33,11 +37,15 @@ impl SubjectMap {
                     .collect();
                 push(&mut file, &format!("placeholder = {{ {} }}\n", pairs.join(", ")));
             }
+            if !class.identify.is_empty() {
+                push(&mut file, &format!("identify = {}\n", list(&class.identify)));
+            }
         }
         push(&mut file, "\n[table]\n");
         for (name, ownership) in &self.tables {
             push(&mut file, &table_comment(self, &index, name, ownership));
-            let value = ownership_value(ownership);
+            let unknown = self.unknown_of.get(name).map(|unknown| unknown.word());
+            let value = file_ways::written(ownership, unknown);
             push(&mut file, &format!("{} = {value}\n\n", text(&name.to_string())));
         }
         for rule in &self.references {
@@ -77,28 +85,13 @@ impl SubjectMap {
     }
 }
 
-fn ownership_value(ownership: &Ownership) -> String {
-    match ownership {
-        Ownership::Root { class } => format!("{{ root = {} }}", text(class)),
-        Ownership::Owned { class, columns, via } => {
-            let mut value = format!("{{ owner = {}, columns = {}", text(class), list(columns));
-            if let Some(parent) = via {
-                let table = text(&parent.table.to_string());
-                let _ = write!(value, ", via = {table}, via-columns = {}", list(&parent.columns));
-            }
-            value + " }"
-        }
-        Ownership::Shared => "{ shared = true }".to_owned(),
-    }
-}
-
-fn list(texts: &[String]) -> String {
+pub(super) fn list(texts: &[String]) -> String {
     let quoted: Vec<String> = texts.iter().map(|item| text(item)).collect();
     format!("[{}]", quoted.join(", "))
 }
 
 /// A basic string of TOML, on one line whatever it holds.
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     let mut quoted = String::from("\"");
     for character in value.chars() {
         match character {
@@ -120,7 +113,7 @@ fn push(file: &mut String, part: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{SchemaBuilder, decisions, name};
-    use super::super::{OnGone, SubjectMap, check, infer};
+    use super::super::{Evidence, OnGone, SubjectMap, check, infer};
     use super::*;
 
     const MANUAL: &str = include_str!("../../../docs/subject-map.md");
@@ -149,7 +142,7 @@ mod tests {
         let mut decisions = decisions(&["users"], &["referrals=referrer_id"], &["currencies"]);
         decisions.large_objects =
             vec![LargeObjectRule::Column { table: name("documents"), column: "scan".to_owned() }];
-        let proposal = infer(&schema(), &decisions, None);
+        let proposal = infer(&schema(), &decisions, None, &Evidence::default());
         assert_eq!(proposal.undecided, []);
         let mut map = proposal.map;
         map.classes[0].placeholder = Some(

@@ -1,21 +1,28 @@
-//! Infers a subject map from foreign keys and a person's decisions.
+//! Infers a subject map from foreign keys, what the data shows, and a person's decisions.
 //!
-//! Tables are settled from the roots outward, always those with the shortest way first. A person's
-//! decision wins over an existing map, and an existing map over inference. What cannot be decided
-//! is listed, with what would decide it; nothing is guessed.
+//! Tables are settled from the roots outward. A person's decision wins over an existing map, and an
+//! existing map over inference. What a foreign key does not say beyond doubt is listed, the likeliest
+//! answer first with the reason beside it; nothing is guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::candidates::{Candidate, Settled, from_foreign_keys};
-use super::decisions::{Decisions, flag_text, identifiers, owner_flag};
+use super::candidates::{
+    Basis, Candidate, Settled, from_foreign_keys, from_guesses, from_reverse_keys,
+};
+use super::classes;
+use super::decisions::{Decisions, OwnerChoice, flag_text, owner_flag};
+use super::evidence::{Evidence, Guess, guesses};
 use super::index::{SchemaIndex, nearest_column};
-use super::key_types::same_text;
-use super::model::{OnGone, Ownership, Parent, SubjectClass, SubjectMap};
+use super::leftovers;
+use super::model::{Ownership, SubjectClass, SubjectMap, Version};
+use super::names::Role;
+use super::notes;
 use super::path::walk;
-use super::references::{needed_rules, unchecked_keys};
-use super::{classes, leftovers};
+use super::placeholders;
+use super::references::needed_rules;
+use super::resolve::resolve;
 use crate::base::schema::{DatabaseSchema, QualifiedName, Table};
 
 /// A map, and what is still to be decided before it can be used.
@@ -37,8 +44,10 @@ pub struct Undecided {
     pub table: Option<QualifiedName>,
     /// Why it cannot be decided, in one sentence.
     pub reason: String,
-    /// Flags of which one decides it, as they are typed into a shell.
+    /// Flags of which one decides it, as they are typed into a shell, the likeliest first.
     pub flags: Vec<String>,
+    /// What speaks for each flag; empty where nothing does.
+    pub why: Vec<String>,
 }
 
 /// Infers whose each table's rows are.
@@ -47,10 +56,15 @@ pub fn infer(
     schema: &DatabaseSchema,
     decisions: &Decisions,
     existing: Option<&SubjectMap>,
+    evidence: &Evidence,
 ) -> Proposal {
-    let mut inference = Inference::new(schema, existing);
+    let mut inference = Inference::new(schema, existing, evidence);
     inference.classes = classes::decide(&mut inference, decisions);
     let classes = inference.classes.clone();
+    let guessed = guesses(schema, &classes, evidence);
+    for guess in &guessed {
+        inference.guesses.entry(guess.table.clone()).or_default().push(guess);
+    }
     for class in &classes {
         inference.place(&class.root, 0, Some(&class.name));
         let root = Ownership::Root { class: class.name.clone() };
@@ -61,22 +75,38 @@ pub fn infer(
     if inference.classes.is_empty() {
         leftovers::no_classes(&mut inference);
     } else {
-        while inference.settle_nearest() || inference.settle_inheriting() {}
+        inference.find_reachable();
+        while inference.settle()
+            || inference.settle_inheriting()
+            || inference.settle_round(Round::Guessed)
+        {}
         leftovers::no_way(&mut inference);
         leftovers::personal_data(&mut inference, decisions);
     }
     let large_objects = leftovers::large_objects(&mut inference, decisions);
     let mut map = SubjectMap {
+        version: Version::Two,
         source: existing.map_or_else(|| schema.database.name.clone(), |map| map.source.clone()),
         classes: std::mem::take(&mut inference.classes),
         tables: std::mem::take(&mut inference.tables),
         references: Vec::new(),
         large_objects,
+        unknown: decisions.unknown.or_else(|| existing.and_then(|map| map.unknown)),
+        unknown_of: existing.map(|map| map.unknown_of.clone()).unwrap_or_default(),
     };
+    for (name, unknown) in &decisions.unknown_of {
+        if let Some(table) = inference.named("--unknown", name) {
+            map.unknown_of.insert(table.name.clone(), *unknown);
+        }
+    }
+    map.unknown_of.retain(|name, _| map.tables.contains_key(name));
     inference.refuse_broken_ways(&mut map);
     let old_rules = existing.map_or(&[][..], |map| &map.references);
+    placeholders::propose(&mut map, &inference.index, old_rules);
     map.references = needed_rules(&map, &inference.index, old_rules);
-    inference.note_references(&map, old_rules);
+    notes::of_references(&mut inference, &map, old_rules);
+    notes::of_two_people(&mut inference, &map);
+    leftovers::unknown_owners(&mut inference, &map);
     let Inference { mut undecided, notes, .. } = inference;
     undecided.sort_by(|left, right| left.table.cmp(&right.table));
     Proposal { map, undecided, notes }
@@ -86,34 +116,58 @@ pub fn infer(
 #[derive(Debug)]
 enum Chosen {
     /// By `--owner`.
-    Columns(Vec<String>),
+    Flag(OwnerChoice),
     /// By the existing map.
-    Kept { class: String, columns: Vec<String>, via: Option<Parent> },
+    Kept(Ownership),
 }
 
 /// What is known so far.
 pub(super) struct Inference<'i> {
     pub(super) index: SchemaIndex<'i>,
     pub(super) existing: Option<&'i SubjectMap>,
+    pub(super) evidence: &'i Evidence,
     pub(super) classes: Vec<SubjectClass>,
     pub(super) tables: BTreeMap<QualifiedName, Ownership>,
     pub(super) undecided: Vec<Undecided>,
     pub(super) notes: Vec<String>,
-    settled: BTreeMap<QualifiedName, Settled>,
+    pub(super) settled: BTreeMap<QualifiedName, Settled>,
+    pub(super) guesses: BTreeMap<QualifiedName, Vec<&'i Guess>>,
     chosen: BTreeMap<QualifiedName, Chosen>,
+    /// Tables from which foreign keys lead to a root.
+    reachable: BTreeSet<QualifiedName>,
+}
+
+/// Which tables are settled in a round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Those of which a foreign key or a person leaves no doubt.
+    Certain,
+    /// Those of which all foreign keys have been followed.
+    Complete,
+    /// The nearest of a circle.
+    Circle,
+    /// Those that no foreign key leads from.
+    Guessed,
 }
 
 impl<'i> Inference<'i> {
-    fn new(schema: &'i DatabaseSchema, existing: Option<&'i SubjectMap>) -> Self {
+    fn new(
+        schema: &'i DatabaseSchema,
+        existing: Option<&'i SubjectMap>,
+        evidence: &'i Evidence,
+    ) -> Self {
         Self {
             index: SchemaIndex::new(schema),
             existing,
+            evidence,
             classes: Vec::new(),
             tables: BTreeMap::new(),
             undecided: Vec::new(),
             notes: Vec::new(),
             settled: BTreeMap::new(),
+            guesses: BTreeMap::new(),
             chosen: BTreeMap::new(),
+            reachable: BTreeSet::new(),
         }
     }
 
@@ -122,14 +176,31 @@ impl<'i> Inference<'i> {
     }
 
     pub(super) fn undecide(&mut self, table: &QualifiedName, reason: String, flags: Vec<String>) {
-        self.undecided.push(Undecided { table: Some(table.clone()), reason, flags });
+        self.ask(table, reason, flags.into_iter().map(|flag| (flag, String::new())).collect());
+    }
+
+    /// Asks a person, with what speaks for each answer.
+    pub(super) fn ask(
+        &mut self,
+        table: &QualifiedName,
+        reason: String,
+        answers: Vec<(String, String)>,
+    ) {
+        let (flags, why) = answers.into_iter().unzip();
+        self.undecided.push(Undecided { table: Some(table.clone()), reason, flags, why });
     }
 
     /// The columns that a person chose to lead to the table's owner.
-    pub(super) fn chosen_columns(&self, table: &QualifiedName) -> Option<&[String]> {
-        match self.chosen.get(table)? {
-            Chosen::Columns(columns) | Chosen::Kept { columns, .. } => Some(columns),
-        }
+    pub(super) fn chosen_columns(&self, table: &QualifiedName) -> Option<Vec<String>> {
+        let columns = match self.chosen.get(table)? {
+            Chosen::Flag(choice) => {
+                choice.ways.iter().flat_map(|way| way.columns.clone()).collect()
+            }
+            Chosen::Kept(ownership) => {
+                ownership.ways().into_iter().flat_map(|way| way.columns).collect()
+            }
+        };
+        Some(columns)
     }
 
     /// The table that a flag names; where there is none, the flag becomes something to decide.
@@ -144,14 +215,15 @@ impl<'i> Inference<'i> {
         found
     }
 
-    fn place(&mut self, table: &QualifiedName, steps: usize, class: Option<&str>) {
+    pub(super) fn place(&mut self, table: &QualifiedName, steps: usize, class: Option<&str>) {
         let settled = Settled { steps, class: class.map(str::to_owned) };
         self.settled.insert(table.clone(), settled);
     }
 
     fn take_decisions(&mut self, decisions: &Decisions) {
-        for name in decisions.shared.union(&decisions.shared_anyway) {
-            let Some(table) = self.named("--shared", name) else { continue };
+        let schema = self.index.schema;
+        for name in decisions.shared_in(schema) {
+            let Some(table) = self.named("--shared", &name) else { continue };
             if self.tables.contains_key(&table.name) {
                 let reason = "it is said to be shared, and is the root of a class".to_owned();
                 self.undecide(&table.name, reason, Vec::new());
@@ -159,9 +231,10 @@ impl<'i> Inference<'i> {
                 self.tables.insert(table.name.clone(), Ownership::Shared);
             }
         }
-        for (name, columns) in &decisions.owners {
-            let Some(table) = self.named("--owner", name) else { continue };
-            let missing = columns.iter().find(|column| table.column(column).is_none());
+        for (name, choice) in decisions.owners_in(schema) {
+            let Some(table) = self.named("--owner", &name) else { continue };
+            let columns = choice.ways.iter().flat_map(|way| &way.columns);
+            let missing = columns.into_iter().find(|column| table.column(column).is_none());
             if let Some(missing) = missing {
                 let reason = format!("it has no column `{missing}`");
                 let nearest = nearest_column(table, missing);
@@ -172,7 +245,7 @@ impl<'i> Inference<'i> {
                 let reason = "it is given an owner, and is a root or shared as well".to_owned();
                 self.undecide(&table.name, reason, Vec::new());
             } else {
-                self.chosen.insert(table.name.clone(), Chosen::Columns(columns.clone()));
+                self.chosen.insert(table.name.clone(), Chosen::Flag(choice));
             }
         }
     }
@@ -191,11 +264,12 @@ impl<'i> Inference<'i> {
                 Ownership::Shared => {
                     self.tables.insert(name.clone(), Ownership::Shared);
                 }
-                Ownership::Owned { class, columns, via } if self.still_there(table, ownership) => {
-                    let (class, columns, via) = (class.clone(), columns.clone(), via.clone());
-                    self.chosen.insert(name.clone(), Chosen::Kept { class, columns, via });
+                Ownership::Owned { .. } | Ownership::Ways { .. }
+                    if self.still_there(table, ownership) =>
+                {
+                    self.chosen.insert(name.clone(), Chosen::Kept(ownership.clone()));
                 }
-                Ownership::Owned { .. } | Ownership::Root { .. } => self.notes.push(format!(
+                _ => self.notes.push(format!(
                     "The map's rule for `{name}` names what is gone from the database; it is \
                      inferred again."
                 )),
@@ -204,110 +278,217 @@ impl<'i> Inference<'i> {
     }
 
     fn still_there(&self, table: &Table, ownership: &Ownership) -> bool {
-        let Ownership::Owned { class, columns, via } = ownership else { return false };
         let has = |table: &Table, columns: &[String]| {
             columns.iter().all(|column| table.column(column).is_some())
         };
-        let parent_is_there = via.as_ref().is_none_or(|parent| {
-            self.index.table(&parent.table).is_some_and(|found| has(found, &parent.columns))
-        });
-        has(table, columns) && parent_is_there && self.classes.iter().any(|own| own.name == *class)
+        ownership.ways().iter().all(|way| {
+            let parent_is_there = way.via.as_ref().is_none_or(|parent| {
+                self.index.table(&parent.table).is_some_and(|found| has(found, &parent.columns))
+            });
+            let class = self.classes.iter().find(|own| own.name == way.class);
+            let root = class.and_then(|class| self.index.table(&class.root));
+            has(table, &way.columns)
+                && way.when.keys().all(|column| table.column(column).is_some())
+                && parent_is_there
+                && root.is_some_and(|root| has(root, &way.by))
+        })
     }
 
-    /// Settles the tables that are nearest to a root among those not settled yet; false if no
-    /// foreign key leads any further.
-    fn settle_nearest(&mut self) -> bool {
-        let mut reachable = Vec::new();
-        for table in self.index.schema.tables.iter().filter(|table| self.is_open(&table.name)) {
-            let candidates = self.candidates(table);
-            if let Some(steps) = candidates.iter().map(|candidate| candidate.steps).min() {
-                reachable.push((steps, table, candidates));
+    /// Which tables foreign keys lead from to a root, or from which a person chose a way.
+    fn find_reachable(&mut self) {
+        let mut reachable: BTreeSet<QualifiedName> = self.settled.keys().cloned().collect();
+        reachable.extend(self.chosen.keys().cloned());
+        loop {
+            let before = reachable.len();
+            for key in self.index.schema.foreign_keys.iter().filter(|key| !key.temporal) {
+                let ends =
+                    self.index.table(&key.table).zip(self.index.table(&key.referenced_table));
+                if let Some((table, parent)) = ends
+                    && reachable.contains(&parent.name)
+                    && !self.tables.contains_key(&table.name)
+                {
+                    reachable.insert(table.name.clone());
+                }
+            }
+            if reachable.len() == before {
+                self.reachable = reachable;
+                return;
             }
         }
-        let Some(nearest) = reachable.iter().map(|(steps, ..)| *steps).min() else { return false };
-        for (steps, table, mut candidates) in reachable {
-            if steps == nearest {
-                candidates.retain(|candidate| candidate.steps == steps);
-                self.settle(table, &candidates);
+    }
+
+    /// Settles the tables that are nearest to a root among those not settled yet; false if nothing leads
+    /// any further.
+    fn settle(&mut self) -> bool {
+        [Round::Certain, Round::Complete, Round::Circle]
+            .into_iter()
+            .any(|round| self.settle_round(round))
+    }
+
+    fn settle_round(&mut self, round: Round) -> bool {
+        let mut reached = Vec::new();
+        for table in self.index.schema.tables.iter().filter(|table| self.is_open(&table.name)) {
+            let candidates = self.candidates(table);
+            let Some(best) = candidates.first() else { continue };
+            let takes = match round {
+                Round::Certain => self.certain(table, &candidates).is_some(),
+                Round::Complete => best.is_foreign_key() && !self.has_open_parents(table),
+                Round::Circle => best.is_foreign_key(),
+                Round::Guessed => true,
+            };
+            if takes {
+                let steps = candidates.iter().map(|candidate| candidate.steps).min();
+                let waits = round == Round::Guessed && self.has_open_parents(table);
+                reached.push((waits, steps.unwrap_or_default(), table, candidates));
+            }
+        }
+        let order = |one: &(bool, usize, &Table, Vec<Candidate>)| (one.0, one.1);
+        let Some(nearest) = reached.iter().map(order).min() else { return false };
+        for (waits, steps, table, candidates) in reached {
+            if (waits, steps) == nearest {
+                self.decide(table, &candidates);
             }
         }
         true
     }
 
-    fn candidates(&self, table: &Table) -> Vec<Candidate> {
-        let by_foreign_key = || from_foreign_keys(&self.index, &self.classes, &self.settled, table);
+    /// Whether another table that is not settled yet may give this one an owner.
+    fn has_open_parents(&self, table: &Table) -> bool {
+        let is_open = |name: &QualifiedName| {
+            let found = self.index.table(name).map(|found| &found.name);
+            found.is_some_and(|found| {
+                *found != table.name && self.is_open(found) && self.reachable.contains(found)
+            })
+        };
+        let guessed = self.guesses.get(&table.name).into_iter().flatten();
+        self.index
+            .foreign_keys_of(&table.name)
+            .iter()
+            .any(|key| !key.temporal && is_open(&key.referenced_table))
+            || guessed.filter_map(|guess| guess.way.via.as_ref()).any(|via| {
+                via.table != table.name
+                    && self.is_open(&via.table)
+                    && self.guesses.contains_key(&via.table)
+            })
+    }
+
+    /// The ways that could lead to the table's owners, the likeliest first.
+    pub(super) fn candidates(&self, table: &Table) -> Vec<Candidate> {
         match self.chosen.get(&table.name) {
-            None => by_foreign_key(),
-            Some(Chosen::Columns(columns)) => {
-                if let Some(class) = self.class_held_by(table, columns) {
-                    return vec![holding(class, columns)];
-                }
-                let mut candidates = by_foreign_key();
-                candidates.retain(|candidate| same_columns(&candidate.columns, columns));
+            None => {
+                let mut candidates =
+                    from_foreign_keys(&self.index, &self.classes, &self.settled, table);
+                candidates.extend(self.guessed(table));
+                candidates.sort_by(|left, right| {
+                    (left.rank(), left.columns()).cmp(&(right.rank(), right.columns()))
+                });
                 candidates
             }
-            Some(Chosen::Kept { class, columns, via: None }) => {
-                let class = self.classes.iter().find(|own| own.name == *class);
-                class.map(|class| holding(class, columns)).into_iter().collect()
-            }
-            Some(Chosen::Kept { columns, via: Some(parent), .. }) => {
-                let toward = self.index.table(&parent.table);
-                let place = toward.and_then(|table| self.settled.get(&table.name));
-                let candidate = toward.zip(place).map(|(toward, place)| Candidate {
-                    steps: place.steps.saturating_add(1),
-                    columns: columns.clone(),
-                    via: Some(parent.clone()),
-                    class: place.class.clone(),
-                    toward: toward.name.clone(),
-                });
-                candidate.into_iter().collect()
-            }
+            Some(Chosen::Flag(choice)) => resolve(self, table, choice),
+            Some(Chosen::Kept(ownership)) => self.kept(ownership).into_iter().collect(),
         }
     }
 
-    /// The one class whose key the columns can hold, where no foreign key says what they refer to.
-    fn class_held_by(&self, table: &Table, columns: &[String]) -> Option<&SubjectClass> {
-        let keys = self.index.foreign_keys_of(&table.name);
-        if keys.iter().any(|key| same_columns(&key.columns, columns)) {
-            return None;
+    /// The candidates that names and the data suggest.
+    pub(super) fn guessed(&self, table: &Table) -> Vec<Candidate> {
+        let guesses = self.guesses.get(&table.name).map(Vec::as_slice).unwrap_or_default();
+        let mut candidates =
+            from_guesses(guesses, self.evidence, &self.classes, &self.settled, table);
+        candidates.extend(from_reverse_keys(&self.index, &self.settled, table));
+        candidates
+    }
+
+    fn kept(&self, ownership: &Ownership) -> Option<Candidate> {
+        let ways = ownership.ways();
+        let mut steps = 1;
+        let mut toward = None;
+        for way in &ways {
+            let target = match &way.via {
+                Some(parent) => self.index.table(&parent.table).map(|table| table.name.clone())?,
+                None => self.classes.iter().find(|own| own.name == way.class)?.root.clone(),
+            };
+            steps = self.settled.get(&target)?.steps.saturating_add(1).max(steps);
+            toward.get_or_insert(target);
         }
-        let mut fitting = self.classes.iter().filter(|class| class.key.len() == columns.len());
-        let class = fitting.next().filter(|_| fitting.next().is_none())?;
-        let holds = columns.iter().zip(&class.key).all(|(column, key)| {
-            table.column(column).is_some_and(|found| same_text(&found.type_name, &key.type_name))
+        let otherwise_shared = matches!(ownership, Ownership::Ways { otherwise_shared: true, .. });
+        let toward = toward?;
+        let class = match ways.first().and_then(|way| way.via.as_ref()) {
+            Some(_) => self.settled.get(&toward)?.class.clone(),
+            None => ways.first().map(|way| way.class.clone()),
+        };
+        Some(Candidate {
+            class,
+            ways,
+            otherwise_shared,
+            steps,
+            toward,
+            role: Role::Owner,
+            basis: Basis::Chosen,
+            nullable: false,
+        })
+    }
+
+    /// The candidate that leaves no doubt, if there is one: what a name suggests beside it does not count,
+    /// unless rows would be nobody's without it.
+    fn certain<'c>(&self, table: &Table, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
+        let said = |one: &&Candidate| one.is_foreign_key() || one.basis == Basis::Chosen;
+        let mut said_candidates = candidates.iter().filter(said);
+        let best = said_candidates.next()?;
+        let others: Vec<&Candidate> = said_candidates.collect();
+        if best.basis == Basis::Chosen {
+            return others.is_empty().then_some(best);
+        }
+        let likewise = |other: &&Candidate| {
+            other.columns() != best.columns()
+                && (other.role, other.rank().2) == (best.role, best.rank().2)
+                && (other.steps == best.steps || best.nullable)
+        };
+        // The customer's or the clerk's?
+        let of_another_class = |other: &&Candidate| {
+            let direct = other.ways.iter().all(|way| way.via.is_none());
+            direct
+                && !other.role.is_doubtful()
+                && other.class.is_some()
+                && other.class != best.class
+        };
+        let second = |other: &Candidate| {
+            let is_seen = matches!(other.basis, Basis::Guess(Some(_)) | Basis::ForeignKey(_));
+            is_seen && !other.role.is_doubtful() && other.columns() != best.columns()
+        };
+        let is_certain = best.is_plain()
+            && !others.iter().any(of_another_class)
+            && !others.iter().any(likewise)
+            && !(best.nullable
+                && (self.has_open_parents(table)
+                    || candidates.iter().any(second)
+                    || (best.role == Role::Parent && !others.is_empty())));
+        is_certain.then_some(best)
+    }
+
+    fn decide(&mut self, table: &Table, candidates: &[Candidate]) {
+        let certain = self.certain(table, candidates).cloned();
+        let best = certain.as_ref().or(candidates.first());
+        // A parent that is not decided yet may turn out to be the better way.
+        let waiting = candidates.iter().find(|one| {
+            one.class.is_none()
+                && (one.is_foreign_key() || candidates.len() == 1 || one.basis == Basis::Chosen)
+                && best.is_some_and(|best| one.rank() <= best.rank())
         });
-        holds.then_some(class)
-    }
-
-    fn settle(&mut self, table: &Table, candidates: &[Candidate]) {
-        let [candidate] = candidates else { return self.leave_open(table, candidates) };
-        self.place(&table.name, candidate.steps, candidate.class.as_deref());
-        if let Some(class) = &candidate.class {
-            self.tables.insert(table.name.clone(), candidate.ownership(class));
-        } else {
-            let reason = format!(
-                "its rows belong to the owner of `{}`, which is not decided yet",
-                candidate.toward
-            );
-            let deciding =
-                self.undecided.iter().find(|other| other.table.as_ref() == Some(&candidate.toward));
-            let flags = deciding.map(|other| other.flags.clone()).unwrap_or_default();
-            self.undecide(&table.name, reason, flags);
+        match (waiting.cloned(), certain) {
+            (Some(waiting), _) => {
+                self.place(&table.name, waiting.steps, None);
+                self.wait_for(table, &waiting);
+            }
+            (None, Some(best)) => {
+                self.place(&table.name, best.steps, best.class.as_deref());
+                if let Some(class) = &best.class {
+                    self.tables.insert(table.name.clone(), best.ownership(class));
+                } else {
+                    self.wait_for(table, &best);
+                }
+            }
+            (None, None) => self.leave_open(table, candidates),
         }
-    }
-
-    fn leave_open(&mut self, table: &Table, candidates: &[Candidate]) {
-        let ways: Vec<String> = candidates
-            .iter()
-            .map(|way| format!("by `{}` to `{}`", identifiers(&way.columns), way.toward))
-            .collect();
-        let reason = format!("its rows have owners equally near: {}", ways.join(", or "));
-        let mut flags: Vec<String> =
-            candidates.iter().map(|way| owner_flag(&table.name, &way.columns)).collect();
-        flags.dedup();
-        let steps = candidates.first().map_or(usize::MAX, |way| way.steps);
-        self.place(&table.name, steps, None);
-        self.undecide(&table.name, reason, flags);
     }
 
     /// Gives tables that inherit from a settled one, and whose own foreign keys lead nowhere, the
@@ -324,20 +505,18 @@ impl<'i> Inference<'i> {
         for table in open {
             let mut candidates: Vec<Candidate> =
                 table.inherits.iter().filter_map(|parent| self.inherited(parent)).collect();
-            candidates.sort();
-            candidates.dedup_by(|left, right| {
-                (&left.columns, &left.via, &left.class)
-                    == (&right.columns, &right.via, &right.class)
-            });
+            candidates.sort_by(|left, right| left.ways.cmp(&right.ways));
+            candidates.dedup_by(|left, right| left.ways == right.ways && left.class == right.class);
             candidates.retain(|candidate| {
-                candidate.columns.iter().all(|column| table.column(column).is_some())
+                let mut columns = candidate.ways.iter().flat_map(|way| &way.columns);
+                columns.all(|column| table.column(column).is_some())
             });
             if let Some(first) = candidates.first() {
                 self.notes.push(format!(
                     "`{}` inherits from `{}` and follows its rule.",
                     table.name, first.toward
                 ));
-                self.settle(table, &candidates);
+                self.decide(table, &candidates);
                 settled_any = true;
             }
         }
@@ -346,21 +525,31 @@ impl<'i> Inference<'i> {
 
     fn inherited(&self, parent: &QualifiedName) -> Option<Candidate> {
         let place = self.settled.get(parent)?;
-        let (columns, via) = match self.tables.get(parent) {
-            Some(Ownership::Owned { columns, via, .. }) => (columns.clone(), via.clone()),
+        let mut otherwise_shared = false;
+        let ways = match self.tables.get(parent) {
+            Some(owned @ Ownership::Owned { .. }) => owned.ways(),
+            Some(Ownership::Ways { ways, otherwise_shared: shared }) => {
+                otherwise_shared = *shared;
+                ways.clone()
+            }
             Some(Ownership::Root { class }) => {
                 let class = self.classes.iter().find(|own| own.name == *class)?;
-                (class.key.iter().map(|column| column.name.clone()).collect(), None)
+                let columns: Vec<String> =
+                    class.key.iter().map(|column| column.name.clone()).collect();
+                vec![super::model::Way::plain(&class.name, &columns, None)]
             }
             Some(Ownership::Shared) => return None,
-            None => (Vec::new(), None),
+            None => Vec::new(),
         };
         Some(Candidate {
             steps: place.steps.max(1),
-            columns,
-            via,
+            ways,
+            otherwise_shared,
             class: place.class.clone(),
             toward: parent.clone(),
+            role: Role::Parent,
+            basis: Basis::Chosen,
+            nullable: false,
         })
     }
 
@@ -379,60 +568,4 @@ impl<'i> Inference<'i> {
             }
         }
     }
-
-    fn note_references(&mut self, map: &SubjectMap, old: &[super::model::ReferenceRule]) {
-        for rule in &map.references {
-            let owner_of =
-                |table| self.index.table(table).and_then(|found| map.tables.get(&found.name));
-            let to_root = matches!(owner_of(&rule.referenced_table), Some(Ownership::Root { .. }));
-            if to_root && owner_of(&rule.table) == Some(&Ownership::Shared) {
-                self.notes.push(format!(
-                    "`{}` is shared and refers to people by `{}`: their keys stand in rows that no \
-                     erasure reaches, until a restore applies its rule.",
-                    rule.table,
-                    identifiers(&rule.columns)
-                ));
-            }
-            let from_root = matches!(owner_of(&rule.table), Some(Ownership::Root { .. }));
-            if from_root && rule.on_gone == OnGone::DropRow {
-                self.notes.push(format!(
-                    "`{}` of `{}` cannot be NULL: when the person it refers to is forgotten, a \
-                     restore leaves out the person who refers. A placeholder row avoids that.",
-                    rule.constraint, rule.table
-                ));
-            }
-        }
-        for rule in old {
-            let now = map.reference(&rule.table, &rule.constraint);
-            if now.is_none_or(|now| now.on_gone != rule.on_gone) {
-                self.notes.push(format!(
-                    "The map's rule for `{}` of `{}` no longer fits the database; it now is: {}.",
-                    rule.constraint,
-                    rule.table,
-                    now.map_or("none needed", |now| now.on_gone.word())
-                ));
-            }
-        }
-        for key in unchecked_keys(map, &self.index) {
-            self.notes.push(format!(
-                "`{}` of `{}` was never checked (NOT VALID) and gets no rule: references to people \
-                 who are gone are restored as they are.",
-                key.name, key.table
-            ));
-        }
-    }
-}
-
-fn holding(class: &SubjectClass, columns: &[String]) -> Candidate {
-    Candidate {
-        steps: 1,
-        columns: columns.to_vec(),
-        via: None,
-        class: Some(class.name.clone()),
-        toward: class.root.clone(),
-    }
-}
-
-fn same_columns(left: &[String], right: &[String]) -> bool {
-    left.len() == right.len() && left.iter().all(|column| right.contains(column))
 }

@@ -148,6 +148,7 @@ mod tests {
             root: crate::base::schema::QualifiedName::new("public", "users"),
             key: key.collect(),
             placeholder: None,
+            identify: Vec::new(),
         }
     }
 

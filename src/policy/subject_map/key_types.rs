@@ -1,9 +1,45 @@
-//! Which column types write the same key as the same text.
+//! Which columns write the same key as the same text.
 //!
 //! A subject is named by her key's text, so a column may stand for her key only if equal values
 //! always have equal texts. That holds for whole numbers of any width, and not for `numeric`
-//! (`5` equals `5.00`) or `citext` (`A` equals `a`). Where it does not hold, a row's owner is found
-//! by a join to the root, where the database compares by its own rules.
+//! (`5` equals `5.00`), `citext` or a collation that ignores case (`A` equals `a`): the server says which
+//! ([`Equality`]). Where it does not hold, a row's owner is found by a join to the root, where the
+//! database compares by its own rules.
+
+use crate::base::schema::{Cast, Column, Equality};
+
+/// Whether equal values of the two columns always have equal texts.
+pub(super) fn same_key(left: &Column, right: &Column) -> bool {
+    left.equality != Equality::ByTheServer
+        && right.equality != Equality::ByTheServer
+        && same_text(left.plain_type(), right.plain_type())
+}
+
+/// Whether the server compares values of the two types as they are.
+pub(super) fn comparable(left: &str, right: &str) -> bool {
+    let both = |is: fn(&str) -> bool| is(&base_type(left)) && is(&base_type(right));
+    same_type(left, right) || both(is_number) || both(is_text_or_character)
+}
+
+/// The cast that makes of a text what can be compared with a key of that type.
+pub(super) fn cast_to(type_name: &str) -> Option<Cast> {
+    match base_type(type_name).as_str() {
+        "smallint" | "integer" | "bigint" => Some(Cast::Bigint),
+        "numeric" => Some(Cast::Numeric),
+        "uuid" => Some(Cast::Uuid),
+        base if is_text_or_character(base) => Some(Cast::Text),
+        _ => None,
+    }
+}
+
+/// Whether it is a text of any kind.
+pub(super) fn is_text_or_character(base: &str) -> bool {
+    is_text(base) || matches!(base, "character" | "name")
+}
+
+fn is_number(base: &str) -> bool {
+    is_integer(base) || matches!(base, "numeric" | "real" | "double precision")
+}
 
 /// A type's name without its modifier: `character varying(20)` becomes `character varying`.
 pub(super) fn base_type(type_name: &str) -> String {

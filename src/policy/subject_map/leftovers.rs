@@ -1,11 +1,14 @@
 //! What foreign keys leave open: tables without a way to an owner, shared tables with columns that
 //! look like personal data, large objects.
 
-use super::decisions::{Decisions, flag_text, identifiers, large_object_flag, owner_flag};
+use super::candidates::Candidate;
+use super::choice::OwnerChoice;
+use super::decisions::{Decisions, flag_text, identifiers, large_object_flag};
 use super::infer::{Inference, Undecided};
-use super::key_types::{holds_large_object, is_large_object, same_text};
-use super::model::{LargeObjectRule, Ownership};
-use super::personal_data::{is_of_people, personal_columns, words};
+use super::key_types::{holds_large_object, is_large_object};
+use super::model::{LargeObjectRule, Ownership, SubjectMap, Unknown, Version};
+use super::names::is_of_a_framework;
+use super::personal_data::{is_of_people, personal_columns};
 use crate::base::schema::{QualifiedName, Table};
 
 /// Nobody named a root: proposes tables that are named for people, or are much referred to.
@@ -29,7 +32,8 @@ pub(super) fn no_classes(inference: &mut Inference<'_>) {
         flags.push("--root SCHEMA.TABLE".to_owned());
     }
     let reason = "no table is named whose rows are the data subjects".to_owned();
-    inference.undecided.push(Undecided { table: None, reason, flags });
+    let why = vec![String::new(); flags.len()];
+    inference.undecided.push(Undecided { table: None, reason, flags, why });
 }
 
 /// Lists the tables that nothing leads from.
@@ -45,10 +49,21 @@ pub(super) fn no_way(inference: &mut Inference<'_>) {
                     "its chosen owner columns ({}) lead to no data subject: no foreign key of \
                      exactly these columns ends at one, and they cannot hold the key of exactly \
                      one class",
-                    identifiers(columns)
+                    identifiers(&columns)
                 ),
-                vec![flag_text("--owner", &format!("{}=COLUMN", table.name)), shared_flag(table)],
+                vec![
+                    flag_text("--owner", &format!("{}=COLUMN", table.name)),
+                    shared_flag(inference, table),
+                ],
             ),
+            None if is_of_a_framework(&table.name) && personal_columns(table).is_empty() => {
+                inference.notes.push(format!(
+                    "`{}` is a migration tool's own table, and nobody's.",
+                    table.name
+                ));
+                inference.tables.insert(table.name.clone(), Ownership::Shared);
+                continue;
+            }
             None => without_foreign_keys(inference, table),
         };
         inference.undecide(&table.name, reason, flags);
@@ -87,9 +102,12 @@ pub(super) fn personal_data(inference: &mut Inference<'_>, decisions: &Decisions
                 "it is to be shared, and has columns that look like personal data: {listed}"
             );
             let anyway = flag_text("--shared-anyway", &table.name.to_string());
-            let mut flags = owner_flags(inference, table);
-            flags.push(anyway);
-            inference.undecide(&table.name, reason, flags);
+            let mut answers: Vec<(String, String)> = likely(inference, table)
+                .iter()
+                .map(|one| (OwnerChoice::of(one, true).flag(&table.name), one.why()))
+                .collect();
+            answers.push((anyway, String::new()));
+            inference.ask(&table.name, reason, answers);
         }
     }
 }
@@ -129,7 +147,8 @@ pub(super) fn large_objects(
             format!("the database holds {count} large object(s), and no rule says whose they are");
         let mut flags = likely_columns(inference);
         flags.push("--large-objects shared".to_owned());
-        inference.undecided.push(Undecided { table: None, reason, flags });
+        let why = vec![String::new(); flags.len()];
+        inference.undecided.push(Undecided { table: None, reason, flags, why });
     } else if count > 0 {
         let covered = |flag: &String| {
             rules.iter().any(|rule| match rule {
@@ -152,7 +171,7 @@ pub(super) fn large_objects(
 }
 
 fn without_foreign_keys(inference: &Inference<'_>, table: &Table) -> (String, Vec<String>) {
-    let mut flags = owner_flags(inference, table);
+    let mut flags = Vec::new();
     let personal = suspects(inference, table);
     let reason = if personal.is_empty() {
         "no foreign key leads from it to a data subject".to_owned()
@@ -163,67 +182,85 @@ fn without_foreign_keys(inference: &Inference<'_>, table: &Table) -> (String, Ve
             identifiers(&personal)
         )
     };
-    if flags.is_empty() && !personal.is_empty() {
+    if !personal.is_empty() {
+        if is_of_people(table) && !table.primary_key.is_empty() {
+            flags.push(flag_text("--root", &table.name.to_string()));
+        }
         flags.push(flag_text("--owner", &format!("{}=COLUMN", table.name)));
     }
-    let shared = if personal.is_empty() { "--shared" } else { "--shared-anyway" };
-    flags.push(flag_text(shared, &table.name.to_string()));
+    if flags.len() == 1 && !personal.is_empty() {
+        // A flag that says something comes before one that must be filled in.
+        flags.insert(0, shared_flag(inference, table));
+    } else {
+        flags.push(shared_flag(inference, table));
+    }
     (reason, flags)
 }
 
-fn shared_flag(table: &Table) -> String {
-    let shared = if personal_columns(table).is_empty() { "--shared" } else { "--shared-anyway" };
-    flag_text(shared, &table.name.to_string())
+/// The flag that says that the table's rows are nobody's.
+pub(super) fn shared_flag(inference: &Inference<'_>, table: &Table) -> String {
+    let is_plain = suspects(inference, table).is_empty();
+    flag_text(if is_plain { "--shared" } else { "--shared-anyway" }, &table.name.to_string())
 }
 
 /// Columns that look like personal data, or like a data subject's key without a foreign key.
 fn suspects(inference: &Inference<'_>, table: &Table) -> Vec<String> {
     let mut suspects = personal_columns(table);
-    let keys = likely_owner_columns(inference, table);
-    suspects.extend(keys.into_iter().filter(|key| !personal_columns(table).contains(key)));
+    for one in likely(inference, table) {
+        let new = one.columns().iter().filter(|column| !suspects.contains(column)).cloned();
+        let new: Vec<String> = new.collect();
+        suspects.extend(new);
+    }
     suspects
 }
 
-fn owner_flags(inference: &Inference<'_>, table: &Table) -> Vec<String> {
-    let columns = likely_owner_columns(inference, table);
-    columns.into_iter().map(|column| owner_flag(&table.name, &[column])).collect()
+/// Columns without a foreign key that are named like a person's key, or hold one.
+fn likely(inference: &Inference<'_>, table: &Table) -> Vec<Candidate> {
+    let mut likely = inference.guessed(table);
+    likely.retain(|one| one.class.is_some() && one.ways.iter().all(|way| way.via.is_none()));
+    likely
+        .sort_by(|left, right| (left.rank(), left.columns()).cmp(&(right.rank(), right.columns())));
+    likely
 }
 
-/// Columns without a foreign key that are named and typed like a root's key: `user_id`.
-fn likely_owner_columns(inference: &Inference<'_>, table: &Table) -> Vec<String> {
-    let keys = inference.index.foreign_keys_of(&table.name);
-    let mut columns = Vec::new();
-    for class in &inference.classes {
-        let [key] = class.key.as_slice() else { continue };
-        let mut wanted = words(&class.root.name);
-        if let Some(last) = wanted.last_mut() {
-            *last = singular(last);
+/// Asks what is to be done with rows whose owner nobody knows, where the data shows some.
+pub(super) fn unknown_owners(inference: &mut Inference<'_>, map: &SubjectMap) {
+    let is_said =
+        |table: &QualifiedName| map.unknown.is_some() || map.unknown_of.contains_key(table);
+    let mut open = Vec::new();
+    for (table, ownership) in &map.tables {
+        if is_said(table) || map.version == Version::One {
+            continue;
         }
-        for column in &table.columns {
-            let mut named = words(&column.name);
-            let ends_like_a_key = named.pop().is_some_and(|last| {
-                last == "id" || words(&key.name).last().is_some_and(|word| *word == last)
-            });
-            let fits = ends_like_a_key
-                && !wanted.is_empty()
-                && named.ends_with(&wanted)
-                && same_text(&column.type_name, &key.type_name)
-                && !keys.iter().any(|key| !key.temporal && key.columns.contains(&column.name));
-            if fits && !columns.contains(&column.name) {
-                columns.push(column.name.clone());
-            }
+        // With several ways, the next one may know.
+        let [way] = ownership.ways().try_into().unwrap_or_else(|_| [super::model::Way::default()]);
+        // A scan that no person's row names is nobody's, and not unknown.
+        if inference.index.is_reverse(table, &way.columns, way.via.as_ref()) {
+            continue;
+        }
+        let keyless = super::model::Way { class: String::new(), ..way.clone() };
+        let seen = [way, keyless]
+            .into_iter()
+            .find_map(|way| inference.evidence.seen.get(&(table.clone(), way)).copied());
+        if let Some(seen) = seen.filter(|seen| seen.unknown() > 0) {
+            open.push((table.clone(), seen));
         }
     }
-    columns
-}
-
-fn singular(word: &str) -> String {
-    if let Some(stem) = word.strip_suffix("ies") {
-        format!("{stem}y")
-    } else if word == "people" {
-        "person".to_owned()
-    } else {
-        word.strip_suffix('s').unwrap_or(word).to_owned()
+    for (table, seen) in open {
+        let flag = |word: Unknown| flag_text("--unknown", &format!("{table}={}", word.word()));
+        let reason = format!(
+            "some of its rows name an owner whom the database does not have ({}); say what they are",
+            seen.sentence()
+        );
+        let answers = vec![
+            (
+                flag(Unknown::Commons),
+                "nobody's: in every restore, and no erasure reaches them".to_owned(),
+            ),
+            (flag(Unknown::Drop), "left out of backups".to_owned()),
+            (flag(Unknown::Refuse), "no backup while there are any".to_owned()),
+        ];
+        inference.ask(&table, reason, answers);
     }
 }
 

@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::RunningDigest;
 use crate::base::ids::Digest;
-use crate::base::schema::QualifiedName;
+use crate::base::schema::{QualifiedName, Reading};
 
 /// Which row of which table of one source belongs to whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubjectMap {
+    /// Which grammar it is written in: a map keeps that of its file until `map --write` writes it.
+    #[serde(skip, default)]
+    pub version: Version,
     /// The source's name.
     pub source: String,
     /// The classes of data subjects (`users`; or `customers` and `employees`).
@@ -22,6 +25,61 @@ pub struct SubjectMap {
     pub references: Vec<ReferenceRule>,
     /// Whom large objects belong to.
     pub large_objects: Vec<LargeObjectRule>,
+    /// What a backup does with rows whose owner nobody knows, where a table says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+    /// The same for single tables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown_of: BTreeMap<QualifiedName, Unknown>,
+}
+
+/// The version of a map's grammar. It decides what a new rule may refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// The first: owners by columns, perhaps through another table.
+    One,
+    /// The second: ways in an order, casts, conditions, elements, what is unknown.
+    #[default]
+    Two,
+}
+
+impl Version {
+    /// Its number in the file.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+/// What a backup does with a row whose owner nobody knows: the link leads nowhere, or to a key that
+/// neither the root has, nor a tombstone, nor a backup before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// There is no backup until somebody has decided.
+    Refuse,
+    /// It is nobody's, and told each time. Maps of version 1 say so without a word.
+    Warn,
+    /// It is nobody's.
+    Commons,
+    /// It is left out.
+    Drop,
+}
+
+impl Unknown {
+    /// The word for it in the map file; none for what no file says.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Warn => "warn",
+            Self::Commons => "commons",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 /// One class of data subjects: each row of its root table is one person.
@@ -37,6 +95,9 @@ pub struct SubjectClass {
     /// The row that a restore puts in a forgotten person's place where a reference rule says
     /// [`OnGone::Placeholder`]: column to value, in PostgreSQL's text form.
     pub placeholder: Option<BTreeMap<String, String>>,
+    /// The columns by which a person is told from a namesake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identify: Vec<String>,
 }
 
 /// One column of a class's key.
@@ -67,23 +128,95 @@ pub enum Ownership {
         /// The table that `columns` refer to, where they do not hold the key themselves.
         via: Option<Parent>,
     },
+    /// Each row belongs to the data subject that the first of these ways leads to that gives one.
+    Ways {
+        /// At least one.
+        ways: Vec<Way>,
+        /// Whether a row that no way's conditions take is nobody's. Else its owner is unknown.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        otherwise_shared: bool,
+    },
     /// The rows are nobody's: the commons'.
     Shared,
 }
 
-impl Ownership {
-    /// The class that rows of the table belong to, if they belong to anyone.
+/// One way to a row's owner, with everything that version 2 can say of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Way {
+    /// The class.
+    pub class: String,
+    /// Columns of the table. Without `via` and `by` they hold the owner's key, in key order.
+    pub columns: Vec<String>,
+    /// The table that `columns` refer to, where they do not hold the key themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Parent>,
+    /// Unique columns of the root that `columns` hold instead of its key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// What of the column's value is compared.
+    #[serde(flatten)]
+    pub reading: Reading,
+    /// The way holds only for rows with one of these values, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, Vec<String>>,
+}
+
+impl Way {
+    /// A way in the words of version 1.
     #[must_use]
-    pub fn class(&self) -> Option<&str> {
+    pub fn plain(class: &str, columns: &[String], via: Option<Parent>) -> Self {
+        Self { class: class.to_owned(), columns: columns.to_vec(), via, ..Self::default() }
+    }
+
+    /// Whether version 1 can say it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.by.is_empty() && self.when.is_empty() && self.reading == Reading::default()
+    }
+}
+
+impl Ownership {
+    /// Rows that belong to whom these ways lead to, in the shortest form that says so.
+    #[must_use]
+    pub fn by(ways: Vec<Way>, otherwise_shared: bool) -> Self {
+        match ways.as_slice() {
+            [way] if way.is_plain() && !otherwise_shared => Self::Owned {
+                class: way.class.clone(),
+                columns: way.columns.clone(),
+                via: way.via.clone(),
+            },
+            _ => Self::Ways { ways, otherwise_shared },
+        }
+    }
+
+    /// The ways to the owners of the table's rows; none of a root or a shared table.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
         match self {
-            Self::Root { class } | Self::Owned { class, .. } => Some(class),
-            Self::Shared => None,
+            Self::Owned { class, columns, via } => vec![Way::plain(class, columns, via.clone())],
+            Self::Ways { ways, .. } => ways.clone(),
+            Self::Root { .. } | Self::Shared => Vec::new(),
+        }
+    }
+
+    /// The classes that rows of the table can belong to, each once.
+    #[must_use]
+    pub fn classes(&self) -> Vec<&str> {
+        match self {
+            Self::Root { class } | Self::Owned { class, .. } => vec![class],
+            Self::Ways { ways, .. } => {
+                let mut classes: Vec<&str> = ways.iter().map(|way| way.class.as_str()).collect();
+                let mut seen = std::collections::BTreeSet::new();
+                classes.retain(|class| seen.insert(*class));
+                classes
+            }
+            Self::Shared => Vec::new(),
         }
     }
 }
 
 /// A table through which rows of another find their owner.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Parent {
     /// The table (the root itself, where its primary key is not what is referred to).
     pub table: QualifiedName,
@@ -154,6 +287,16 @@ impl SubjectMap {
         self.classes.iter().find(|class| class.name == name)
     }
 
+    /// What a backup does with rows of the table whose owner nobody knows.
+    #[must_use]
+    pub fn unknown_in(&self, table: &QualifiedName) -> Unknown {
+        let unsaid = match self.version {
+            Version::One => Unknown::Warn,
+            Version::Two => Unknown::Refuse,
+        };
+        self.unknown_of.get(table).copied().or(self.unknown).unwrap_or(unsaid)
+    }
+
     /// The rule for a foreign key, by its table and name.
     #[must_use]
     pub fn reference(&self, table: &QualifiedName, constraint: &str) -> Option<&ReferenceRule> {
@@ -162,11 +305,12 @@ impl SubjectMap {
 
     /// The map's digest: SHA-256 over its canonical form.
     ///
-    /// The canonical form is the line `strongroom subject map 1`, a line feed, and the map as JSON
-    /// (RFC 8259) in UTF-8 without white space, members in the order in which the types of this
-    /// module declare them, with classes ordered by name, tables by name, reference rules by table
-    /// and constraint, and large object rules with columns first, by name. Comments, layout and
-    /// order in the file do not count, so two files with one digest say the same.
+    /// The canonical form is the line `strongroom subject map 1` or `2`, by the map's version, a line feed,
+    /// and the map as JSON (RFC 8259) in UTF-8 without white space, members in the order in which the
+    /// types of this module declare them (those that only version 2 has are left out where they say
+    /// nothing), with classes ordered by name, tables by name, reference rules by table and constraint, and
+    /// large object rules with columns first, by name. Comments, layout and order in the file do not count,
+    /// so two files with one digest say the same.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut canonical = self.clone();
@@ -174,7 +318,7 @@ impl SubjectMap {
         canonical.references.sort();
         canonical.large_objects.sort();
         let mut hash = RunningDigest::default();
-        hash.update(b"strongroom subject map 1\n");
+        hash.update(format!("strongroom subject map {}\n", self.version.number()).as_bytes());
         // Writing to a hash cannot fail, nor can serialising plain strings and maps keyed by them.
         let written = serde_json::to_writer(HashWriter(&mut hash), &canonical);
         debug_assert!(written.is_ok(), "a subject map is always valid JSON");
@@ -202,13 +346,17 @@ mod tests {
     fn map() -> SubjectMap {
         let users = QualifiedName::new("public", "users");
         SubjectMap {
+            version: Version::One,
             source: "main".to_owned(),
             classes: vec![SubjectClass {
                 name: "users".to_owned(),
                 root: users.clone(),
                 key: vec![KeyColumn { name: "id".to_owned(), type_name: "bigint".to_owned() }],
                 placeholder: None,
+                identify: Vec::new(),
             }],
+            unknown: None,
+            unknown_of: BTreeMap::new(),
             tables: [(users, Ownership::Root { class: "users".to_owned() })].into(),
             references: Vec::new(),
             large_objects: vec![
@@ -245,7 +393,14 @@ mod tests {
 
     #[test]
     fn a_map_survives_json() {
-        let text = serde_json::to_string(&map()).unwrap();
-        assert_eq!(serde_json::from_str::<SubjectMap>(&text).unwrap(), map());
+        let map = SubjectMap { version: Version::Two, ..map() };
+        let text = serde_json::to_string(&map).unwrap();
+        assert_eq!(serde_json::from_str::<SubjectMap>(&text).unwrap(), map);
+    }
+
+    #[test]
+    fn a_map_of_the_second_version_is_another_one() {
+        let second = SubjectMap { version: Version::Two, ..map() };
+        assert_ne!(second.digest(), map().digest());
     }
 }

@@ -120,6 +120,11 @@ const PEOPLE_WORDS: &[&str] = &[
     "persons",
     "profile",
     "profiles",
+    "pupil",
+    "pupils",
+    "staff",
+    "student",
+    "students",
     "subscriber",
     "subscribers",
     "user",
@@ -133,9 +138,9 @@ pub(super) fn personal_columns(table: &Table) -> Vec<String> {
     table.columns.iter().filter(personal).map(|column| column.name.clone()).collect()
 }
 
-/// Whether a table is named for people.
+/// Whether a table is named for people: not only for something of theirs, as `user_groups` is.
 pub(super) fn is_of_people(table: &Table) -> bool {
-    words(&table.name.name).iter().any(|word| PEOPLE_WORDS.contains(&&**word))
+    words(&table.name.name).last().is_some_and(|word| PEOPLE_WORDS.contains(&&**word))
 }
 
 /// The word parts of a name, in lower case: `firstName_2` gives `first`, `name`.
@@ -166,7 +171,18 @@ fn looks_personal(column: &Column, of_people: bool) -> bool {
     }
     let words = words(&column.name);
     let has = |list: &[&str]| words.iter().any(|word| list.contains(&&**word));
-    if PAIRS.iter().any(|(one, other)| has(one) && has(other)) {
+    // Side by side: `tax_id` names a person, `tax_rate_id` a rate.
+    let side_by_side = |one: &[&str], other: &[&str]| {
+        words.windows(2).any(|pair| {
+            let [left, right] = pair else { return false };
+            let (left, right) = (left.as_str(), right.as_str());
+            one.contains(&left) && other.contains(&right)
+                || one.contains(&right) && other.contains(&left)
+        })
+    };
+    // What is displayed of an invoice is no person's name.
+    let of_a_thing = words.len() > 2 && has(&["display"]) && !has(PEOPLE_WORDS);
+    if !of_a_thing && PAIRS.iter().any(|(one, other)| side_by_side(one, other)) {
         return true;
     }
     // `address_id` refers to an address; it is not one.
@@ -210,6 +226,7 @@ mod tests {
             "tax_id text",
             "card_number text",
             "account_holder_name text",
+            "display_name text",
             "zip_code text",
             "IPAddress text",
         ] {
@@ -224,6 +241,8 @@ mod tests {
             "name text",
             "code text",
             "tax_rate numeric",
+            "tax_rate_id text",
+            "invoice_display_name text",
             "email_verified boolean",
             "address_id bigint",
             "description text",

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::testing::SchemaBuilder;
-use super::{Decisions, OnGone, Ownership, SubjectMap, check, columns_to_null, infer, owner_paths};
-use crate::base::schema::{DatabaseSchema, ForeignKey, OwnerPath, QualifiedName};
+use super::{
+    Decisions, Evidence, OnGone, Ownership, SubjectMap, check, columns_to_null, infer, owner_paths,
+};
+use crate::base::schema::{DatabaseSchema, ForeignKey, OwnerWays, QualifiedName};
 
 /// One foreign key of a random table: the table it refers to, and whether it may be NULL.
 type Edge = (usize, bool);
@@ -37,7 +39,8 @@ fn schema(plan: &Plan) -> DatabaseSchema {
     let table = |number: usize| QualifiedName::new("public", &plan.names[number]);
     let mut builder = SchemaBuilder::new();
     for (number, edges) in plan.edges.iter().enumerate() {
-        let mut columns = vec!["id bigint !".to_owned()];
+        // No placeholder can be made up of a point.
+        let mut columns = vec!["id bigint !".to_owned(), "place point !".to_owned()];
         for (edge, (_, nullable)) in edges.iter().enumerate() {
             columns.push(format!("to{edge} bigint{}", if *nullable { "" } else { " !" }));
         }
@@ -56,6 +59,8 @@ fn schema(plan: &Plan) -> DatabaseSchema {
                 validated: schema.foreign_keys.len() + 1 != plan.not_valid,
                 match_full: false,
                 temporal: false,
+                on_delete: crate::base::schema::OnDelete::default(),
+                on_update: crate::base::schema::OnUpdate::default(),
             });
         }
     }
@@ -78,7 +83,7 @@ fn decided(plan: &Plan, schema: &DatabaseSchema) -> SubjectMap {
             &of("--shared-anyway"),
             &[],
         );
-        let proposal = infer(schema, &decisions.unwrap(), None);
+        let proposal = infer(schema, &decisions.unwrap(), None, &Evidence::default());
         for table in &schema.tables {
             let open =
                 proposal.undecided.iter().any(|open| open.table.as_ref() == Some(&table.name));
@@ -127,14 +132,16 @@ fn rows(schema: &DatabaseSchema, mut seed: u64) -> Database {
     database
 }
 
-fn owner(database: &Database, path: &OwnerPath, row: &Row) -> Option<i64> {
-    let mut row = row;
-    for join in &path.joins {
-        let value = row[&join.columns[0]]?;
-        let key = &join.referenced_columns[0];
-        row = database[&join.table].iter().find(|other| other[key] == Some(value))?;
-    }
-    row[&path.key_columns[0]]
+fn owner(database: &Database, owner: &OwnerWays, row: &Row) -> Option<i64> {
+    owner.ways.iter().find_map(|path| {
+        let mut row = row;
+        for join in &path.joins {
+            let value = row[&join.columns[0]]?;
+            let key = &join.referenced_columns[0];
+            row = database[&join.table].iter().find(|other| other[key] == Some(value))?;
+        }
+        row[&path.key_columns[0]]
+    })
 }
 
 fn dangles(database: &Database, key: &ForeignKey, row: &Row) -> bool {
@@ -149,7 +156,7 @@ fn dangles(database: &Database, key: &ForeignKey, row: &Row) -> bool {
 fn restore(
     map: &SubjectMap,
     schema: &DatabaseSchema,
-    paths: &BTreeMap<QualifiedName, Option<OwnerPath>>,
+    paths: &BTreeMap<QualifiedName, Option<OwnerWays>>,
     before: &Database,
     person: i64,
 ) -> Database {
@@ -199,14 +206,16 @@ proptest! {
                 prop_assert_eq!(&map.tables[&table], &Ownership::Shared);
                 continue;
             };
-            let mut here = schema.table(&table).unwrap();
-            for join in &path.joins {
-                prop_assert!(join.columns.iter().all(|column| here.column(column).is_some()));
-                here = schema.table(&join.table).unwrap();
-                let there = |column| here.column(column).is_some();
-                prop_assert!(join.referenced_columns.iter().all(|column| there(column)));
+            for path in &path.ways {
+                let mut here = schema.table(&table).unwrap();
+                for join in &path.joins {
+                    prop_assert!(join.columns.iter().all(|column| here.column(column).is_some()));
+                    here = schema.table(&join.table).unwrap();
+                    let there = |column| here.column(column).is_some();
+                    prop_assert!(join.referenced_columns.iter().all(|column| there(column)));
+                }
+                prop_assert!(path.key_columns.iter().all(|column| here.column(column).is_some()));
             }
-            prop_assert!(path.key_columns.iter().all(|column| here.column(column).is_some()));
         }
     }
 
@@ -218,7 +227,7 @@ proptest! {
         let read = SubjectMap::from_toml(&text);
         prop_assert_eq!(read.as_ref(), Ok(&map), "{}", text);
         prop_assert_eq!(read.unwrap().digest(), map.digest());
-        let again = infer(&schema, &Decisions::default(), Some(&map));
+        let again = infer(&schema, &Decisions::default(), Some(&map), &Evidence::default());
         prop_assert_eq!(again.undecided, Vec::new());
         prop_assert_eq!(again.map, map);
     }

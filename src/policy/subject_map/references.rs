@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::index::SchemaIndex;
-use super::model::{OnGone, Ownership, ReferenceRule, SubjectMap};
+use super::model::{OnGone, Ownership, ReferenceRule, SubjectMap, Way};
+use super::placeholders::best;
 use crate::base::schema::{DatabaseSchema, ForeignKey, QualifiedName, Table};
 
 /// The columns that [`OnGone::SetNull`] sets: those of the foreign key that may be NULL, without
@@ -53,7 +54,11 @@ pub(super) fn needed_rules(
             if !is_thinned && same_owner(map, index, key, table, parent) {
                 continue;
             }
-            let rule = rule_for(map, index, key, existing);
+            let mut rule = rule_for(map, index, key, existing);
+            if is_thinned && leads_on(map, key) {
+                // Without this link the row would be somebody else's, or nobody's.
+                rule.on_gone = OnGone::DropRow;
+            }
             if rule.on_gone == OnGone::DropRow {
                 thinned.insert(&table.name);
             }
@@ -111,11 +116,7 @@ fn rule_for(
         constraint: key.name.clone(),
         columns: key.columns.clone(),
         referenced_table: key.referenced_table.clone(),
-        on_gone: if is_possible(map, index, key, OnGone::SetNull) {
-            OnGone::SetNull
-        } else {
-            OnGone::DropRow
-        },
+        on_gone: best(map, index, key),
     })
 }
 
@@ -145,9 +146,16 @@ fn same_owner(
     let equates = |left: &[String], right: &[String]| {
         left.len() == right.len() && left.iter().zip(right).all(|pair| pairs.contains(&pair))
     };
-    if let Some(Ownership::Owned { columns, via: Some(via), .. }) = map.tables.get(&table.name) {
+    if let Some(Way { columns, via: Some(via), .. }) = first_way(map, &table.name) {
         let leads_there = index.table(&via.table).is_some_and(|to| to.name == parent.name);
-        if leads_there && equates(columns, &via.columns) {
+        if leads_there && equates(&columns, &via.columns) {
+            return true;
+        }
+    }
+    // The other way round: the row's own unique column names what belongs to its owner.
+    if let Some(Ownership::Owned { columns, via: Some(via), .. }) = map.tables.get(&parent.name) {
+        let leads_here = index.table(&via.table).is_some_and(|to| to.name == table.name);
+        if leads_here && equates(&via.columns, columns) {
             return true;
         }
     }
@@ -159,6 +167,17 @@ fn same_owner(
         }
         _ => false,
     }
+}
+
+/// The way that counts first, if it is one of every row and its columns are compared as they are.
+fn first_way(map: &SubjectMap, table: &QualifiedName) -> Option<Way> {
+    map.tables.get(table)?.ways().into_iter().next().filter(Way::is_plain)
+}
+
+/// Whether a later way of the table leads along the foreign key.
+fn leads_on(map: &SubjectMap, key: &ForeignKey) -> bool {
+    let Some(Ownership::Ways { ways, .. }) = map.tables.get(&key.table) else { return false };
+    ways.iter().any(|way| way.columns.iter().any(|column| key.columns.contains(column)))
 }
 
 struct OwnerColumns {
@@ -174,13 +193,35 @@ fn owner_columns(map: &SubjectMap, table: &QualifiedName) -> Option<OwnerColumns
             let columns = map.class(class)?.key.iter().map(|column| column.name.clone()).collect();
             Some(OwnerColumns { class: class.clone(), columns, via: None })
         }
-        Ownership::Owned { class, columns, via } => {
-            Some(OwnerColumns { class: class.clone(), columns: columns.clone(), via: via.clone() })
+        Ownership::Owned { .. } | Ownership::Ways { .. } => {
+            let Way { class, columns, via, .. } = first_way(map, table)?;
+            Some(OwnerColumns { class, columns, via })
         }
     }
 }
 
-fn nullable_columns(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey) -> Vec<String> {
+/// The columns by which a row finds its owner first. Where a later way gives one, those before are free.
+fn leading_columns(map: &SubjectMap, table: &QualifiedName) -> Vec<String> {
+    match map.tables.get(table) {
+        Some(Ownership::Ways { ways, .. }) => {
+            ways.first().map(|way| way.columns.clone()).unwrap_or_default()
+        }
+        _ => owner_columns(map, table).map(|own| own.columns).unwrap_or_default(),
+    }
+}
+
+/// Whether a placeholder can stand in the foreign key's columns in any number of rows.
+pub(super) fn takes_placeholder(index: &SchemaIndex<'_>, key: &ForeignKey) -> bool {
+    let Some(table) = index.table(&key.table) else { return false };
+    let in_unique = |columns: &[String]| columns.iter().any(|column| key.columns.contains(column));
+    !in_unique(&table.primary_key) && !table.unique.iter().any(|unique| in_unique(unique))
+}
+
+pub(super) fn nullable_columns(
+    map: &SubjectMap,
+    index: &SchemaIndex<'_>,
+    key: &ForeignKey,
+) -> Vec<String> {
     let Some(table) = index.table(&key.table) else { return Vec::new() };
     let free = |name: &&String| {
         table.column(name).is_some_and(|found| !found.not_null)
@@ -198,7 +239,7 @@ fn nullable_columns(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey)
 fn may_change(map: &SubjectMap, index: &SchemaIndex<'_>, key: &ForeignKey, column: &str) -> bool {
     let Some(table) = index.table(&key.table) else { return false };
     let stored = table.column(column).is_some_and(|found| !found.generated);
-    let own = owner_columns(map, &table.name).map(|own| own.columns).unwrap_or_default();
+    let own = leading_columns(map, &table.name);
     stored && !own.iter().any(|name| name == column) && !index.is_referred_to(table, column)
 }
 
@@ -231,7 +272,8 @@ mod tests {
     }
 
     fn builder() -> SchemaBuilder {
-        SchemaBuilder::new().table("users", &["id bigint !"], "id")
+        // No placeholder can be made up of a point.
+        SchemaBuilder::new().table("users", &["id bigint !", "place point !"], "id")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Schemas by hand, for tests.
 
 use super::decisions::Decisions;
+use super::evidence::Evidence;
 use super::infer::{Proposal, infer};
 use super::model::SubjectMap;
 use crate::base::schema::{
@@ -58,6 +59,8 @@ impl SchemaBuilder {
             partitions: Vec::new(),
             rows_estimated: 0,
             bytes_estimated: 0,
+            unique: Vec::new(),
+            checks: Vec::new(),
         });
         self
     }
@@ -94,6 +97,8 @@ impl SchemaBuilder {
             validated: true,
             match_full: false,
             temporal: false,
+            on_delete: crate::base::schema::OnDelete::default(),
+            on_update: crate::base::schema::OnUpdate::default(),
         });
         self
     }
@@ -138,7 +143,7 @@ pub(super) fn propose(
     owners: &[&str],
     shared: &[&str],
 ) -> Proposal {
-    infer(schema, &decisions(roots, owners, shared), None)
+    infer(schema, &decisions(roots, owners, shared), None, &Evidence::default())
 }
 
 /// The map, where nothing is left undecided.
@@ -163,6 +168,8 @@ fn column(text: &str) -> Column {
         not_null: rest.contains('!'),
         has_default: rest.contains('='),
         generated: false,
+        equality: crate::base::schema::Equality::default(),
+        domain_over: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::session::{Session, SnapshotId, value};
-use crate::base::schema::{OwnerPath, QualifiedName, Table, TableKind};
+use crate::base::schema::{OwnerPath, OwnerWays, QualifiedName, Table, TableKind};
 use crate::postgres::error::PostgresError;
 use crate::postgres::schema::OF_THE_USER;
 
@@ -25,13 +25,14 @@ const SAVEPOINT: &str = "SAVEPOINT locked";
 pub struct Lockable(String);
 
 impl Lockable {
-    /// What reading this table through this way to its owner needs.
+    /// What reading this table through these ways to its owner needs.
     #[must_use]
-    pub fn all_of(table: &Table, owner: Option<&OwnerPath>) -> Vec<Self> {
+    pub fn all_of(table: &Table, owner: Option<&OwnerWays>) -> Vec<Self> {
         let only = |is_only: bool, name: &QualifiedName| {
             Self(format!("{}{}", if is_only { "ONLY " } else { "" }, name.quoted()))
         };
-        let joins = owner.iter().flat_map(|owner| &owner.joins);
+        let ways = owner.iter().flat_map(|owner| &owner.ways);
+        let joins = ways.flat_map(OwnerPath::all_joins);
         let own = only(table.kind == TableKind::Ordinary, &table.name);
         std::iter::once(own).chain(joins.map(|join| only(join.only, &join.table))).collect()
     }

@@ -1,9 +1,8 @@
 //! Rows out of a table and into one, by COPY in its text or its binary format.
 //!
 //! For a table that belongs to data subjects, the statement asks the server for the owner of each
-//! row in the same pass: the first field of a row is the subject's key, or NULL for nobody.
+//! row in the same pass ([`super::owners`]).
 
-use std::fmt::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,11 +11,11 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
 pub use super::lines::{Lines, composite_key, key_parts, split_owner};
+use super::owners::{Equality, owner_fields, owner_joins};
 use super::tuples;
-use crate::base::schema::{OwnerPath, QualifiedName, Table, TableKind, quote_identifier};
+use crate::base::schema::{OwnerWays, QualifiedName, Table, TableKind, quote_identifier};
 use crate::postgres::connect::session::{Link, Session, value};
 use crate::postgres::error::PostgresError;
-use crate::postgres::schema::foreign_keys::{self, BUILT_IN_EQUALITY};
 
 /// In which of COPY's formats rows travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +61,8 @@ pub enum Part {
 pub struct TableRead<'a> {
     /// The table.
     pub table: &'a Table,
-    /// The way to the owner whose key comes before each row.
-    pub owner: Option<&'a OwnerPath>,
+    /// The ways to the owner who is named before each row.
+    pub owner: Option<&'a OwnerWays>,
     /// Whether a key of one column comes as the value that it is, and not as its text.
     pub key_as_value: bool,
     /// The format.
@@ -75,14 +74,14 @@ pub struct TableRead<'a> {
 impl<'a> TableRead<'a> {
     /// All rows as lines.
     #[must_use]
-    pub fn lines(table: &'a Table, owner: Option<&'a OwnerPath>) -> Self {
+    pub fn lines(table: &'a Table, owner: Option<&'a OwnerWays>) -> Self {
         Self { table, owner, key_as_value: false, format: CopyFormat::Text, part: Part::All }
     }
 }
 
 /// The statement that reads rows of a table, generated columns left out.
 ///
-/// With an owner, each row begins with the owner's key ([`owner_key`]). Without one, a row is the
+/// With an owner, each row begins with what says who it is ([`owner_fields`]). Without one, a row is the
 /// table's own. An ordinary table gives its own rows, not those of its inheritance children, which are
 /// tables of their own. A partitioned table gives the rows of all its partitions, except of foreign
 /// ones: those rows live elsewhere (the foreign server is still asked for them, so it must answer).
@@ -93,13 +92,8 @@ pub fn copy_out_statement(read: &TableRead<'_>, equality: &Equality) -> String {
     let TableRead { table, owner, key_as_value, format, part } = *read;
     let columns =
         table.copied_columns().map(|column| format!("t0.{}", quote_identifier(&column.name)));
-    let key = |owner: &OwnerPath| match owner.key_columns.as_slice() {
-        [single] if key_as_value => {
-            format!("t{}.{}", owner.joins.len(), quote_identifier(single))
-        }
-        _ => owner_key(owner),
-    };
-    let selected: Vec<String> = owner.map(key).into_iter().chain(columns).collect();
+    let fields = owner.map(|owner| owner_fields(owner, key_as_value)).unwrap_or_default();
+    let selected: Vec<String> = fields.into_iter().chain(columns).collect();
     let (sample, limit) = match part {
         Part::Sample { percent, rows } if percent < 100.0 => {
             (format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)"), format!(" LIMIT {rows}"))
@@ -117,7 +111,7 @@ pub fn copy_out_statement(read: &TableRead<'_>, equality: &Equality) -> String {
     format!(
         "COPY (SELECT {} FROM {}{pages}{limit}) TO STDOUT{}",
         selected.join(", "),
-        owner_joins_sampled(table, &sample, owner, equality),
+        owner_joins(table, &sample, owner, equality),
         format.option()
     )
 }
@@ -130,94 +124,6 @@ pub fn copy_in_statement(table: &Table, format: CopyFormat) -> String {
     let list =
         if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     format!("COPY {}{list} FROM STDIN{}", table.name.quoted(), format.option())
-}
-
-/// The expression that gives the key of a row's owner as text, or NULL if any part of it is NULL.
-///
-/// One column is its text. Several are their texts joined with `,`, a `\` or `,` inside of one
-/// preceded by `\`, as [`composite_key`] does.
-#[must_use]
-pub fn owner_key(owner: &OwnerPath) -> String {
-    let alias = owner.joins.len();
-    let text = |column: &String| format!("t{alias}.{}::text", quote_identifier(column));
-    match owner.key_columns.as_slice() {
-        [single] => text(single),
-        several => several
-            .iter()
-            .map(|column| format!("replace(replace({}, '\\', '\\\\'), ',', '\\,')", text(column)))
-            .collect::<Vec<_>>()
-            .join(" || ',' || "),
-    }
-}
-
-/// The table as `t0` and the joins on the way to its owner as `t1`, `t2`, … Left joins: a row whose
-/// way ends early is nobody's, and is not lost. Foreign keys lead to unique rows, so none is doubled.
-pub(in crate::postgres) fn owner_joins(
-    table: &Table,
-    owner: Option<&OwnerPath>,
-    equality: &Equality,
-) -> String {
-    owner_joins_sampled(table, "", owner, equality)
-}
-
-fn owner_joins_sampled(
-    table: &Table,
-    sample: &str,
-    owner: Option<&OwnerPath>,
-    equality: &Equality,
-) -> String {
-    let mut from = format!("{} t0{sample}", source(table));
-    for (index, join) in owner.iter().flat_map(|owner| &owner.joins).enumerate() {
-        let conditions: Vec<String> = join
-            .columns
-            .iter()
-            .zip(&join.referenced_columns)
-            .enumerate()
-            .map(|(position, (column, referenced))| {
-                format!(
-                    "t{index}.{} {} t{}.{}",
-                    quote_identifier(column),
-                    equality.operator(index, position),
-                    index + 1,
-                    quote_identifier(referenced)
-                )
-            })
-            .collect();
-        let _ = write!(
-            from,
-            " LEFT JOIN {}{} t{} ON {}",
-            if join.only { "ONLY " } else { "" },
-            join.table.quoted(),
-            index + 1,
-            conditions.join(" AND ")
-        );
-    }
-    from
-}
-
-/// Which operator compares the columns of each join on a path, as the foreign keys themselves do.
-///
-/// An extension's type may have an equality of its own (`citext` ignores case). Under the empty
-/// `search_path` a bare `=` would silently be text's, and rows of a person would seem nobody's.
-#[derive(Debug, Clone, Default)]
-pub struct Equality {
-    /// By join, then by column; an operator that is missing is the built-in one.
-    operators: Vec<Vec<String>>,
-}
-
-impl Equality {
-    fn operator(&self, join: usize, column: usize) -> &str {
-        let known = self.operators.get(join).and_then(|operators| operators.get(column));
-        known.map_or(BUILT_IN_EQUALITY, String::as_str)
-    }
-}
-
-/// `ONLY` for an ordinary table; a partitioned one has no rows by itself.
-fn source(table: &Table) -> String {
-    match table.kind {
-        TableKind::Ordinary => format!("ONLY {}", table.name.quoted()),
-        TableKind::Partitioned => table.name.quoted(),
-    }
 }
 
 /// Leaves out rows of foreign partitions. The list is computed once and is empty nearly always.
@@ -238,19 +144,6 @@ impl Session {
         let pages: i64 = value(&row, 0)?;
         // A table has at most 2^32 pages; none are fewer than the rows seem to need.
         Ok(u32::try_from(pages.max(0)).unwrap_or(u32::MAX))
-    }
-
-    /// The operators by which the joins of a path compare.
-    pub async fn equality(&self, owner: Option<&OwnerPath>) -> Result<Equality, PostgresError> {
-        let mut operators = Vec::new();
-        for join in owner.iter().flat_map(|owner| &owner.joins) {
-            let mut of_join = Vec::new();
-            for column in &join.referenced_columns {
-                of_join.push(foreign_keys::equality(self, &join.table, column).await?);
-            }
-            operators.push(of_join);
-        }
-        Ok(Equality { operators })
     }
 
     /// Starts reading. Bytes arrive as the server sends them; see [`Lines`].
@@ -363,7 +256,7 @@ impl CopyIn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::schema::{Column, Join};
+    use crate::base::schema::{Column, Join, OwnerPath, Reading};
 
     fn table(kind: TableKind, columns: &[(&str, bool)]) -> Table {
         Table {
@@ -380,6 +273,8 @@ mod tests {
                     not_null: false,
                     has_default: false,
                     generated: *generated,
+                    equality: crate::base::schema::Equality::default(),
+                    domain_over: None,
                 })
                 .collect(),
             primary_key: vec![],
@@ -387,22 +282,29 @@ mod tests {
             partitions: vec![],
             rows_estimated: 0,
             bytes_estimated: 0,
+            unique: vec![],
+            checks: vec![],
         }
     }
 
-    fn path(joins: usize, key_columns: &[&str]) -> OwnerPath {
-        OwnerPath {
+    fn path(joins: usize, key_columns: &[&str]) -> OwnerWays {
+        let way = OwnerPath {
             class: "users".to_owned(),
             joins: (0..joins)
                 .map(|_| Join {
                     columns: vec!["parent".to_owned()],
+                    reading: Reading::default(),
                     table: QualifiedName::new("app", "Ä \"x\""),
                     only: true,
                     referenced_columns: vec!["id".to_owned()],
+                    proven: true,
+                    optional: false,
                 })
                 .collect(),
             key_columns: key_columns.iter().map(|column| (*column).to_owned()).collect(),
-        }
+            ..OwnerPath::default()
+        };
+        way.into()
     }
 
     #[test]
@@ -474,9 +376,9 @@ mod tests {
     #[test]
     fn a_key_of_several_columns_is_joined_by_the_server_as_composite_key_joins() {
         assert_eq!(
-            owner_key(&path(0, &["a", "b"])),
-            "replace(replace(t0.\"a\"::text, '\\', '\\\\'), ',', '\\,') || ',' || \
-             replace(replace(t0.\"b\"::text, '\\', '\\\\'), ',', '\\,')"
+            owner_fields(&path(0, &["a", "b"]), false),
+            ["replace(replace(t0.\"a\"::text, '\\', '\\\\'), ',', '\\,') || ',' || \
+             replace(replace(t0.\"b\"::text, '\\', '\\\\'), ',', '\\,')"]
         );
     }
 }

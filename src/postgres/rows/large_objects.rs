@@ -6,8 +6,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::copy::{Equality, local_rows_only, owner_joins, owner_key};
-use crate::base::schema::{Column, OwnerPath, Table, quote_identifier, quote_literal};
+use super::copy::local_rows_only;
+use super::lines::split_owner;
+use super::owners::{Equality, Verdict, owner_fields, owner_joins};
+use crate::base::schema::{Column, OwnerWays, Table, quote_identifier, quote_literal};
 use crate::postgres::connect::session::{Session, value};
 use crate::postgres::error::PostgresError;
 
@@ -142,53 +144,65 @@ pub async fn set_properties(
 }
 
 /// The COPY statement that tells whose the large objects are that a column names: lines of the
-/// owner's key (`\N` for nobody), a tab, and the oid; see [`super::copy::split_owner`]. The column may be an
-/// `oid`, a `lo`, or a number or text that holds one. An oid may come more than once.
+/// owner's key (`\N` for nobody), a tab, the verdict, a tab, and the oid; see
+/// [`super::copy::split_owner`]. The column may be an `oid`, a `lo`, or a number or text that holds one. An
+/// oid may come more than once.
 #[must_use]
 pub fn owner_statement(
     table: &Table,
     column: &Column,
-    owner: Option<&OwnerPath>,
+    owner: Option<&OwnerWays>,
     equality: &Equality,
 ) -> String {
     let column = format!("t0.{}", quote_identifier(&column.name));
-    let key = owner.map_or_else(|| "NULL::text".to_owned(), owner_key);
+    let mut fields =
+        owner.map_or_else(|| vec!["NULL::text".to_owned()], |owner| owner_fields(owner, false));
+    if let [key] = fields.as_slice() {
+        let verdict = format!("(CASE WHEN ({key}) IS NULL THEN -1 ELSE 0 END)");
+        fields.push(verdict);
+    }
     let local = local_rows_only(table);
     let join = if local.is_empty() { " WHERE" } else { " AND" };
     format!(
-        "COPY (SELECT {key}, {column}::text::oid FROM {}{local}{join} {column} IS NOT NULL) TO STDOUT",
-        owner_joins(table, owner, equality)
+        "COPY (SELECT {}, {column}::text::oid FROM {}{local}{join} {column} IS NOT NULL) TO STDOUT",
+        fields.join(", "),
+        owner_joins(table, "", owner, equality)
     )
 }
 
-/// Runs [`owner_statement`]: pairs of oid and the owner's key, as they come.
+/// A large object, the key of whom the row belongs to that names it, and what the server says of the key.
+pub type Named = (u32, Option<String>, Verdict);
+
+/// Runs [`owner_statement`]: what the column names, as it comes.
 pub async fn owners(
     session: &Session,
     table: &Table,
     column: &Column,
-    owner: Option<&OwnerPath>,
-) -> Result<Vec<(u32, Option<String>)>, PostgresError> {
+    owner: Option<&OwnerWays>,
+) -> Result<Vec<Named>, PostgresError> {
     let equality = session.equality(owner).await?;
     let mut rows = session.copy_out(&owner_statement(table, column, owner, &equality)).await?;
     let mut lines = super::lines::Lines::new();
-    let mut pairs = Vec::new();
+    let mut named = Vec::new();
     while let Some(chunk) = rows.next_chunk().await {
         lines.push(chunk?);
         while let Some(line) = lines.next_line() {
-            pairs.push(pair(&line).ok_or_else(|| PostgresError::Unexpected {
+            named.push(one(&line).ok_or_else(|| PostgresError::Unexpected {
                 doing: format!("reading the owners of large objects named by {}", table.name),
-                reason: "a line is not a key and an oid".to_owned(),
+                reason: "a line is not a key, a verdict and an oid".to_owned(),
             })?);
         }
     }
-    Ok(pairs)
+    Ok(named)
 }
 
-fn pair(line: &[u8]) -> Option<(u32, Option<String>)> {
-    let (key, rest) = super::lines::split_owner(line);
+fn one(line: &[u8]) -> Option<Named> {
+    let (key, rest) = split_owner(line);
+    let (verdict, rest) = split_owner(rest);
+    let verdict = std::str::from_utf8(&verdict?).ok()?.parse().ok()?;
     let oid = std::str::from_utf8(rest).ok()?.trim_end().parse().ok()?;
     let key = key.map(|key| String::from_utf8(key.into_owned())).transpose().ok()?;
-    Some((oid, key))
+    Some((oid, key, Verdict::from_number(verdict)?))
 }
 
 /// One line of a large object's rows.

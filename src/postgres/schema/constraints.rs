@@ -1,7 +1,7 @@
 //! Foreign keys.
 
 use super::{OF_THE_USER, name};
-use crate::base::schema::ForeignKey;
+use crate::base::schema::{ForeignKey, OnDelete, OnUpdate};
 use crate::postgres::connect::session::{Session, value};
 use crate::postgres::error::PostgresError;
 
@@ -21,7 +21,8 @@ pub(super) async fn foreign_keys(session: &Session) -> Result<Vec<ForeignKey>, P
                 SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, position)
                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum
                 ORDER BY u.position),
-            k.convalidated AND {enforced}, k.confmatchtype = 'f', {temporal}
+            k.convalidated AND {enforced}, k.confmatchtype = 'f', {temporal},
+            k.confdeltype::text, k.confupdtype = 'c'
         FROM pg_constraint k
         JOIN pg_class c ON c.oid = k.conrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -41,6 +42,12 @@ pub(super) async fn foreign_keys(session: &Session) -> Result<Vec<ForeignKey>, P
             validated: value(&row, 8)?,
             match_full: value(&row, 9)?,
             temporal: value(&row, 10)?,
+            on_delete: match value::<String>(&row, 11)?.as_str() {
+                "c" => OnDelete::Cascade,
+                "n" | "d" => OnDelete::Release,
+                _ => OnDelete::Refuse,
+            },
+            on_update: if value(&row, 12)? { OnUpdate::Cascade } else { OnUpdate::Other },
         });
     }
     keys.sort_by(|a, b| (&a.table, &a.name).cmp(&(&b.table, &b.name)));

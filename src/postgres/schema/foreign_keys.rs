@@ -10,6 +10,7 @@
 use crate::base::schema::{ForeignKey, QualifiedName, quote_identifier, quote_literal};
 use crate::postgres::connect::session::{Session, value};
 use crate::postgres::error::PostgresError;
+use crate::postgres::rows::owners::Comparison;
 
 /// The equality of every type that is not an extension's.
 pub(in crate::postgres) const BUILT_IN_EQUALITY: &str = "OPERATOR(pg_catalog.=)";
@@ -100,9 +101,10 @@ impl Form {
         let mut equal = Vec::new();
         let compared = key.columns.len() - usize::from(key.temporal);
         for (column, referred) in key.columns.iter().zip(&key.referenced_columns).take(compared) {
-            let operator = equality(session, &key.referenced_table, referred).await?;
+            let Comparison { operator, collation } =
+                equality(session, &key.referenced_table, referred).await?;
             equal.push(format!(
-                "p.{} {operator} r.{}",
+                "p.{} {operator} r.{}{collation}",
                 quote_identifier(referred),
                 quote_identifier(column)
             ));
@@ -154,35 +156,46 @@ async fn source(session: &Session, table: &QualifiedName) -> Result<String, Post
     Ok(if partitioned { table.quoted() } else { format!("ONLY {}", table.quoted()) })
 }
 
-/// The equality of the referenced column's type. An extension's type (`citext`) has one of its own,
-/// which the empty `search_path` would not find: text's would be taken, silently.
+/// How the referenced column is compared. An extension's type (`citext`) has an operator of its own,
+/// which the empty `search_path` would not find: text's would be taken, silently. A text is compared by
+/// the referenced column's collation, as the foreign key itself does.
 pub(in crate::postgres) async fn equality(
     session: &Session,
     table: &QualifiedName,
     column: &str,
-) -> Result<String, PostgresError> {
+) -> Result<Comparison, PostgresError> {
     let statement = "
-        WITH RECURSIVE kind (oid) AS (
-            SELECT atttypid FROM pg_attribute
+        WITH RECURSIVE kind (oid, collated) AS (
+            SELECT atttypid, attcollation FROM pg_attribute
             WHERE attrelid = $1::text::regclass AND attname = $2::text
             UNION ALL
-            SELECT t.typbasetype FROM kind JOIN pg_type t ON t.oid = kind.oid AND t.typtype = 'd'
+            SELECT t.typbasetype, kind.collated
+            FROM kind JOIN pg_type t ON t.oid = kind.oid AND t.typtype = 'd'
         )
-        SELECT n.nspname, o.oprname
+        SELECT n.nspname, o.oprname, ln.nspname, l.collname
         FROM kind
-        JOIN pg_opclass c ON c.opcintype = kind.oid AND c.opcdefault
-        JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
-        JOIN pg_amop a ON a.amopfamily = c.opcfamily AND a.amopstrategy = 3
+        LEFT JOIN pg_opclass c ON c.opcintype = kind.oid AND c.opcdefault
+            AND c.opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree')
+        LEFT JOIN pg_amop a ON a.amopfamily = c.opcfamily AND a.amopstrategy = 3
             AND a.amoplefttype = c.opcintype AND a.amoprighttype = c.opcintype
-        JOIN pg_operator o ON o.oid = a.amopopr
-        JOIN pg_namespace n ON n.oid = o.oprnamespace
-        WHERE n.nspname <> 'pg_catalog'";
+        LEFT JOIN pg_operator o ON o.oid = a.amopopr
+        LEFT JOIN pg_namespace n ON n.oid = o.oprnamespace AND n.nspname <> 'pg_catalog'
+        LEFT JOIN pg_collation l ON l.oid = kind.collated
+        LEFT JOIN pg_namespace ln ON ln.oid = l.collnamespace
+        ORDER BY n.nspname IS NULL LIMIT 1";
     let rows = session.query(statement, &[&table.quoted(), &column]).await?;
-    let Some(row) = rows.first() else {
-        return Ok(BUILT_IN_EQUALITY.to_owned());
-    };
-    let (schema, operator): (String, String) = (value(row, 0)?, value(row, 1)?);
-    Ok(format!("OPERATOR({}.{operator})", quote_identifier(&schema)))
+    let Some(row) = rows.first() else { return Ok(Comparison::default()) };
+    let mut comparison = Comparison::default();
+    let schema: Option<String> = value(row, 0)?;
+    if let (Some(schema), Some(operator)) = (schema, value::<Option<String>>(row, 1)?) {
+        comparison.operator = format!("OPERATOR({}.{operator})", quote_identifier(&schema));
+    }
+    let collation_schema: Option<String> = value(row, 2)?;
+    if let (Some(schema), Some(name)) = (collation_schema, value::<Option<String>>(row, 3)?) {
+        let (schema, name) = (quote_identifier(&schema), quote_identifier(&name));
+        comparison.collation = format!(" COLLATE {schema}.{name}");
+    }
+    Ok(comparison)
 }
 
 /// The referring columns that neither refuse NULL, by themselves or by a domain, nor are generated.

@@ -106,7 +106,7 @@ fn a_subject_map_that_does_not_fit_stops_the_backup() {
         ("[\"author\"]", "[\"body\"]", 4),
         ("accounts\" = { owner = \"users\"", "accounts\" = { owner = \"user\"", 2),
         ("currencies\" = { shared", "currencies\" = { shraed", 2),
-        ("\nversion = 1", "\nversion = 99", 2),
+        ("\nversion = 2", "\nversion = 99", 2),
     ] {
         assert!(good.contains(from), "the map has no {from}");
         fs::write(&file, good.replacen(from, to, 1)).unwrap();

@@ -187,6 +187,7 @@ fn every_field_that_is_printed_is_documented() {
     all.run("keys rotate", "", 0);
     all.run("keys rotate-master", "--recipient $RECIPIENT", 0);
     all.run("doctor", "", 0);
+    sql(&database, "INSERT INTO public.notes VALUES (99, NULL, 'of nobody')");
     all.run("backup", "finance", 0);
     let oldest = all.documents.iter().find(|(command, _)| *command == "backup");
     let oldest = oldest.unwrap().1["backup"].as_str().unwrap().to_owned();

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use strongroom::base::schema::{
-    DatabaseSchema, ForeignKey, Join, OwnerPath, QualifiedName, Table, TableKind,
+    DatabaseSchema, ForeignKey, Join, OnDelete, OnUpdate, OwnerPath, OwnerWays, QualifiedName,
+    Reading, Table, TableKind,
 };
 use strongroom::postgres::rows::copy::{CopyFormat, TableRead, copy_in_statement, split_owner};
 use strongroom::postgres::rows::large_objects;
 use strongroom::postgres::rows::lines::Lines;
+use strongroom::postgres::rows::owners::Verdict;
 use strongroom::postgres::schema::{describe, foreign_keys, target};
 use strongroom::postgres::temporary::{TemporaryCluster, TemporaryOptions};
 use strongroom::postgres::tools::{RestoreOptions, Section, Tools, dump_schema, restore_section};
@@ -31,7 +33,7 @@ fn settings(url: &str) -> ConnectionSettings {
 }
 
 /// All lines of a table, owner first where there is one.
-async fn lines_of(session: &Session, table: &Table, owner: Option<&OwnerPath>) -> Vec<Bytes> {
+async fn lines_of(session: &Session, table: &Table, owner: Option<&OwnerWays>) -> Vec<Bytes> {
     let mut rows = session.copy_table_out(&TableRead::lines(table, owner)).await.unwrap();
     let (mut lines, mut found) = (Lines::new(), Vec::new());
     while let Some(chunk) = rows.next_chunk().await {
@@ -42,28 +44,33 @@ async fn lines_of(session: &Session, table: &Table, owner: Option<&OwnerPath>) -
     found
 }
 
-fn path(class: &str, joins: &[(&str, &str, &str)], key: &[&str]) -> OwnerPath {
+fn path(class: &str, joins: &[(&str, &str, &str)], key: &[&str]) -> OwnerWays {
     let owned = |list: &str| list.split(',').map(str::to_owned).collect();
-    OwnerPath {
+    let way = OwnerPath {
         class: class.to_owned(),
         joins: joins
             .iter()
             .map(|(columns, table, referenced)| Join {
                 columns: owned(columns),
+                reading: Reading::default(),
                 table: table.parse().unwrap(),
                 only: false,
                 referenced_columns: owned(referenced),
+                proven: true,
+                optional: false,
             })
             .collect(),
         key_columns: key.iter().map(|column| (*column).to_owned()).collect(),
-    }
+        ..OwnerPath::default()
+    };
+    way.into()
 }
 
 /// How many rows each owner has; `None` is nobody.
 async fn rows_by_owner(
     session: &Session,
     table: &Table,
-    owner: &OwnerPath,
+    owner: &OwnerWays,
 ) -> BTreeMap<Option<String>, usize> {
     let mut counted = BTreeMap::new();
     for line in lines_of(session, table, Some(owner)).await {
@@ -313,10 +320,10 @@ async fn large_objects_are_found_through_the_column_that_names_them() {
     );
     let owners = large_objects::owners(&session, receipts, scan, Some(&owner)).await.unwrap();
     assert_eq!(owners.len(), 13);
-    assert!(owners.contains(&(900_100, None)));
-    assert_eq!(owners.iter().filter(|(_, owner)| owner.is_some()).count(), 12);
+    assert!(owners.contains(&(900_100, None, Verdict::Nobody)));
+    assert_eq!(owners.iter().filter(|(_, owner, _)| owner.is_some()).count(), 12);
     let unowned = large_objects::owners(&session, receipts, scan, None).await.unwrap();
-    assert!(unowned.iter().all(|(_, owner)| owner.is_none()));
+    assert!(unowned.iter().all(|(_, owner, _)| owner.is_none()));
 }
 
 #[tokio::test]
@@ -340,6 +347,8 @@ async fn dangling_references_are_counted_and_mended() {
         validated: true,
         match_full: false,
         temporal: false,
+        on_delete: OnDelete::default(),
+        on_update: OnUpdate::default(),
     };
     assert_eq!(foreign_keys::count_dangling(&session, &key).await.unwrap(), 2);
     let full = ForeignKey { match_full: true, ..key.clone() };

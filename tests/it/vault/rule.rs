@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom::base::schema::{QualifiedName, quote_identifier};
-use strongroom::policy::subject_map::{OnGone, Ownership, SubjectMap};
+use strongroom::policy::subject_map::{OnGone, Ownership, SubjectMap, Way};
 use strongroom::postgres::Session;
 
 /// Between the parts of a composite key; in no value.
@@ -31,38 +31,25 @@ async fn delete_owned(session: &Session, map: &SubjectMap, gone: &[Person]) -> u
     while !open.is_empty() {
         let before = open.len();
         for (name, ownership) in open.clone() {
-            let from = match ownership {
-                Ownership::Shared => None,
-                Ownership::Root { class } => {
-                    let key = &map.class(class).unwrap().key;
-                    let columns: Vec<_> = key.iter().map(|column| column.name.clone()).collect();
-                    Some(by_columns(name, class, &columns))
-                }
-                Ownership::Owned { class, columns, via: None } => {
-                    Some(by_columns(name, class, columns))
-                }
-                Ownership::Owned { class, columns, via: Some(via) } => {
-                    if !known.contains(&via.table) {
-                        continue;
-                    }
-                    let equal: Vec<String> = columns
-                        .iter()
-                        .zip(&via.columns)
-                        .map(|(own, theirs)| {
-                            format!("t.{} = p.{}", quote_identifier(own), quote_identifier(theirs))
-                        })
-                        .collect();
-                    Some(format!(
-                        "SELECT '{0}', t.ctid, '{class}', o.owner FROM {0} t JOIN {1} p ON {2}
-                         JOIN owned o ON o.relation = '{1}' AND o.row_id = p.ctid",
-                        name.quoted(),
-                        via.table.quoted(),
-                        equal.join(" AND ")
-                    ))
-                }
-            };
-            if let Some(from) = from {
-                session.batch("owners", &format!("INSERT INTO owned {from}")).await.unwrap();
+            let ways = ownership.ways();
+            let waits = |way: &Way| way.via.as_ref().is_some_and(|via| !known.contains(&via.table));
+            if ways.iter().any(waits) {
+                continue;
+            }
+            let mut from: Vec<String> = ways.iter().map(|way| by_way(name, way)).collect();
+            if let Ownership::Root { class } = ownership {
+                let key = &map.class(class).unwrap().key;
+                let columns: Vec<_> = key.iter().map(|column| column.name.clone()).collect();
+                from.push(by_columns(name, class, &columns));
+            }
+            // The first way that gives an owner.
+            for from in from {
+                let insert = format!(
+                    "INSERT INTO owned SELECT * FROM ({from}) AS f (relation, row_id, class, owner)
+                     WHERE f.owner IS NOT NULL AND NOT EXISTS (SELECT FROM owned o
+                        WHERE o.relation = f.relation AND o.row_id = f.row_id)"
+                );
+                session.batch("owners", &insert).await.unwrap();
             }
             known.insert(name);
             open.remove(name);
@@ -81,6 +68,27 @@ async fn delete_owned(session: &Session, map: &SubjectMap, gone: &[Person]) -> u
         }
     }
     deleted
+}
+
+fn by_way(name: &QualifiedName, way: &Way) -> String {
+    assert!(way.is_plain(), "the rule knows no other ways: {way:?}");
+    let Some(via) = &way.via else { return by_columns(name, &way.class, &way.columns) };
+    let equal: Vec<String> = way
+        .columns
+        .iter()
+        .zip(&via.columns)
+        .map(|(own, theirs)| {
+            format!("t.{} = p.{}", quote_identifier(own), quote_identifier(theirs))
+        })
+        .collect();
+    format!(
+        "SELECT '{0}', t.ctid, '{class}', o.owner FROM {0} t JOIN {1} p ON {2}
+         JOIN owned o ON o.relation = '{1}' AND o.row_id = p.ctid",
+        name.quoted(),
+        via.table.quoted(),
+        equal.join(" AND "),
+        class = way.class,
+    )
 }
 
 fn by_columns(name: &QualifiedName, class: &str, columns: &[String]) -> String {
@@ -163,7 +171,27 @@ async fn mend(session: &Session, map: &SubjectMap, keys: &[Key]) -> u64 {
                     .collect();
                 format!("UPDATE {table} t SET {} WHERE {dangling}", set.join(", "))
             }
-            OnGone::Placeholder => panic!("nobody asked for a placeholder"),
+            OnGone::Placeholder => {
+                let class = map.classes.iter().find(|class| class.root == key.referenced).unwrap();
+                let row = class.placeholder.as_ref().unwrap();
+                let literal = |value: &String| format!("'{}'", value.replace('\'', "''"));
+                let columns: Vec<String> = row.keys().map(|name| quote_identifier(name)).collect();
+                let values: Vec<String> = row.values().map(literal).collect();
+                let insert = format!(
+                    "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+                    key.referenced.quoted(),
+                    columns.join(", "),
+                    values.join(", ")
+                );
+                session.execute(&insert, &[]).await.unwrap();
+                let pairs = key.columns.iter().zip(&key.referenced_columns);
+                let set: Vec<String> = pairs
+                    .map(|(own, theirs)| {
+                        format!("{} = {}", quote_identifier(own), literal(&row[theirs]))
+                    })
+                    .collect();
+                format!("UPDATE {table} t SET {} WHERE {dangling}", set.join(", "))
+            }
         };
         changed += session.execute(&statement, &[]).await.unwrap();
     }
@@ -174,6 +202,7 @@ async fn mend(session: &Session, map: &SubjectMap, keys: &[Key]) -> u64 {
 fn columns_to_null(map: &SubjectMap, keys: &[Key], key: &Key) -> Vec<String> {
     let own = match &map.tables[&key.table] {
         Ownership::Owned { columns, .. } => columns.clone(),
+        Ownership::Ways { ways, .. } => ways[0].columns.clone(),
         Ownership::Root { class } => {
             map.class(class).unwrap().key.iter().map(|column| column.name.clone()).collect()
         }

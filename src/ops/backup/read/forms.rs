@@ -4,10 +4,11 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use crate::base::schema::{DatabaseSchema, OwnerPath, Table, TableKind};
+use crate::base::schema::{DatabaseSchema, OwnerWays, Table, TableKind};
 use crate::container::columns::patterns::{Collector, Patterns};
 use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout};
 use crate::ops::backup::OpsError;
+use crate::postgres::rows::owners::Verdict;
 use crate::postgres::rows::tuples::Tuples;
 use crate::postgres::{CopyFormat, Part, Session, TableRead};
 
@@ -40,13 +41,15 @@ pub enum OwnerField {
         /// The type's object identifier.
         type_oid: u32,
     },
+    /// In two fields before the row's own: the key as text, and the server's verdict.
+    Judged,
 }
 
 impl OwnerField {
     /// The type of which the keys are values; none where they are text.
     pub fn type_oid(self) -> Option<u32> {
         match self {
-            Self::Before => None,
+            Self::Before | Self::Judged => None,
             Self::BeforeAsValue { type_oid } | Self::Own { type_oid, .. } => Some(type_oid),
         }
     }
@@ -81,7 +84,8 @@ pub fn kinds(table: &Table) -> Option<Vec<ColumnKind>> {
 const KEY_TYPES: [u32; 6] = [20, 21, 23, 25, 1043, 2950];
 
 /// Where the owner's key of a row that is read as a tuple is.
-pub fn owner_field(schema: &DatabaseSchema, table: &Table, owner: &OwnerPath) -> OwnerField {
+pub fn owner_field(schema: &DatabaseSchema, table: &Table, owner: &OwnerWays) -> OwnerField {
+    let Some(owner) = owner.proven() else { return OwnerField::Judged };
     let end = owner.joins.last().map_or(Some(table), |join| schema.table(&join.table));
     let ([key], Some(end)) = (owner.key_columns.as_slice(), end) else { return OwnerField::Before };
     let Some(type_oid) = end.column(key).map(|column| column.type_oid) else {
@@ -107,7 +111,7 @@ pub fn without_patterns(kinds: &[ColumnKind]) -> Layout {
 pub async fn with_patterns(
     session: &Session,
     table: &Table,
-    owner: &OwnerPath,
+    owner: &OwnerWays,
     layout: &Layout,
 ) -> Result<Layout, OpsError> {
     let kinds: Vec<ColumnKind> = layout.kinds().collect();
@@ -122,7 +126,7 @@ pub async fn with_patterns(
 async fn patterns(
     session: &Session,
     table: &Table,
-    owner: &OwnerPath,
+    owner: &OwnerWays,
     kinds: &[ColumnKind],
 ) -> Result<Vec<Patterns>, OpsError> {
     let mut collectors: Vec<Collector> = kinds.iter().map(|_| Collector::default()).collect();
@@ -144,7 +148,11 @@ async fn patterns(
         tuples.push(chunk?);
         while let Some(tuple) = tuples.next_tuple()? {
             let (_, mut fields) = Fields::of(tuple)?;
-            let Some(key) = fields.take()? else { continue };
+            let key = fields.take()?;
+            // Only people of whom it is certain make a pattern theirs.
+            let is_certain = owner.proven().is_some()
+                || matches!(fields.take()?.map(verdict).transpose()?, Some(Verdict::Has(_)));
+            let Some(key) = key.filter(|_| is_certain) else { continue };
             let person = people.hash_one(key);
             for (kind, collector) in kinds.iter().zip(&mut collectors) {
                 if let Some(value) = fields.take()?
@@ -168,6 +176,12 @@ pub struct TupleReader<'a> {
     cells: CellWriter,
 }
 
+/// The server's verdict, as a value of `smallint`.
+fn verdict(value: &[u8]) -> Result<Verdict, OpsError> {
+    let number = <[u8; 2]>::try_from(value).map(i16::from_be_bytes).ok();
+    number.and_then(Verdict::from_number).ok_or(OpsError::Tuples)
+}
+
 /// What a tuple says of its owner.
 pub enum Owner<'a> {
     /// Nobody's.
@@ -176,6 +190,8 @@ pub enum Owner<'a> {
     Text(&'a [u8]),
     /// The key as a value of that type.
     Value(u32, &'a [u8]),
+    /// The key as text, if there is one, and what the server says of it.
+    Judged(Option<&'a [u8]>, Verdict),
 }
 
 impl<'a> TupleReader<'a> {
@@ -187,15 +203,21 @@ impl<'a> TupleReader<'a> {
     /// The owner of a tuple; its cells take the place of what is in `row`.
     pub fn read<'t>(&mut self, tuple: &'t [u8], row: &mut Vec<u8>) -> Result<Owner<'t>, OpsError> {
         let (count, mut fields) = Fields::of(tuple)?;
-        let is_before =
-            matches!(self.owner, Some(OwnerField::Before | OwnerField::BeforeAsValue { .. }));
-        let before = usize::from(is_before);
+        let before = match self.owner {
+            Some(OwnerField::Judged) => 2,
+            Some(OwnerField::Before | OwnerField::BeforeAsValue { .. }) => 1,
+            Some(OwnerField::Own { .. }) | None => 0,
+        };
         if count != self.layout.columns().len() + before {
             return Err(OpsError::Tuples);
         }
         let owner = match self.owner {
             None => Owner::Nobody,
             Some(OwnerField::Before) => fields.take()?.map_or(Owner::Nobody, Owner::Text),
+            Some(OwnerField::Judged) => {
+                let key = fields.take()?;
+                Owner::Judged(key, verdict(fields.take()?.ok_or(OpsError::Tuples)?)?)
+            }
             Some(OwnerField::BeforeAsValue { type_oid }) => {
                 fields.take()?.map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
             }

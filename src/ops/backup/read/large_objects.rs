@@ -16,10 +16,12 @@ use tokio::sync::mpsc;
 
 use super::relations::Reading;
 use crate::base::ids::SubjectReference;
-use crate::base::schema::{Column, OwnerPath, Table};
+use crate::base::schema::{Column, OwnerWays, Table};
 use crate::postgres::Session;
 use crate::postgres::rows::large_objects;
+use crate::postgres::rows::owners::Verdict;
 use crate::vault::OpsError;
+use crate::vault::subject_keys::Met;
 
 /// A column whose values name large objects, and the way to the owner of its rows.
 pub struct OwnerColumn {
@@ -28,7 +30,7 @@ pub struct OwnerColumn {
     /// The column.
     pub column: Column,
     /// The way; `None` where the table is everybody's.
-    pub owner: Option<OwnerPath>,
+    pub owner: Option<OwnerWays>,
 }
 
 /// Whose a large object is.
@@ -94,15 +96,23 @@ async fn find_owners(
 ) -> Result<BTreeMap<u32, Owner>, OpsError> {
     let mut owners = BTreeMap::new();
     for OwnerColumn { table, column, owner } in columns {
-        let class = owner.as_ref().map(|owner| owner.class.as_str());
-        for (oid, key) in large_objects::owners(session, table, column, owner.as_ref()).await? {
-            let reference = match (class, key) {
-                (Some(class), Some(key)) => Some(reading.unlocked.references.reference(
-                    reading.source,
-                    class,
-                    key.as_bytes(),
-                )),
-                _ => None,
+        let classes = owner.as_ref().map(OwnerWays::classes).unwrap_or_default();
+        let named = large_objects::owners(session, table, column, owner.as_ref()).await?;
+        for (oid, key, verdict) in named {
+            let reference = |class: usize| {
+                let (class, key) = (classes.get(class)?, key.as_ref()?);
+                let references = &reading.unlocked.references;
+                Some(references.reference(reading.source, class, key.as_bytes()))
+            };
+            let reference = match verdict {
+                Verdict::Has(class) => reference(class),
+                Verdict::Lacks(class) => match reference(class) {
+                    Some(lacking) if reading.keys.met(lacking)? != Met::Never => Some(lacking),
+                    // Whose it is nobody knows: as if no row named it.
+                    _ => continue,
+                },
+                Verdict::Nobody => None,
+                Verdict::Nowhere => continue,
             };
             let found = Owner::One(reference);
             owners

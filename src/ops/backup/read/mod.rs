@@ -6,3 +6,4 @@ pub mod partitions;
 pub mod relations;
 pub mod rows;
 pub mod spill;
+pub mod unknown;

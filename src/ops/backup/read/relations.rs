@@ -13,9 +13,10 @@ use super::forms::{self, OwnerField, RowForm};
 use super::large_objects;
 use super::partitions::{MemoryBudget, Partitions};
 use super::rows::{self, Dealer, Owners, People};
+use super::unknown::{Counted, Judge};
 use crate::base::ids::{SourceId, VaultId};
 use crate::base::progress::ProgressSink;
-use crate::base::schema::{Column, DatabaseSchema, OwnerPath, Table, TableKind};
+use crate::base::schema::{Column, DatabaseSchema, OwnerWays, Table, TableKind};
 use crate::container::columns::Layout;
 use crate::container::manifest::{RelationSummary, RowFormat};
 use crate::container::segment::Relation;
@@ -54,6 +55,8 @@ pub struct RelationPlan {
     /// How its rows are read and sealed.
     pub form: RowForm,
     owners: Owners,
+    /// Rows of it whose owner is in doubt; none of a table that is nobody's.
+    pub counted: Option<Counted>,
     /// Whether its rows are the subjects themselves.
     is_root: bool,
     bytes_estimated: u64,
@@ -64,7 +67,7 @@ pub struct RelationPlan {
 
 /// How a relation is read.
 enum How {
-    Table { table: Box<Table>, owner: Option<OwnerPath> },
+    Table { table: Box<Table>, owner: Option<OwnerWays> },
     LargeObjects(Vec<large_objects::OwnerColumn>, bool),
 }
 
@@ -81,6 +84,11 @@ impl RelationPlan {
         for (number, table) in (0..).zip(&schema.tables) {
             let owner = owners.remove(&table.name).flatten();
             let mut plan = Self::of_table(session, (number, schema, table), owner, jobs).await?;
+            plan.counted = (!matches!(plan.owners, Owners::Commons)).then(|| Counted {
+                table: table.name.clone(),
+                unknown: map.unknown_in(&table.name),
+                counts: Arc::default(),
+            });
             plan.is_root = map.classes.iter().any(|class| class.root == table.name);
             plans.push(plan);
         }
@@ -91,6 +99,7 @@ impl RelationPlan {
                 relation: Relation::LargeObjects,
                 form: RowForm::Lines,
                 owners: Owners::Reference,
+                counted: None,
                 is_root: false,
                 bytes_estimated: 0,
                 how: How::LargeObjects(columns, shared),
@@ -103,7 +112,7 @@ impl RelationPlan {
     async fn of_table(
         session: &Session,
         (number, schema, table): (u32, &DatabaseSchema, &Table),
-        owner: Option<OwnerPath>,
+        owner: Option<OwnerWays>,
         jobs: usize,
     ) -> Result<Self, OpsError> {
         let form = match forms::kinds(table) {
@@ -112,14 +121,19 @@ impl RelationPlan {
         };
         let owners = match (&owner, &form) {
             (None, _) => Owners::Commons,
-            (Some(owner), RowForm::Lines) => Owners::Class(owner.class.clone(), OwnerField::Before),
-            (Some(owner), RowForm::Tuples(_)) => {
-                Owners::Class(owner.class.clone(), forms::owner_field(schema, table, owner))
-            }
+            (Some(owner), form) => match (owner.proven(), form) {
+                (None, _) => {
+                    Owners::Judged(owner.classes().into_iter().map(str::to_owned).collect())
+                }
+                (Some(way), RowForm::Lines) => Owners::Class(way.class.clone(), OwnerField::Before),
+                (Some(way), RowForm::Tuples(_)) => {
+                    Owners::Class(way.class.clone(), forms::owner_field(schema, table, owner))
+                }
+            },
         };
         // Rows of nobody are sealed in the table's order, so they are not read in parts.
         let parts = match &owners {
-            Owners::Class(..) => parts(session, table, jobs).await?,
+            Owners::Class(..) | Owners::Judged(_) => parts(session, table, jobs).await?,
             _ => vec![Part::All],
         };
         Ok(Self {
@@ -127,6 +141,7 @@ impl RelationPlan {
             relation: Relation::Table(table.name.clone()),
             form,
             owners,
+            counted: None,
             is_root: false,
             bytes_estimated: table.bytes_estimated,
             how: How::Table { table: Box::new(table.clone()), owner },
@@ -465,7 +480,8 @@ async fn read_part(
             let mut known = std::mem::take(&mut tools.known);
             let mut sink = SegmentSink::new(shared.segments_of(plan), &shared.keys, tools);
             let people = People::new(&plan.owners, shared.source, &shared.unlocked.references);
-            let dealer = Dealer::new(people, &mut known, &mut partitions, &mut sink);
+            let judge = Judge::new(plan.counted.as_ref(), &shared.keys);
+            let dealer = Dealer::new(people, &mut known, &mut partitions, &mut sink, judge);
             let rows_seen = |rows, bytes| shared.progress.advance(rows, bytes);
             rows::deal(chunks, &plan.form, dealer, &rows_seen)?;
             let (commons, sealed) = sink.finish()?;

@@ -5,10 +5,12 @@ use tokio::sync::mpsc;
 
 use super::forms::{Owner, OwnerField, RowForm, TupleReader};
 use super::partitions::Partitions;
+use super::unknown::{Judge, Ruling};
 use crate::base::ids::{SourceId, SubjectReference};
 use crate::keys::vault_keys::ReferenceMaker;
 use crate::ops::backup::seal::segment_sink::SegmentSink;
 use crate::postgres::rows::lines::{Lines, split_owner};
+use crate::postgres::rows::owners::Verdict;
 use crate::postgres::rows::tuples::Tuples;
 use crate::postgres::rows::values;
 use crate::vault::OpsError;
@@ -20,6 +22,8 @@ pub enum Owners {
     Commons,
     /// Each row names its subject's key, of this class, or nobody's.
     Class(String, OwnerField),
+    /// Each row names a key and the server's verdict, which says of which of these classes it is.
+    Judged(Vec<String>),
     /// Each row has its subject's reference before it (or `\N`), in hexadecimal.
     Reference,
 }
@@ -55,7 +59,8 @@ pub fn deal(
         RowForm::Tuples(layout) => {
             let owner = match dealer.people.owners {
                 Owners::Class(_, field) => Some(*field),
-                _ => None,
+                Owners::Judged(_) => Some(OwnerField::Judged),
+                Owners::Commons | Owners::Reference => None,
             };
             let mut reader = TupleReader::new(layout, owner);
             let (mut tuples, mut row) = (Tuples::default(), Vec::new());
@@ -67,11 +72,12 @@ pub fn deal(
                     while let Some(tuple) = tuples.next_tuple()? {
                         rows += 1;
                         match reader.read(tuple, &mut row)? {
-                            Owner::Nobody => dealer.sink.commons_row(&row)?,
+                            Owner::Nobody => dealer.nobodys(&row)?,
                             Owner::Text(key) => dealer.owned(None, key, &row)?,
                             Owner::Value(type_oid, key) => {
                                 dealer.owned(Some(type_oid), key, &row)?;
                             }
+                            Owner::Judged(key, verdict) => dealer.judged(key, verdict, &row)?,
                         }
                     }
                 }
@@ -108,6 +114,7 @@ pub struct Dealer<'a, 's> {
     known: &'a mut KnownReferences,
     partitions: &'a mut Partitions,
     sink: &'a mut SegmentSink<'s>,
+    judge: Judge<'a>,
     text: Vec<u8>,
 }
 
@@ -118,11 +125,12 @@ impl<'a, 's> Dealer<'a, 's> {
         known: &'a mut KnownReferences,
         partitions: &'a mut Partitions,
         sink: &'a mut SegmentSink<'s>,
+        judge: Judge<'a>,
     ) -> Self {
         if let Owners::Class(class, field) = people.owners {
             known.keep_only(class, field.type_oid());
         }
-        Self { people, known, partitions, sink, text: Vec::new() }
+        Self { people, known, partitions, sink, judge, text: Vec::new() }
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), OpsError> {
@@ -130,7 +138,14 @@ impl<'a, 's> Dealer<'a, 's> {
             return self.sink.commons_row(line);
         }
         match (split_owner(line), self.people.owners) {
-            ((None, row), _) => self.sink.commons_row(row),
+            ((key, rest), Owners::Judged(_)) => {
+                let (verdict, row) = split_owner(rest);
+                let number = verdict.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+                let number = number.and_then(|text| text.parse().ok());
+                let verdict = number.and_then(Verdict::from_number).ok_or(OpsError::Tuples)?;
+                self.judged(key.as_deref(), verdict, row)
+            }
+            ((None, row), _) => self.nobodys(row),
             ((Some(key), row), Owners::Class(..)) => self.owned(None, &key, row),
             ((Some(reference), row), _) => {
                 let reference = std::str::from_utf8(&reference).unwrap_or_default().parse();
@@ -138,6 +153,36 @@ impl<'a, 's> Dealer<'a, 's> {
                     reference.map_err(|_| OpsError::Bug("a row has no owner's reference"))?;
                 Ok(self.partitions.push(reference, row)?)
             }
+        }
+    }
+
+    fn nobodys(&mut self, row: &[u8]) -> Result<(), OpsError> {
+        self.judge.nobodys();
+        self.sink.commons_row(row)
+    }
+
+    /// Takes a row of which the server says what it knows.
+    fn judged(&mut self, key: Option<&[u8]>, verdict: Verdict, row: &[u8]) -> Result<(), OpsError> {
+        let Owners::Judged(classes) = self.people.owners else {
+            return Err(OpsError::Bug("a row is judged that no way leads from"));
+        };
+        let reference = |class: usize| {
+            let (class, key) = classes.get(class).zip(key).ok_or(OpsError::Tuples)?;
+            Ok::<_, OpsError>(self.people.references.reference(self.people.source, class, key))
+        };
+        let (ruling, reference) = match verdict {
+            Verdict::Nobody => return self.nobodys(row),
+            Verdict::Has(class) => (Ruling::Owned, Some(reference(class)?)),
+            Verdict::Lacks(class) => {
+                let reference = reference(class)?;
+                (self.judge.lacking(reference)?, Some(reference))
+            }
+            Verdict::Nowhere => (self.judge.nowhere(), None),
+        };
+        match (ruling, reference) {
+            (Ruling::Owned, Some(reference)) => Ok(self.partitions.push(reference, row)?),
+            (Ruling::LeftOut, _) => Ok(()),
+            (Ruling::Commons | Ruling::Owned, _) => self.sink.commons_row(row),
         }
     }
 

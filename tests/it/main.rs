@@ -20,6 +20,7 @@ mod kit;
 mod map;
 mod matrix;
 mod memory;
+mod on_disk;
 mod patterns;
 mod postgres;
 mod random_round_trip;

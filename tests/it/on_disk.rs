@@ -27,34 +27,32 @@ struct Traced {
 
 impl Traced {
     fn note(&mut self, call: &str, arguments: &str) {
-        let paths = paths_in(arguments);
-        match (call, &paths[..]) {
-            ("write" | "pwrite64", [path, ..]) => {
-                self.synced.remove(path);
+        // An open file stands with its path in angle brackets; a name is quoted.
+        let opened = arguments.split(['<', '>']).nth(1).unwrap_or_default();
+        let quoted: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
+        match (call, &quoted[..]) {
+            ("write" | "pwrite64", _) => {
+                self.synced.remove(opened);
             }
-            ("fsync" | "fdatasync", [path, ..]) => {
-                self.synced.insert(path.clone());
+            ("fsync" | "fdatasync", _) => {
+                let path = opened;
+                self.synced.insert(path.to_owned());
                 let within =
                     |name: &String| name.rsplit_once('/').is_some_and(|(at, _)| at == path);
                 self.named.retain(|name| !within(name));
             }
-            (_, [.., old, new]) => {
-                if !self.synced.contains(old) {
+            (_, [old, new]) => {
+                assert!(old.starts_with('/') && new.starts_with('/'), "{call}: {old}, {new}");
+                if !self.synced.contains(*old) {
                     self.found
                         .push(format!("{new} had its name before its bytes were on the disk"));
                 }
-                self.named.insert(new.clone());
-                self.names.push(new.clone());
+                self.named.insert((*new).to_owned());
+                self.names.push((*new).to_owned());
             }
             _ => {}
         }
     }
-}
-
-/// The absolute paths in a call's arguments: quoted, or behind the number of an open file.
-fn paths_in(arguments: &str) -> Vec<String> {
-    let ends = |c: char| matches!(c, '"' | '<' | '>');
-    arguments.split(ends).filter(|part| part.starts_with('/')).map(str::to_owned).collect()
 }
 
 /// Runs a command of a vault and reads its calls. `None` where processes cannot be traced.

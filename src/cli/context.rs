@@ -20,7 +20,8 @@ use crate::crypto::SecretText;
 use crate::keys::KeyError;
 use crate::keys::master::{self, Credentials};
 use crate::vault::OpsError;
-use crate::vault::handle::{Environment, Vault, VaultPlaces};
+use crate::vault::handle::Vault;
+use crate::vault::settings::{Environment, VaultPlaces};
 
 /// What every command is given.
 pub struct Context {

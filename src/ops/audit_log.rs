@@ -1,5 +1,6 @@
 //! Reading and checking the audit log. Both are on record themselves.
 
+use crate::vault::unlock::audit_head_key;
 use serde::Serialize;
 
 use crate::audit::{self, Action, Entry, Filter, Outcome, Verdict};
@@ -45,7 +46,7 @@ pub fn verify(
     let mut forged = false;
     let head_authenticated = match credentials {
         Some(credentials) => {
-            let key = vault.audit_head_key(credentials, &recorded)?;
+            let key = audit_head_key(vault, credentials, &recorded)?;
             if let Some(head) = &head {
                 let message = audit::head_message(head.seq, &head.hash);
                 forged = !key.verify_message(&message, &head.mac);

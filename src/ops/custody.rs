@@ -8,11 +8,12 @@ use crate::audit::Action;
 use crate::catalog::custody::{self as custody_rows, ShareSetRow};
 use crate::keys::KeyError;
 use crate::keys::master::Credentials;
-use crate::vault::access::audited;
+use crate::vault::access::access;
 use crate::vault::custody::{self, Membership};
 use crate::vault::custody_report::{CustodyReport, report};
 use crate::vault::forget::rotation::{RotateReport, share_anew};
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::{CustodyError, OpsError};
 
 /// A change of the set.
@@ -28,7 +29,7 @@ pub struct MembershipReport {
 /// share that they should not.
 pub fn list(vault: &Vault) -> Result<CustodyReport, OpsError> {
     vault.note(Action::Custody, "list", crate::audit::Outcome::Done, None)?;
-    for sentence in custody::returned::notice(vault)? {
+    for sentence in custody::returned::notice(vault, None, None)? {
         vault.alert(&sentence);
     }
     report(vault)
@@ -39,23 +40,24 @@ pub async fn check(
     vault: &Vault,
     credentials: &Credentials,
 ) -> Result<(CustodyReport, bool), OpsError> {
-    audited(vault, Action::Custody, "check", async |access| {
-        // That the vault unlocks proves that enough shares are well.
-        vault.unlock(credentials, access.recorded()).await?;
-        let present = custody_rows::present(vault.catalog().connection())?;
-        let mut told = report(vault)?;
-        let mut all_well = true;
-        for custodian in &mut told.custodians {
-            let row = present.shares.iter().find(|share| share.custodian == custodian.name);
-            let Some(row) = row else { continue };
-            let answer = ask(vault, &present, &row.custodian);
-            all_well &= answer.is_ok();
-            custodian.answer =
-                Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
-        }
-        Ok((told, all_well))
-    })
-    .await
+    access(vault, Action::Custody, "check")
+        .run(async |access| {
+            // That the vault unlocks proves that enough shares are well.
+            access.unlock(credentials).await?;
+            let present = custody_rows::present(vault.catalog().connection())?;
+            let mut told = report(vault)?;
+            let mut all_well = true;
+            for custodian in &mut told.custodians {
+                let row = present.shares.iter().find(|share| share.custodian == custodian.name);
+                let Some(row) = row else { continue };
+                let answer = ask(vault, &present, &row.custodian);
+                all_well &= answer.is_ok();
+                custodian.answer =
+                    Some(answer.map_or_else(|error| error.to_string(), |()| "ok".into()));
+            }
+            Ok((told, all_well))
+        })
+        .await
 }
 
 fn ask(vault: &Vault, present: &ShareSetRow, name: &str) -> Result<(), KeyError> {
@@ -110,21 +112,25 @@ async fn change(
     edit: impl FnOnce(&mut Vec<String>) -> Result<(), OpsError>,
 ) -> Result<MembershipReport, OpsError> {
     let lock = vault.lock_for_writing(command)?;
-    audited(vault, Action::Custody, &command.replace(' ', "-"), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let present = custody_rows::present(vault.catalog().connection())?;
-        let mut membership = Membership::of(&present);
-        edit(&mut membership.custodians)?;
-        membership.threshold = threshold.unwrap_or(membership.threshold);
-        let count = membership.custodians.len();
-        if membership.threshold == 0 || usize::from(membership.threshold) > count {
-            return Err(CustodyError::Threshold { threshold: membership.threshold, count }.into());
-        }
-        let rotation = share_anew(vault, &unlocked, &lock, membership).await?;
-        Ok(MembershipReport { custody: report(vault)?, rotation: Some(rotation) })
-    })
-    .await
+    access(vault, Action::Custody, &command.replace(' ', "-"))
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let present = custody_rows::present(vault.catalog().connection())?;
+            let mut membership = Membership::of(&present);
+            edit(&mut membership.custodians)?;
+            membership.threshold = threshold.unwrap_or(membership.threshold);
+            let count = membership.custodians.len();
+            if membership.threshold == 0 || usize::from(membership.threshold) > count {
+                return Err(
+                    CustodyError::Threshold { threshold: membership.threshold, count }.into()
+                );
+            }
+            let rotation = share_anew(vault, &unlocked, &lock, membership).await?;
+            Ok(MembershipReport { custody: report(vault)?, rotation: Some(rotation) })
+        })
+        .await
 }
 
 /// Destroys what could not be destroyed before, and shares the secret anew where a member lacks its
@@ -134,27 +140,29 @@ pub async fn reconcile(
     credentials: &Credentials,
 ) -> Result<MembershipReport, OpsError> {
     let lock = vault.lock_for_writing("custody reconcile")?;
-    audited(vault, Action::Custody, "reconcile", async |access| {
-        // Unlocking destroys whatever can be reached.
-        let unlocked: Arc<Unlocked> = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let present = custody_rows::present(vault.catalog().connection())?;
-        let lacks_share = |name: &str| {
-            matches!(
-                ask(vault, &present, name),
-                Err(KeyError::NoEpochSecret { .. }
-                    | KeyError::OtherShare { .. }
-                    | KeyError::Damaged { .. })
-            )
-        };
-        let rotation = if present.shares.iter().any(|share| lacks_share(&share.custodian)) {
-            let membership = Membership::of(&present);
-            Some(share_anew(vault, &unlocked, &lock, membership).await?)
-        } else {
-            custody::confirm_held(vault, &present, |name| ask(vault, &present, name).is_ok())?;
-            None
-        };
-        Ok(MembershipReport { custody: report(vault)?, rotation })
-    })
-    .await
+    access(vault, Action::Custody, "reconcile")
+        .writing(&lock)
+        .run(async |access| {
+            // Unlocking destroys whatever can be reached.
+            let unlocked: Arc<Unlocked> = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let present = custody_rows::present(vault.catalog().connection())?;
+            let lacks_share = |name: &str| {
+                matches!(
+                    ask(vault, &present, name),
+                    Err(KeyError::NoEpochSecret { .. }
+                        | KeyError::OtherShare { .. }
+                        | KeyError::Damaged { .. })
+                )
+            };
+            let rotation = if present.shares.iter().any(|share| lacks_share(&share.custodian)) {
+                let membership = Membership::of(&present);
+                Some(share_anew(vault, &unlocked, &lock, membership).await?)
+            } else {
+                custody::confirm_held(vault, &present, |name| ask(vault, &present, name).is_ok())?;
+                None
+            };
+            Ok(MembershipReport { custody: report(vault)?, rotation })
+        })
+        .await
 }

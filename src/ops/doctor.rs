@@ -106,7 +106,7 @@ fn backups_made(vault: &Vault) -> Result<Finding, OpsError> {
 
 async fn stores(vault: &Vault) -> Vec<Finding> {
     const WHAT: &str = "store";
-    let ready = match crate::vault::stores::check_all(vault).await {
+    let ready = match crate::vault::stores::check_all(vault.stores()).await {
         Ok(ready) => ready,
         Err(error) => return vec![finding(WHAT, Health::Failed, error.to_string())],
     };
@@ -127,7 +127,7 @@ async fn stores(vault: &Vault) -> Vec<Finding> {
 
 async fn replica(vault: &Vault) -> Finding {
     const WHAT: &str = "catalog's replica";
-    if let Err(error) = replica::ensure_newest(vault).await {
+    if let Err(error) = replica::ensure_newest(vault, None).await {
         return finding(WHAT, Health::Failed, error.to_string());
     }
     match replica::is_behind(vault) {
@@ -143,7 +143,7 @@ async fn replica(vault: &Vault) -> Finding {
 
 fn custody(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
     const WHAT: &str = "custodian";
-    let mut findings: Vec<Finding> = custody::returned::notice(vault)?
+    let mut findings: Vec<Finding> = custody::returned::notice(vault, None, None)?
         .into_iter()
         .map(|sentence| finding(WHAT, Health::Failed, sentence))
         .collect();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::audit::Action;
 use crate::base::ids::{BackupId, Epoch};
 use crate::keys::master::Credentials;
-use crate::vault::access::audited_with;
+use crate::vault::access::access;
 use crate::vault::forget::{self, Change};
 use crate::vault::garbage::{self, PruneReport};
 use crate::vault::handle::Vault;
@@ -53,33 +53,36 @@ pub async fn expire(
         [only] => only.to_string(),
         _ => "backups".to_owned(),
     };
-    audited_with(vault, Action::Expire, &object, None, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        if !confirm(&backups) {
-            return Err(OpsError::NotConfirmed);
-        }
-        for backup in backups.iter().filter(|_| backups.len() > 1) {
-            access.name_object(backup.as_str())?;
-        }
-        let change = Change { backups: &backups, ..Change::default() };
-        let forgotten = forget::forget(vault, &unlocked, &lock, &change, |_, _, _| Ok(())).await?;
-        replica::clear_superseded(vault, &lock).await;
-        // The backups are forgotten; what is left of them in the store opens for nobody.
-        let pruned = match garbage::in_every_store(vault, true).await {
-            Ok(pruned) => pruned,
-            Err(error) => PruneReport::nothing(error.to_string()),
-        };
-        Ok(ExpireReport {
-            state: if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" },
-            backups: backups.clone(),
-            epoch_after: forgotten.epoch,
-            waiting: forgotten.waiting,
-            objects_removed: pruned.objects.len() as u64,
-            bytes_removed: pruned.bytes,
-            retained: pruned.retained,
-            not_reached: pruned.not_reached,
+    access(vault, Action::Expire, &object)
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            if !confirm(&backups) {
+                return Err(OpsError::NotConfirmed);
+            }
+            for backup in backups.iter().filter(|_| backups.len() > 1) {
+                access.name_object(backup.as_str())?;
+            }
+            let change = Change { backups: &backups, ..Change::default() };
+            let forgotten =
+                forget::forget(vault, &unlocked, &lock, &change, |_, _, _| Ok(())).await?;
+            replica::clear_superseded(vault, &lock).await;
+            // The backups are forgotten; what is left of them in the store opens for nobody.
+            let pruned = match garbage::in_every_store(vault, true).await {
+                Ok(pruned) => pruned,
+                Err(error) => PruneReport::nothing(error.to_string()),
+            };
+            Ok(ExpireReport {
+                state: if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" },
+                backups: backups.clone(),
+                epoch_after: forgotten.epoch,
+                waiting: forgotten.waiting,
+                objects_removed: pruned.objects.len() as u64,
+                bytes_removed: pruned.bytes,
+                retained: pruned.retained,
+                not_reached: pruned.not_reached,
+            })
         })
-    })
-    .await
+        .await
 }

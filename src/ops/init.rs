@@ -25,8 +25,10 @@ use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{CanaryKey, CommonsKey, IndexKey, TombstoneKey, kinds, name};
 use crate::keys::{EpochSecret, KeyError, MasterSecret};
 use crate::store::{ObjectName, Store, StoreError};
-use crate::vault::handle::{Begun, Environment, Vault, VaultPlaces};
-use crate::vault::stores::{StoreSettings, row_of};
+use crate::vault::handle::Vault;
+use crate::vault::settings::{Environment, StoreSettings, VaultPlaces};
+use crate::vault::stores::row_of;
+use crate::vault::unlock::{Begun, unlock_new};
 use crate::vault::{OpsError, replica};
 
 /// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
@@ -118,8 +120,9 @@ pub async fn init(
 
     let opened = Vault::open(places, environment)?;
     let lock = opened.lock_for_writing("init")?;
-    let unlocked = opened.unlock_new(master)?;
-    opened.note(Action::Init, &vault.to_string(), Outcome::Done, None)?;
+    let unlocked = unlock_new(&opened, master)?;
+    let signer = unlocked.audit_head();
+    opened.note_signed(Some(&signer), Action::Init, &vault.to_string(), Outcome::Done, None)?;
     let keys = unlocked.ring().replica_keys();
     replica::sync(&opened, &keys, &lock).await?;
     drop(lock);

@@ -9,7 +9,7 @@ use crate::catalog::backups::{self, BackupFilter, BackupRow};
 use crate::container::manifest::{Manifest, RelationSummary};
 use crate::keys::master::Credentials;
 use crate::vault::OpsError;
-use crate::vault::access::audited;
+use crate::vault::access::access;
 use crate::vault::handle::Vault;
 use crate::vault::reader::{BackupReader, select};
 use crate::vault::sources;
@@ -96,14 +96,15 @@ pub async fn show(
     selector: &str,
 ) -> Result<BackupDetails, OpsError> {
     let row = select::backup(vault, selector)?;
-    audited(vault, Action::Show, row.backup_id.as_str(), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let identity = unlocked.backup_identity(&row)?;
-        let reader = BackupReader::open(vault, &row, identity).await?;
-        Ok(details(summary(vault, &row)?, &row, reader.manifest()))
-    })
-    .await
+    access(vault, Action::Show, row.backup_id.as_str())
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let identity = unlocked.backup_identity(&row)?;
+            let reader = BackupReader::open(vault, &row, identity).await?;
+            Ok(details(summary(vault, &row)?, &row, reader.manifest()))
+        })
+        .await
 }
 
 fn summary(vault: &Vault, row: &BackupRow) -> Result<BackupSummary, OpsError> {

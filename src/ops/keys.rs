@@ -7,7 +7,7 @@ use crate::base::random;
 use crate::keys::MasterSecret;
 use crate::keys::master::{self, Credentials, Protection};
 use crate::vault::OpsError;
-use crate::vault::access::audited;
+use crate::vault::access::access;
 use crate::vault::forget::rotation::{RotateReport, rotate};
 use crate::vault::forget::{Change, NewMaster};
 use crate::vault::handle::Vault;
@@ -20,15 +20,17 @@ pub async fn rotate_master(
     protection: &Protection,
 ) -> Result<RotateReport, OpsError> {
     let lock = vault.lock_for_writing("keys rotate-master")?;
-    audited(vault, Action::Rotate, "master", async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let secret = MasterSecret::generate(&mut random::system());
-        let sealed = master::seal(&secret, vault.id(), protection)?;
-        let change = Change { master: Some(NewMaster { secret, sealed }), ..Change::default() };
-        rotate(vault, &unlocked, &lock, change).await
-    })
-    .await
+    access(vault, Action::Rotate, "master")
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let secret = MasterSecret::generate(&mut random::system());
+            let sealed = master::seal(&secret, vault.id(), protection)?;
+            let change = Change { master: Some(NewMaster { secret, sealed }), ..Change::default() };
+            rotate(vault, &unlocked, &lock, change).await
+        })
+        .await
 }
 
 /// Gives every shard a fresh key, wraps everything anew, and begins a new commons key: backups from
@@ -38,11 +40,13 @@ pub async fn rotate_keys(
     credentials: &Credentials,
 ) -> Result<RotateReport, OpsError> {
     let lock = vault.lock_for_writing("keys rotate")?;
-    audited(vault, Action::Rotate, "shards", async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let change = Change { every_shard: true, ..Change::default() };
-        rotate(vault, &unlocked, &lock, change).await
-    })
-    .await
+    access(vault, Action::Rotate, "shards")
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let change = Change { every_shard: true, ..Change::default() };
+            rotate(vault, &unlocked, &lock, change).await
+        })
+        .await
 }

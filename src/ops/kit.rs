@@ -9,8 +9,9 @@ use crate::catalog::custody;
 use crate::keys::MasterSecret;
 use crate::keys::master::{Credentials, kit};
 use crate::vault::OpsError;
-use crate::vault::access::audited_with;
-use crate::vault::handle::{Begun, Vault};
+use crate::vault::access::access;
+use crate::vault::handle::Vault;
+use crate::vault::unlock::Begun;
 
 /// A recovery kit with the notes of the day. The notes help whoever recovers; nothing hangs on them.
 pub struct RecoveryKit {
@@ -37,11 +38,13 @@ pub async fn print<T>(
     write: impl FnOnce(&RecoveryKit) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let detail = format!("format={form}");
-    audited_with(vault, Action::Kit, "vault", Some(&detail), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        write(&of(vault, &unlocked.master())?)
-    })
-    .await
+    access(vault, Action::Kit, "vault")
+        .detail(&detail)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            write(&of(vault, &unlocked.master())?)
+        })
+        .await
 }
 
 /// The same for a vault that was begun in this moment, which nobody need unlock.
@@ -52,10 +55,11 @@ pub async fn print_first<T>(
 ) -> Result<T, OpsError> {
     let detail = format!("format={form}");
     let vault = &begun.vault;
-    audited_with(vault, Action::Kit, "vault", Some(&detail), async |_| {
-        write(&of(vault, &begun.unlocked.master())?)
-    })
-    .await
+    access(vault, Action::Kit, "vault")
+        .detail(&detail)
+        .signed_by(&begun.unlocked)
+        .run(async |_| write(&of(vault, &begun.unlocked.master())?))
+        .await
 }
 
 fn of(vault: &Vault, master: &MasterSecret) -> Result<RecoveryKit, OpsError> {

@@ -6,17 +6,20 @@
 
 use crate::audit::Action;
 use crate::vault::OpsError;
-use crate::vault::access::{DRY_RUN, audited_with};
+use crate::vault::access::{DRY_RUN, access};
 use crate::vault::garbage::{self, PruneReport};
 use crate::vault::handle::Vault;
 
 /// Finds garbage, and removes it unless `dry_run`.
 pub async fn prune(vault: &Vault, dry_run: bool) -> Result<PruneReport, OpsError> {
-    let _lock = vault.lock_for_writing("prune")?;
-    let detail = dry_run.then_some(DRY_RUN);
-    audited_with(vault, Action::Prune, "store", detail, async |_| {
-        vault.check_store().await?;
-        garbage::in_every_store(vault, !dry_run).await
-    })
-    .await
+    let lock = vault.lock_for_writing("prune")?;
+    let detail = if dry_run { DRY_RUN } else { "" };
+    access(vault, Action::Prune, "store")
+        .writing(&lock)
+        .detail(detail)
+        .run(async |access| {
+            access.check_store().await?;
+            garbage::in_every_store(vault, !dry_run).await
+        })
+        .await
 }

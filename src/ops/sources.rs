@@ -11,7 +11,7 @@ use crate::crypto::{SecretText, labels};
 use crate::keys::master::Credentials;
 use crate::postgres::ConnectionSettings;
 use crate::vault::OpsError;
-use crate::vault::access::audited;
+use crate::vault::access::access;
 use crate::vault::handle::Vault;
 
 /// Where a new source's URL is.
@@ -42,36 +42,42 @@ pub async fn add(
     name: &str,
     url: NewUrl,
 ) -> Result<SourceReport, OpsError> {
-    let _lock = vault.lock_for_writing("source add")?;
+    let lock = vault.lock_for_writing("source add")?;
     if sources::by_name(vault.catalog().connection(), name)?.is_some() {
         return Err(OpsError::SourceExists { name: name.to_owned() });
     }
     if let NewUrl::Sealed(url) = &url {
         ConnectionSettings::parse(url.expose())?;
     }
-    audited(vault, Action::SourceAdd, name, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let random = &mut random::system();
-        let source_id = SourceId(random::bytes(random));
-        let url = match url {
-            NewUrl::Sealed(url) => SourceUrl::Sealed(unlocked.commons.seal_note(
-                vault.id(),
-                labels::SOURCE_URL,
-                &source_id.0,
-                url.expose(),
-                random,
-            )),
-            NewUrl::Variable(variable) => SourceUrl::Environment(variable),
-        };
-        let row =
-            SourceRow { source_id, name: name.to_owned(), url, created_at: vault.clock().now() };
-        vault
-            .catalog()
-            .transaction(|transaction| Ok::<_, OpsError>(sources::insert(transaction, &row)?))?;
-        Ok(report(&row))
-    })
-    .await
+    access(vault, Action::SourceAdd, name)
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let random = &mut random::system();
+            let source_id = SourceId(random::bytes(random));
+            let url = match url {
+                NewUrl::Sealed(url) => SourceUrl::Sealed(unlocked.commons.seal_note(
+                    vault.id(),
+                    labels::SOURCE_URL,
+                    &source_id.0,
+                    url.expose(),
+                    random,
+                )),
+                NewUrl::Variable(variable) => SourceUrl::Environment(variable),
+            };
+            let row = SourceRow {
+                source_id,
+                name: name.to_owned(),
+                url,
+                created_at: vault.clock().now(),
+            };
+            vault.catalog().transaction(|transaction| {
+                Ok::<_, OpsError>(sources::insert(transaction, &row)?)
+            })?;
+            Ok(report(&row))
+        })
+        .await
 }
 
 /// All sources.

@@ -18,8 +18,9 @@ use crate::container::names;
 use crate::container::vault_marker::VaultMarker;
 use crate::keys::master::Credentials;
 use crate::store::{Capabilities, ObjectName};
-use crate::vault::access::{audited, audited_with};
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::access::access;
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::{open_manifest, select};
 use crate::vault::stores::copy::{self, Copied};
 use crate::vault::stores::route::{choose, named, note};
@@ -139,7 +140,7 @@ pub fn list(vault: &Vault) -> Result<ListReport, OpsError> {
     let newest = crate::catalog::replica::state(connection)?.sequence;
     let several = vault.stores().are_several();
     let mut stores = Vec::new();
-    for one in &vault.stores().0 {
+    for one in &vault.stores().all {
         let name = &one.settings.name;
         let count = |state| {
             copies.iter().filter(|row| row.store == *name && row.state == state).count() as u64
@@ -172,29 +173,31 @@ pub fn list(vault: &Vault) -> Result<ListReport, OpsError> {
 
 /// Looks with real objects what stores can do and keeps the answer; an empty one is taken in.
 pub async fn check(vault: &Vault, name: Option<&str>) -> Result<CheckReport, OpsError> {
-    let chosen = choose(vault, name)?;
-    let _lock = vault.lock_for_writing("store check")?;
-    audited(vault, Action::Store, "stores", async |_| {
-        let mut stores = Vec::new();
-        for one in &chosen {
-            stores.push(match check_one(vault, one).await {
-                Ok(checked) => checked,
-                // Another vault's store is a mistake to correct before anything else.
-                Err(error @ OpsError::OtherVaultsStore { .. }) => return Err(error),
-                Err(error) if chosen.len() > 1 => CheckedStore {
-                    store: one.settings.name.clone(),
-                    location: place_of(&one.settings),
-                    fit: false,
-                    taken: false,
-                    failure: Some(error.to_string()),
-                    capabilities: None,
-                },
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(CheckReport { stores })
-    })
-    .await
+    let chosen = choose(vault.stores(), name)?;
+    let lock = vault.lock_for_writing("store check")?;
+    access(vault, Action::Store, "stores")
+        .writing(&lock)
+        .run(async |_| {
+            let mut stores = Vec::new();
+            for one in &chosen {
+                stores.push(match check_one(vault, one).await {
+                    Ok(checked) => checked,
+                    // Another vault's store is a mistake to correct before anything else.
+                    Err(error @ OpsError::OtherVaultsStore { .. }) => return Err(error),
+                    Err(error) if chosen.len() > 1 => CheckedStore {
+                        store: one.settings.name.clone(),
+                        location: place_of(&one.settings),
+                        fit: false,
+                        taken: false,
+                        failure: Some(error.to_string()),
+                        capabilities: None,
+                    },
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(CheckReport { stores })
+        })
+        .await
 }
 
 async fn check_one(vault: &Vault, one: &OneStore) -> Result<CheckedStore, OpsError> {
@@ -239,21 +242,25 @@ pub async fn copy_to(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<CopyReport, OpsError> {
     let row = select::backup(vault, selector)?;
-    let chosen = choose(vault, Some(to))?;
-    let _lock = vault.lock_for_writing("store copy")?;
+    let chosen = choose(vault.stores(), Some(to))?;
+    let lock = vault.lock_for_writing("store copy")?;
     let detail = format!("to={to}");
-    audited_with(vault, Action::Store, row.backup_id.as_str(), Some(&detail), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        let stores = check_all(vault).await?;
-        let to = named(vault, &stores, &chosen)?;
-        let copies = Copies::among(vault, stores.clone());
-        progress.phase(&format!("copying {}", row.backup_id));
-        let listed = BTreeMap::new();
-        let copied = backup(vault, &unlocked, &copies, to, &row, &listed, false, progress).await;
-        let Copied { objects, bytes } = copied?;
-        Ok(CopyReport { backup: row.backup_id.clone(), store: to.name.clone(), objects, bytes })
-    })
-    .await
+    access(vault, Action::Store, row.backup_id.as_str())
+        .writing(&lock)
+        .detail(&detail)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            let stores = check_all(vault.stores()).await?;
+            let to = named(vault.stores(), &stores, &chosen)?;
+            let copies = Copies::among(vault.stores(), stores.clone());
+            progress.phase(&format!("copying {}", row.backup_id));
+            let listed = BTreeMap::new();
+            let copied =
+                backup(vault, &unlocked, &copies, to, &row, &listed, false, progress).await;
+            let Copied { objects, bytes } = copied?;
+            Ok(CopyReport { backup: row.backup_id.clone(), store: to.name.clone(), objects, bytes })
+        })
+        .await
 }
 
 /// Copies to every store, or to one, what it lacks of the backups that belong there and of the
@@ -266,38 +273,41 @@ pub async fn reconcile(
     verify: bool,
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<ReconcileReport, OpsError> {
-    let chosen = choose(vault, name)?;
-    let _lock = vault.lock_for_writing("store reconcile")?;
-    audited(vault, Action::Store, "stores", async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        let stores = check_all(vault).await?;
-        let copies = Copies::among(vault, stores.clone());
-        let mut report = ReconcileReport { stores: Vec::new() };
-        for one in chosen {
-            let name = &one.settings.name;
-            let mut done = ReconciledStore {
-                store: name.clone(),
-                state: CopyState::Complete,
-                backups: 0,
-                objects: 0,
-                bytes: 0,
-                problems: Vec::new(),
-            };
-            match stores.iter().find(|store| store.name == *name) {
-                Some(store) => {
-                    let mut work = Work { vault, unlocked: &unlocked, copies: &copies, progress };
-                    work.fill(one, store, verify, &mut done).await?;
+    let chosen = choose(vault.stores(), name)?;
+    let lock = vault.lock_for_writing("store reconcile")?;
+    access(vault, Action::Store, "stores")
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            let stores = check_all(vault.stores()).await?;
+            let copies = Copies::among(vault.stores(), stores.clone());
+            let mut report = ReconcileReport { stores: Vec::new() };
+            for one in chosen {
+                let name = &one.settings.name;
+                let mut done = ReconciledStore {
+                    store: name.clone(),
+                    state: CopyState::Complete,
+                    backups: 0,
+                    objects: 0,
+                    bytes: 0,
+                    problems: Vec::new(),
+                };
+                match stores.iter().find(|store| store.name == *name) {
+                    Some(store) => {
+                        let mut work =
+                            Work { vault, unlocked: &unlocked, copies: &copies, progress };
+                        work.fill(one, store, verify, &mut done).await?;
+                    }
+                    None => done.problems.extend(why_away(one)),
                 }
-                None => done.problems.extend(why_away(one)),
+                if !done.problems.is_empty() {
+                    done.state = CopyState::Behind;
+                }
+                report.stores.push(done);
             }
-            if !done.problems.is_empty() {
-                done.state = CopyState::Behind;
-            }
-            report.stores.push(done);
-        }
-        Ok(report)
-    })
-    .await
+            Ok(report)
+        })
+        .await
 }
 
 fn why_away(one: &OneStore) -> Option<String> {
@@ -358,7 +368,8 @@ impl Work<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if let Err(error) = replica::bring_up(self.vault, to, verify).await {
+        let keys = self.unlocked.ring().replica_keys();
+        if let Err(error) = replica::bring_up(self.vault, &keys, to, verify).await {
             done.problems.push(format!("the catalog's replica: {error}"));
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::policy::subject_map::{
 use crate::postgres::rows::probe::{Probe, Question};
 use crate::postgres::{Session, describe};
 use crate::vault::OpsError;
-use crate::vault::access::audited_with;
+use crate::vault::access::access;
 use crate::vault::handle::Vault;
 use crate::vault::sources;
 use crate::vault::subject_maps::{self, LoadedMap, load, remember};
@@ -65,37 +65,45 @@ pub async fn map(
         MapAction::Write => Action::MapWrite,
         MapAction::Show | MapAction::Check => Action::Show,
     };
-    audited_with(vault, recorded_as, source, Some(detail), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        let settings = sources::settings(vault, &unlocked, &row)?;
-        let session = Session::connect(&settings).await?;
-        session.begin_snapshot().await?;
-        let schema = describe(&session).await?;
-        let path = subject_maps::path(vault, &row.name);
-        let existing = match load(vault, &row) {
-            Ok(loaded) => Some(loaded.map),
-            Err(OpsError::NoMap { .. }) if action != MapAction::Check => None,
-            Err(error) => return Err(error),
-        };
-        if let (MapAction::Check, Some(map)) = (action, &existing) {
-            let drift = subject_map::check(map, &schema);
-            let toml = map.to_toml(&schema);
-            let proposal = Proposal { map: map.clone(), undecided: Vec::new(), notes: Vec::new() };
-            return Ok(MapReport { schema, proposal, toml, path, drift });
-        }
-        let mut proposal = propose(&session, &schema, decisions, existing.as_ref(), probes).await?;
-        proposal.map.source.clone_from(&row.name);
-        let toml = proposal.map.to_toml(&schema);
-        if action == MapAction::Write {
-            if !proposal.undecided.is_empty() {
-                return Err(OpsError::MapUndecided(proposal.undecided));
+    access(vault, recorded_as, source)
+        .detail(detail)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            let settings = sources::settings(vault, &unlocked, &row)?;
+            let session = Session::connect(&settings).await?;
+            session.begin_snapshot().await?;
+            let schema = describe(&session).await?;
+            let path = subject_maps::path(vault, &row.name);
+            let existing = match load(vault, &row) {
+                Ok(loaded) => Some(loaded.map),
+                Err(OpsError::NoMap { .. }) if action != MapAction::Check => None,
+                Err(error) => return Err(error),
+            };
+            if let (MapAction::Check, Some(map)) = (action, &existing) {
+                let drift = subject_map::check(map, &schema);
+                let toml = map.to_toml(&schema);
+                let proposal =
+                    Proposal { map: map.clone(), undecided: Vec::new(), notes: Vec::new() };
+                return Ok(MapReport { schema, proposal, toml, path, drift });
             }
-            write(vault, &path, &toml)?;
-            remember(vault, &row, &LoadedMap { map: proposal.map.clone(), toml: toml.clone() })?;
-        }
-        Ok(MapReport { schema, proposal, toml, path, drift: Vec::new() })
-    })
-    .await
+            let mut proposal =
+                propose(&session, &schema, decisions, existing.as_ref(), probes).await?;
+            proposal.map.source.clone_from(&row.name);
+            let toml = proposal.map.to_toml(&schema);
+            if action == MapAction::Write {
+                if !proposal.undecided.is_empty() {
+                    return Err(OpsError::MapUndecided(proposal.undecided));
+                }
+                write(vault, &path, &toml)?;
+                remember(
+                    vault,
+                    &row,
+                    &LoadedMap { map: proposal.map.clone(), toml: toml.clone() },
+                )?;
+            }
+            Ok(MapReport { schema, proposal, toml, path, drift: Vec::new() })
+        })
+        .await
 }
 
 /// Infers a map from the schema, and from counts in the data where they are allowed.

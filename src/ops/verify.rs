@@ -12,8 +12,9 @@ use crate::catalog::backups::BackupRow;
 use crate::catalog::stores as rows;
 use crate::keys::master::Credentials;
 use crate::vault::OpsError;
-use crate::vault::access::audited;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::access::access;
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::scan::{self, Scanned};
 use crate::vault::reader::{BackupReader, select};
 use crate::vault::subject_keys::SubjectKeys;
@@ -102,14 +103,15 @@ pub async fn verify(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<VerifyReport, OpsError> {
     let row = select::backup(vault, selector)?;
-    audited(vault, Action::Verify, row.backup_id.as_str(), async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let report = one(vault, &unlocked, &row, progress).await?;
-        access.add_detail(verdict(report.intact && report.copies_are_intact()));
-        Ok(report)
-    })
-    .await
+    access(vault, Action::Verify, row.backup_id.as_str())
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let report = one(vault, &unlocked, &row, progress).await?;
+            access.add_detail(verdict(report.intact && report.copies_are_intact()));
+            Ok(report)
+        })
+        .await
 }
 
 /// Verifies every backup of the vault, the newest first. One that is damaged does not keep the
@@ -120,19 +122,20 @@ pub async fn verify_all(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<Vec<VerifyReport>, OpsError> {
     let rows = select::all(vault)?;
-    audited(vault, Action::Verify, "all", async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let mut reports = Vec::new();
-        for row in &rows {
-            reports.push(one(vault, &unlocked, row, progress).await?);
-        }
-        access.add_detail(verdict(
-            reports.iter().all(|report| report.intact && report.copies_are_intact()),
-        ));
-        Ok(reports)
-    })
-    .await
+    access(vault, Action::Verify, "all")
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let mut reports = Vec::new();
+            for row in &rows {
+                reports.push(one(vault, &unlocked, row, progress).await?);
+            }
+            access.add_detail(verdict(
+                reports.iter().all(|report| report.intact && report.copies_are_intact()),
+            ));
+            Ok(reports)
+        })
+        .await
 }
 
 /// What the audit log says of a verification's finding.

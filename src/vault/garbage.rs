@@ -68,7 +68,7 @@ pub async fn in_every_store(vault: &Vault, remove: bool) -> Result<PruneReport, 
         removed: remove,
     };
     let several = vault.stores().are_several();
-    for store in stores::ready(vault).await? {
+    for store in stores::ready(vault.stores()).await? {
         match in_store(vault, &store, &needed, &mut report).await {
             Err(error @ OpsError::Store(_)) if several => {
                 vault.stores().lost(&store.name, &error.to_string());

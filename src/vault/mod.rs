@@ -10,14 +10,18 @@ mod error;
 pub mod forget;
 pub mod garbage;
 pub mod handle;
+pub mod keys;
 mod lock_error;
 pub mod object_stream;
 pub mod reader;
+mod record;
 pub mod replica;
+pub mod settings;
 pub mod sources;
 pub mod stores;
 pub mod subject_keys;
 pub mod subject_maps;
+pub mod unlock;
 
 pub use custody_error::CustodyError;
 pub use error::{ErrorKind, OpsError};

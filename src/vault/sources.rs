@@ -1,7 +1,8 @@
 //! Sources as the catalog has them, and the way to their databases.
 
 use super::OpsError;
-use super::handle::{Unlocked, Vault};
+use super::handle::Vault;
+use super::keys::Unlocked;
 use crate::catalog::sources::{self, SourceRow, SourceUrl};
 use crate::crypto::{SecretText, labels};
 use crate::postgres::ConnectionSettings;

@@ -1,11 +1,13 @@
 //! Subject keys for one source while a command runs: known ones opened, new ones made durable in
 //! the catalog before a segment is sealed under them, erased people recognised.
 
+use crate::vault::unlock::commons_of;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::OpsError;
-use super::handle::{SharedCatalog, Unlocked, Vault};
+use super::handle::{SharedCatalog, Vault};
+use super::keys::Unlocked;
 use crate::base::clock::timestamp;
 use crate::base::ids::{Digest, Epoch, ShardId, SourceId, SubjectReference};
 use crate::base::{durable, random};
@@ -90,7 +92,7 @@ impl SubjectKeys {
         unlocked: &Arc<Unlocked>,
         backup: &BackupRow,
     ) -> Result<Self, OpsError> {
-        let commons = vault.commons_of(unlocked, &backup.commons_kind)?;
+        let commons = commons_of(vault, unlocked, &backup.commons_kind)?;
         let (catalog, unlocked) = (vault.shared_catalog(), Arc::clone(unlocked));
         let keys = Self::new(catalog, unlocked, backup.source_id, vault.clock().now());
         Ok(Self { reading: Some(Reading { commons, epoch: backup.epoch }), ..keys })

@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strongroom::vault::unlock::unlock;
 
 use age::secrecy::ExposeSecret as _;
 use chrono::Utc;
@@ -29,7 +30,8 @@ use strongroom::keys::master::{Credentials, Protection};
 use strongroom::keys::ring::KeyName;
 use strongroom::ops::init;
 use strongroom::vault::forget::{Change, forget};
-use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
+use strongroom::vault::handle::Vault;
+use strongroom::vault::settings::{Environment, VaultPlaces};
 use strongroom::vault::subject_keys::SubjectKeys;
 
 const RUNS: usize = 5;
@@ -107,7 +109,7 @@ impl Bench {
             master: at("master.age"),
             maps: at("maps"),
             custodians: vec![CustodianSettings::file("main", at("custodian"))],
-            stores: vec![strongroom::vault::stores::StoreSettings::main(
+            stores: vec![strongroom::vault::settings::StoreSettings::main(
                 at("store").display().to_string(),
             )],
             spill: at("spill"),
@@ -132,7 +134,7 @@ impl Bench {
     /// Makes people and backups: their keys, as a backup makes them.
     async fn fill(&self, backups: u64) {
         let recorded = self.vault.record(Action::Backup, "bench", Outcome::Begun, None).unwrap();
-        let unlocked = self.vault.unlock(&self.credentials, &recorded).await.unwrap();
+        let unlocked = unlock(&self.vault, &self.credentials, &recorded, None).await.unwrap();
         let now = SystemClock.now();
         let source = SourceRow {
             source_id: SOURCE,
@@ -206,7 +208,7 @@ impl Bench {
                 .collect();
             self.forgotten += erased;
             let recorded = self.vault.record(Action::Erase, "bench", Outcome::Begun, None).unwrap();
-            let unlocked = self.vault.unlock(&self.credentials, &recorded).await.unwrap();
+            let unlocked = unlock(&self.vault, &self.credentials, &recorded, None).await.unwrap();
             let lock = self.vault.lock_for_writing("bench").unwrap();
             let before = newest_objects(&self.store());
             let change = Change { subjects: &references, ..Change::default() };

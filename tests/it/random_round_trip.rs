@@ -21,7 +21,8 @@ use strongroom::keys::master::Credentials;
 use strongroom::ops::backup::{BackupReport, BackupRequest, LockRules, backup};
 use strongroom::policy::subject_map::SubjectMap;
 use strongroom::postgres::Session;
-use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
+use strongroom::vault::handle::Vault;
+use strongroom::vault::settings::{Environment, VaultPlaces};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -142,7 +143,7 @@ async fn back_up(world: &World, memory_bytes: usize, jobs: usize) -> BackupRepor
         master: place("master.age"),
         maps: place("maps"),
         custodians: vec![CustodianSettings::file("main", place("custodian"))],
-        stores: vec![strongroom::vault::stores::StoreSettings::main(
+        stores: vec![strongroom::vault::settings::StoreSettings::main(
             place("store").display().to_string(),
         )],
         spill: place("spill"),

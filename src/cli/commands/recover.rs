@@ -24,7 +24,7 @@ use crate::keys::master::kit::{self, Kit};
 use crate::ops::recover::{self, RecoverReport, RecoverRequest, Recovered};
 use crate::vault::OpsError;
 use crate::vault::custody::Quorum;
-use crate::vault::stores::{DEFAULT_NAME, StoreSettings};
+use crate::vault::settings::{DEFAULT_NAME, StoreSettings};
 
 /// What `recover` takes.
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::keys::custodians::settings::{CustodianSettings, DEFAULT_NAME};
-use crate::vault::stores::StoreSettings;
+use crate::vault::settings::StoreSettings;
 
 pub mod custodians;
 mod reader;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::reader::Section;
 use super::{ConfigError, quoted};
-use crate::vault::stores::{DEFAULT_NAME, StoreSettings};
+use crate::vault::settings::{DEFAULT_NAME, StoreSettings};
 
 /// How long a name may be.
 const NAME_BYTES_MAX: usize = 31;

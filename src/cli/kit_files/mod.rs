@@ -11,7 +11,7 @@ use super::exit::Exit;
 use crate::base::durable;
 use crate::ops::kit::{self, RecoveryKit};
 use crate::vault::OpsError;
-use crate::vault::handle::Begun;
+use crate::vault::unlock::Begun;
 
 /// The forms of a kit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

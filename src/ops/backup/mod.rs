@@ -14,6 +14,7 @@ mod waits;
 mod write;
 
 use self::read::relations;
+use crate::vault::handle::Writing;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
@@ -49,8 +50,9 @@ use crate::keys::ring::KeyName;
 use crate::policy::subject_map::{self, TableOwners};
 use crate::postgres::{self, ConnectionSettings, Session};
 use crate::store::{ObjectName, Store, Written};
-use crate::vault::access::{Access, audited};
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::access::{Access, access};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::stores::{copy, route};
 use crate::vault::subject_keys::SubjectKeys;
 use crate::vault::subject_maps::LoadedMap;
@@ -131,32 +133,35 @@ pub async fn backup(
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<BackupReport, OpsError> {
     let source = sources::find(vault, &request.source)?;
-    let _lock = vault.lock_for_writing("backup")?;
-    let report = audited(vault, Action::Backup, &source.name, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let settings = sources::settings(vault, &unlocked, &source)?;
-        let map = subject_maps::load(vault, &source)?;
-        let (named, usable) = route::for_class(vault, request.class).await?;
-        let primary = usable.first().ok_or(OpsError::StoreStopped)?;
-        let store = Arc::clone(&primary.store);
-        let spread = Spread { named, usable };
-        let source = &source;
-        let work = Work {
-            vault,
-            access,
-            unlocked,
-            source,
-            store,
-            spread,
-            settings,
-            map,
-            request,
-            progress,
-        };
-        work.run().await
-    })
-    .await?;
+    let lock = vault.lock_for_writing("backup")?;
+    let report = access(vault, Action::Backup, &source.name)
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let settings = sources::settings(vault, &unlocked, &source)?;
+            let map = subject_maps::load(vault, &source)?;
+            let (named, usable) = route::for_class(vault.stores(), request.class).await?;
+            let primary = usable.first().ok_or(OpsError::StoreStopped)?;
+            let store = Arc::clone(&primary.store);
+            let spread = Spread { named, usable };
+            let source = &source;
+            let work = Work {
+                vault,
+                access,
+                writing: &lock,
+                unlocked,
+                source,
+                store,
+                spread,
+                settings,
+                map,
+                request,
+                progress,
+            };
+            work.run().await
+        })
+        .await?;
     if request.strict && report.rows_of_erased > 0 {
         return Err(OpsError::ErasedInSource {
             backup: report.backup,
@@ -170,6 +175,7 @@ pub async fn backup(
 struct Work<'a> {
     vault: &'a Vault,
     access: &'a Access<'a>,
+    writing: &'a Writing,
     unlocked: Arc<Unlocked>,
     source: &'a SourceRow,
     /// The nearest of the stores for this class: the backup is written there.
@@ -325,9 +331,8 @@ impl Work<'_> {
             // From here on nothing is removed: a commit that reports a failure may have happened.
             Ok((manifest, written, owners)) => {
                 // New people's keys are in the store before a backup that needs them counts.
-                let lock = self.vault.lock_for_recovery()?;
                 let keys = self.unlocked.ring().replica_keys();
-                replica::sync(self.vault, &keys, &lock).await?;
+                replica::sync(self.vault, &keys, self.writing).await?;
                 let row = self.record(&manifest, &identity, written, &packs.own())?;
                 let copies = self.spread.copy(self.vault, &manifest, &row, self.progress).await?;
                 Ok(self.report(&manifest, &row, copies, owners, notices))

@@ -11,7 +11,8 @@ use crate::catalog::backups::{self, BackupFilter, BackupRow};
 use crate::catalog::sources::SourceRow;
 use crate::container::index_block::IndexEntry;
 use crate::vault::OpsError;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::{BackupReader, ReaderCache};
 
 /// What was found.

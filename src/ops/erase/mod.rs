@@ -20,9 +20,10 @@ use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{TombstoneKey, kinds, name};
 use crate::policy::subject_map::{self};
-use crate::vault::access::{DRY_RUN, audited_with};
+use crate::vault::access::{DRY_RUN, access};
 use crate::vault::forget::{self, Change};
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::subject_keys::ensure_known;
 use crate::vault::{ErrorKind, OpsError, custody, replica};
 use crate::vault::{sources, subject_maps};
@@ -114,104 +115,108 @@ pub async fn erase(
 ) -> Result<EraseReport, OpsError> {
     let source = sources::find(vault, &request.source)?;
     let lock = vault.lock_for_writing("erase")?;
-    let detail = request.dry_run.then_some(DRY_RUN);
-    audited_with(vault, Action::Erase, &source.name, detail, async |access| {
-        let requested_at = vault.clock().now();
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
-        let mut references = Vec::new();
-        for subject in &request.subjects {
-            let key = subject_map::canonical_key(&class, subject.expose())?;
-            let made = unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
-            if references.contains(&made) {
-                continue;
-            }
-            access.name_object(&made.to_string())?;
-            ensure_known(vault, &unlocked, &source, &class, made)?;
-            references.push(made);
-        }
-
-        let mut found = look::look(vault, &unlocked, &source, &references).await?;
-        let subjects = std::mem::take(&mut found.subjects);
-        let mut report = EraseReport {
-            state: "dry-run",
-            source: source.name.clone(),
-            class: class.name.clone(),
-            rows: subjects.iter().map(|subject| subject.rows).sum(),
-            backups: found.backups.len() as u64,
-            subjects,
-            epoch_before: unlocked.ring().epoch(),
-            epoch_after: None,
-            confirmed_at: None,
-            waiting: Vec::new(),
-            proof: None,
-        };
-        if request.dry_run {
-            return Ok(report);
-        }
-        if !confirm(&report) {
-            return Err(OpsError::NotConfirmed);
-        }
-        let before = Before::remember(vault, &references)?;
-        let reason_id = random::bytes::<16>(&mut random::system());
-        let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
-        let change = Change { subjects: &references, ..Change::default() };
-        let forgotten =
-            forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
-                let mut tombstones = Tombstones {
-                    transaction,
-                    unlocked: &unlocked,
-                    ring,
-                    epoch,
-                    requested_at,
-                    new: None,
-                };
-                for subject in &mut report.subjects {
-                    tombstones.write(subject.subject_reference)?;
-                    let erasure = NewErasure {
-                        requested_at,
-                        source_id: source.source_id,
-                        epoch_before: report.epoch_before,
-                        reason_sealed: reason_sealed.clone(),
-                        backup_count: subject.backups.len() as u64,
-                        segment_count: subject.backups.iter().map(|share| share.segments).sum(),
-                        row_count: subject.rows,
-                        subject_key_count: 1,
-                    };
-                    subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+    let detail = if request.dry_run { DRY_RUN } else { "" };
+    access(vault, Action::Erase, &source.name)
+        .writing(&lock)
+        .detail(detail)
+        .run(async |access| {
+            let requested_at = vault.clock().now();
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
+            let mut references = Vec::new();
+            for subject in &request.subjects {
+                let key = subject_map::canonical_key(&class, subject.expose())?;
+                let made =
+                    unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+                if references.contains(&made) {
+                    continue;
                 }
-                Ok(())
-            })
-            .await?;
-        report.epoch_after = Some(forgotten.epoch);
-        report.state = if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" };
-        report.waiting = forgotten.waiting;
-        let numbers: Vec<u64> =
-            report.subjects.iter().filter_map(|subject| subject.erasure).collect();
-        access.add_detail(&format!(
-            "state={} erasures={} rows={} backups={}",
-            report.state,
-            custody::spans(&numbers).first().map_or("0", String::as_str),
-            report.rows,
-            report.backups
-        ));
-        match before.prove(vault, &unlocked, &source, &found, &numbers).await {
-            Ok(proof) => report.proof = Some(proof),
-            Err(error) if error.kind() == ErrorKind::Store => {
-                vault.warn(&format!("the erasure was not tried out afterwards: {error}"));
+                access.name_object(&made.to_string())?;
+                ensure_known(vault, &unlocked, &source, &class, made)?;
+                references.push(made);
             }
-            Err(error) => return Err(error),
-        }
-        replica::clear_superseded(vault, &lock).await;
-        if let Some(first) = numbers.first() {
-            report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?
-                .and_then(|row| row.confirmed_at)
-                .map(timestamp);
-        }
-        Ok(report)
-    })
-    .await
+
+            let mut found = look::look(vault, &unlocked, &source, &references).await?;
+            let subjects = std::mem::take(&mut found.subjects);
+            let mut report = EraseReport {
+                state: "dry-run",
+                source: source.name.clone(),
+                class: class.name.clone(),
+                rows: subjects.iter().map(|subject| subject.rows).sum(),
+                backups: found.backups.len() as u64,
+                subjects,
+                epoch_before: unlocked.ring().epoch(),
+                epoch_after: None,
+                confirmed_at: None,
+                waiting: Vec::new(),
+                proof: None,
+            };
+            if request.dry_run {
+                return Ok(report);
+            }
+            if !confirm(&report) {
+                return Err(OpsError::NotConfirmed);
+            }
+            let before = Before::remember(vault, &references)?;
+            let reason_id = random::bytes::<16>(&mut random::system());
+            let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
+            let change = Change { subjects: &references, ..Change::default() };
+            let forgotten =
+                forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
+                    let mut tombstones = Tombstones {
+                        transaction,
+                        unlocked: &unlocked,
+                        ring,
+                        epoch,
+                        requested_at,
+                        new: None,
+                    };
+                    for subject in &mut report.subjects {
+                        tombstones.write(subject.subject_reference)?;
+                        let erasure = NewErasure {
+                            requested_at,
+                            source_id: source.source_id,
+                            epoch_before: report.epoch_before,
+                            reason_sealed: reason_sealed.clone(),
+                            backup_count: subject.backups.len() as u64,
+                            segment_count: subject.backups.iter().map(|share| share.segments).sum(),
+                            row_count: subject.rows,
+                            subject_key_count: 1,
+                        };
+                        subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+                    }
+                    Ok(())
+                })
+                .await?;
+            report.epoch_after = Some(forgotten.epoch);
+            report.state = if forgotten.waiting.is_empty() { "confirmed" } else { "provisional" };
+            report.waiting = forgotten.waiting;
+            let numbers: Vec<u64> =
+                report.subjects.iter().filter_map(|subject| subject.erasure).collect();
+            access.add_detail(&format!(
+                "state={} erasures={} rows={} backups={}",
+                report.state,
+                custody::spans(&numbers).first().map_or("0", String::as_str),
+                report.rows,
+                report.backups
+            ));
+            match before.prove(vault, &unlocked, &source, &found, &numbers).await {
+                Ok(proof) => report.proof = Some(proof),
+                Err(error) if error.kind() == ErrorKind::Store => {
+                    vault.warn(&format!("the erasure was not tried out afterwards: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+            replica::clear_superseded(vault, &lock).await;
+            if let Some(first) = numbers.first() {
+                report.confirmed_at = erasures::get(vault.catalog().connection(), *first)?
+                    .and_then(|row| row.confirmed_at)
+                    .map(timestamp);
+            }
+            Ok(report)
+        })
+        .await
 }
 
 /// The reason, sealed, with the random id that its context holds before it.

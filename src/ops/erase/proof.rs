@@ -5,6 +5,7 @@
 //! its replica in the store, where that can still be read), every affected backup, the master secret
 //! and the new epoch's secret as the custodians hand it out.
 
+use crate::vault::unlock::read_ring;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::ring::{KeyName, KeyRing};
 use crate::keys::{EpochSecret, SubjectKey};
 use crate::store::ObjectName;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::scan::open_segment;
 use crate::vault::reader::{BackupReader, ReaderCache};
 use crate::vault::subject_keys::{Standing, SubjectKeys};
@@ -88,7 +90,7 @@ impl Before {
     ) -> Result<Proof, OpsError> {
         let proven_at = vault.clock().now();
         // As a stranger would have it: read again, from the catalog and the custodians.
-        let ring = vault.read_ring(&unlocked.master())?;
+        let ring = read_ring(vault, &unlocked.master())?;
         let present = crate::catalog::custody::present(vault.catalog().connection())?;
         let secret = custody::read_secret(vault, &present)?;
         let mut found_keys = self.keys_from_before(vault.id(), unlocked, &ring, &secret);

@@ -11,7 +11,7 @@ use crate::catalog::subjects;
 use crate::crypto::SecretText;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map;
-use crate::vault::access::audited;
+use crate::vault::access::access;
 use crate::vault::handle::Vault;
 use crate::vault::subject_keys::SubjectKeys;
 use crate::vault::{CustodyError, OpsError};
@@ -49,38 +49,41 @@ pub async fn readmit(
     request: &ReadmitRequest,
 ) -> Result<ReadmitReport, OpsError> {
     let source = sources::find(vault, &request.source)?;
-    let _lock = vault.lock_for_writing("subject readmit")?;
-    audited(vault, Action::Readmit, &source.name, async |access| {
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
-        let key = subject_map::canonical_key(&class, request.subject.expose())?;
-        let reference =
-            unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
-        access.name_object(&reference.to_string())?;
-        let keys = SubjectKeys::new(
-            vault.shared_catalog(),
-            std::sync::Arc::clone(&unlocked),
-            source.source_id,
-            vault.clock().now(),
-        );
-        let erased_at = keys.erased_at(reference)?.ok_or(CustodyError::NotErased { reference })?;
-        let epoch = unlocked.ring().epoch();
-        durable::step("readmit.commit", || {
-            vault.catalog().transaction(|transaction| {
-                if subjects::get(transaction, &reference)?.is_some() {
-                    return Err(OpsError::Bug("an erased subject has a key"));
-                }
-                keys.readmit(transaction, reference, epoch)
+    let lock = vault.lock_for_writing("subject readmit")?;
+    access(vault, Action::Readmit, &source.name)
+        .writing(&lock)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
+            let key = subject_map::canonical_key(&class, request.subject.expose())?;
+            let reference =
+                unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+            access.name_object(&reference.to_string())?;
+            let keys = SubjectKeys::new(
+                vault.shared_catalog(),
+                std::sync::Arc::clone(&unlocked),
+                source.source_id,
+                vault.clock().now(),
+            );
+            let erased_at =
+                keys.erased_at(reference)?.ok_or(CustodyError::NotErased { reference })?;
+            let epoch = unlocked.ring().epoch();
+            durable::step("readmit.commit", || {
+                vault.catalog().transaction(|transaction| {
+                    if subjects::get(transaction, &reference)?.is_some() {
+                        return Err(OpsError::Bug("an erased subject has a key"));
+                    }
+                    keys.readmit(transaction, reference, epoch)
+                })
+            })?;
+            Ok(ReadmitReport {
+                source: source.name.clone(),
+                class: class.name,
+                subject_reference: reference,
+                erased_at: timestamp(erased_at),
+                epoch,
             })
-        })?;
-        Ok(ReadmitReport {
-            source: source.name.clone(),
-            class: class.name,
-            subject_reference: reference,
-            erased_at: timestamp(erased_at),
-            epoch,
         })
-    })
-    .await
+        .await
 }

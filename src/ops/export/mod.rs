@@ -27,7 +27,7 @@ use crate::crypto::SecretText;
 use crate::keys::master::{Credentials, Protection};
 use crate::policy::subject_map;
 use crate::vault::OpsError;
-use crate::vault::access::{Access, audited_with};
+use crate::vault::access::{Access, access};
 use crate::vault::handle::Vault;
 use crate::vault::reader::{BackupReader, select};
 use crate::vault::subject_keys::ensure_known;
@@ -97,13 +97,13 @@ pub async fn export(
     let source = sources::find(vault, &request.source)?;
     let row = backup_of(vault, &source, &request.backup)?;
     let detail = format!("backup={} recipients={}", row.backup_id, recipients.len());
-    audited_with(vault, Action::Export, &source.name, Some(&detail), async |access| {
+    access(vault, Action::Export, &source.name).detail(&detail).run(async |access| {
         let begun_at = vault.clock().now();
         for recipient in request.recipients.iter().take(RECIPIENTS_NAMED_MAX) {
             access.add_detail(&format!("to={recipient}"));
         }
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
+        let unlocked = access.unlock(credentials).await?;
+        access.check_store().await?;
         let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
         let key = subject_map::canonical_key(&class, request.subject.expose())?;
         let reference =

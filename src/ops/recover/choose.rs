@@ -15,8 +15,8 @@ use crate::keys::{EpochSecret, MasterSecret};
 use crate::store::Store;
 use crate::vault::OpsError;
 use crate::vault::custody::EpochSecrets;
-use crate::vault::handle::{Environment, VaultPlaces};
 use crate::vault::replica::{ReplicaError, newest_head, open_head};
+use crate::vault::settings::{Environment, VaultPlaces};
 use crate::vault::stores::{Copies, NamedStore};
 
 /// Which head is the newest in the store.

@@ -29,8 +29,9 @@ use crate::keys::replica_key::ReplicaKeys;
 use crate::keys::vault_keys::audit_head_key;
 use crate::vault::OpsError;
 use crate::vault::custody::{EpochSecrets, LaterShare};
-use crate::vault::handle::{Environment, Vault, VaultPlaces};
+use crate::vault::handle::Vault;
 use crate::vault::replica::{CellReader, ReplicaError, SyncReport, sync};
+use crate::vault::settings::{Environment, VaultPlaces};
 use crate::vault::stores::Copies;
 
 /// The custodians of the recovered vault by name, each with the number of its share.
@@ -141,7 +142,6 @@ pub async fn recover(request: RecoverRequest<'_>) -> Result<Recovered, OpsError>
     report.maps = write_maps(&rebuilt, &places)?;
     drop(rebuilt.publish()?);
     let vault = Vault::open(places, environment)?;
-    vault.sign_audit_log(&master);
     Ok(Recovered { report, vault, keys })
 }
 

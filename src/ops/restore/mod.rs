@@ -27,8 +27,9 @@ use crate::policy::subject_map::{OnGone, SubjectMap};
 use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
 use crate::postgres::{self, ConnectionSettings, Session};
 use crate::vault::OpsError;
-use crate::vault::access::audited_with;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::access::access;
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::authenticate::{Verified, authenticate, authenticate_for_salvage};
 use crate::vault::reader::{BackupReader, select};
 use crate::vault::subject_keys::SubjectKeys;
@@ -97,28 +98,30 @@ pub async fn restore(
 ) -> Result<RestoreReport, OpsError> {
     let row = select::backup(vault, &request.backup)?;
     let to = format!("to={}", audit_name(&request.target.redacted()));
-    audited_with(vault, Action::Restore, row.backup_id.as_str(), Some(&to), async |access| {
-        let begun_at = vault.clock().now();
-        let unlocked = vault.unlock(credentials, access.recorded()).await?;
-        vault.check_store().await?;
-        let identity = unlocked.backup_identity(&row)?;
-        let reader = Arc::new(BackupReader::open(vault, &row, identity).await?);
-        check_request(request, reader.manifest())?;
+    access(vault, Action::Restore, row.backup_id.as_str())
+        .detail(&to)
+        .run(async |access| {
+            let begun_at = vault.clock().now();
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let identity = unlocked.backup_identity(&row)?;
+            let reader = Arc::new(BackupReader::open(vault, &row, identity).await?);
+            check_request(request, reader.manifest())?;
 
-        progress.phase("authenticating the backup");
-        progress.total(0, row.bytes_stored + row.bytes_referenced);
-        let (verified, problems) = if request.salvage {
-            authenticate_for_salvage(&reader, progress).await?
-        } else {
-            (authenticate(&reader, progress).await?, Vec::new())
-        };
-        let work = Work { vault, unlocked, row: &row, reader: &reader, request, progress };
-        let mut report = work.run(&verified).await?;
-        report.notices.splice(0..0, problems);
-        report.seconds = (vault.clock().now() - begun_at).as_seconds_f64();
-        Ok(report)
-    })
-    .await
+            progress.phase("authenticating the backup");
+            progress.total(0, row.bytes_stored + row.bytes_referenced);
+            let (verified, problems) = if request.salvage {
+                authenticate_for_salvage(&reader, progress).await?
+            } else {
+                (authenticate(&reader, progress).await?, Vec::new())
+            };
+            let work = Work { vault, unlocked, row: &row, reader: &reader, request, progress };
+            let mut report = work.run(&verified).await?;
+            report.notices.splice(0..0, problems);
+            report.seconds = (vault.clock().now() - begun_at).as_seconds_f64();
+            Ok(report)
+        })
+        .await
 }
 
 /// The target as the audit log takes it: host, port and database; what the log has no letters for

@@ -10,6 +10,7 @@ use crate::base::ids::{Epoch, VaultId};
 use crate::base::{durable, random};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
+use crate::crypto::kdf::MacKey;
 use crate::keys::custodians::share::{Share, ShareSet};
 use crate::keys::custodians::{Custodian, quorum};
 use crate::keys::{EpochSecret, KeyError};
@@ -160,7 +161,8 @@ fn put(vault: &Vault, custodian: &str, share: &Share) -> Result<(), OpsError> {
 /// command itself, which puts their end on record.
 pub fn destroy_leaving(
     vault: &Vault,
-    _: &Writing<'_>,
+    _: &Writing,
+    signer: &MacKey,
     reported: Option<Epoch>,
 ) -> Result<Vec<Waiting>, OpsError> {
     let sets = custody::with_shares_to_destroy(vault.catalog().connection())?;
@@ -177,7 +179,7 @@ pub fn destroy_leaving(
                 Ok(()) => {
                     mark(vault, (set.epoch, set.set), &row.custodian, ShareState::Destroyed)?;
                     if row.state == ShareState::Returned {
-                        returned::note_destroyed(vault, &row.custodian, set.epoch)?;
+                        returned::note_destroyed(vault, signer, &row.custodian, set.epoch)?;
                     }
                 }
                 Err(error) => waiting.push(Waiting {
@@ -188,7 +190,7 @@ pub fn destroy_leaving(
             }
         }
     }
-    settle(vault, reported)?;
+    settle(vault, signer, reported)?;
     Ok(waiting)
 }
 
@@ -208,7 +210,7 @@ pub fn confirm_held(
 
 /// Records which splittings are destroyed by now, and which erasures that confirms or, where a
 /// secret can be made again, undoes.
-fn settle(vault: &Vault, reported: Option<Epoch>) -> Result<(), OpsError> {
+fn settle(vault: &Vault, signer: &MacKey, reported: Option<Epoch>) -> Result<(), OpsError> {
     let now = vault.clock().now();
     let is_settled = {
         let catalog = vault.catalog();
@@ -235,12 +237,13 @@ fn settle(vault: &Vault, reported: Option<Epoch>) -> Result<(), OpsError> {
             Ok::<_, OpsError>(erasures::confirm(transaction, oldest, now)?)
         })
     })?;
-    note_confirmed(vault, &confirmed, reported)
+    note_confirmed(vault, signer, &confirmed, reported)
 }
 
 /// Puts on record that erasures are confirmed whose command ended before.
 fn note_confirmed(
     vault: &Vault,
+    signer: &MacKey,
     confirmed: &[u64],
     reported: Option<Epoch>,
 ) -> Result<(), OpsError> {
@@ -261,7 +264,13 @@ fn note_confirmed(
     for (source, numbers) in by_source {
         for span in spans(&numbers) {
             let detail = format!("state=confirmed erasures={span}");
-            vault.note(Action::Erase, &source, Outcome::Done, Some(&detail))?;
+            vault.note_signed(
+                Some(signer),
+                Action::Erase,
+                &source,
+                Outcome::Done,
+                Some(&detail),
+            )?;
         }
     }
     Ok(())

@@ -15,9 +15,10 @@ use crate::base::durable;
 use crate::base::ids::{Epoch, ShareSet};
 use crate::catalog::custody::{self, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::erasures;
+use crate::crypto::kdf::MacKey;
 use crate::keys::KeyError;
 use crate::keys::custodians::Custodian;
-use crate::vault::handle::Vault;
+use crate::vault::handle::{Vault, Writing};
 use crate::vault::{ErrorKind, OpsError};
 
 /// A share that a custodian holds and should not.
@@ -38,7 +39,11 @@ enum What {
 /// destroyed here. Says what is there that should not be, one sentence each.
 ///
 /// A custodian that cannot be asked says nothing, and is asked by the next command.
-pub fn notice(vault: &Vault) -> Result<Vec<String>, OpsError> {
+pub fn notice(
+    vault: &Vault,
+    signer: Option<&MacKey>,
+    writing: Option<&Writing>,
+) -> Result<Vec<String>, OpsError> {
     let found = look(vault)?;
     let mut sentences = Vec::new();
     let mut known = Vec::new();
@@ -55,14 +60,14 @@ pub fn notice(vault: &Vault) -> Result<Vec<String>, OpsError> {
     if known.is_empty() {
         return Ok(sentences);
     }
-    let lock = match vault.lock_for_recovery() {
+    let lock = match vault.writing_or_taken(writing, "recording a share that came back") {
         Ok(lock) => Some(lock),
         // The command that is writing met it too, or the next one does.
         Err(error) if error.kind() == ErrorKind::Busy => None,
         Err(error) => return Err(error),
     };
     let reopened = match lock {
-        Some(_) => record(vault, &known)?,
+        Some(_) => record(vault, signer, &known)?,
         None => Vec::new(),
     };
     let numbers = spans(&reopened).join(", ");
@@ -101,7 +106,11 @@ pub fn left(vault: &Vault) -> Result<Vec<String>, OpsError> {
 }
 
 /// Records what came back, and says which erasures are provisional again.
-fn record(vault: &Vault, known: &[(&Found, ShareSet, u8)]) -> Result<Vec<u64>, OpsError> {
+fn record(
+    vault: &Vault,
+    signer: Option<&MacKey>,
+    known: &[(&Found, ShareSet, u8)],
+) -> Result<Vec<u64>, OpsError> {
     let now = vault.clock().now();
     let reopened = durable::step("custody.returned", || {
         vault.catalog().transaction(|transaction| {
@@ -137,15 +146,26 @@ fn record(vault: &Vault, known: &[(&Found, ShareSet, u8)]) -> Result<Vec<u64>, O
         if let [first, ..] = spans(&reopened).as_slice() {
             detail.push_str(&format!(" provisional={first}"));
         }
-        vault.note(Action::Custody, &found.custodian, Outcome::Done, Some(&detail))?;
+        vault.note_signed(
+            signer,
+            Action::Custody,
+            &found.custodian,
+            Outcome::Done,
+            Some(&detail),
+        )?;
     }
     Ok(reopened)
 }
 
 /// Puts on record that a share that had come back is destroyed again.
-pub(super) fn note_destroyed(vault: &Vault, custodian: &str, epoch: Epoch) -> Result<(), OpsError> {
+pub(super) fn note_destroyed(
+    vault: &Vault,
+    signer: &MacKey,
+    custodian: &str,
+    epoch: Epoch,
+) -> Result<(), OpsError> {
     let detail = format!("share=destroyed-again epoch={epoch}");
-    vault.note(Action::Custody, custodian, Outcome::Done, Some(&detail))
+    vault.note_signed(Some(signer), Action::Custody, custodian, Outcome::Done, Some(&detail))
 }
 
 fn look(vault: &Vault) -> Result<Vec<Found>, OpsError> {

@@ -5,11 +5,15 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
+use crate::audit;
 use crate::base::digest;
 use crate::base::durable;
-use crate::base::ids::Digest;
+use crate::base::ids::{Digest, VaultId};
+use crate::catalog::Transaction;
 use crate::catalog::forgetting;
+use crate::crypto::kdf::MacKey;
 use crate::keys::MasterSecret;
+use crate::keys::vault_keys::audit_head_key;
 use crate::vault::handle::Vault;
 use crate::vault::{CustodyError, OpsError};
 
@@ -26,6 +30,22 @@ impl NewMaster {
     #[must_use]
     pub fn digest(&self) -> Digest {
         digest::sha256(&self.sealed)
+    }
+
+    /// Signs the audit log's head again under the key of the new master secret, as a part of the
+    /// transaction that replaces it. A head that does not hold is left as it is, for `audit verify`
+    /// to find.
+    pub(super) fn move_audit_head(
+        &self,
+        transaction: &Transaction<'_>,
+        vault: VaultId,
+        old: &MacKey,
+    ) -> Result<(), OpsError> {
+        if audit::head_holds(transaction, |message, mac| old.verify_message(message, mac))? {
+            let new = audit_head_key(&self.secret, vault);
+            audit::seal_head_in(transaction, |message| new.mac_message(message))?;
+        }
+        Ok(())
     }
 
     /// Lays the new file beside the old one.

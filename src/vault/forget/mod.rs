@@ -27,7 +27,8 @@
 use std::collections::BTreeSet;
 
 use super::custody::{self, Membership, Waiting};
-use super::handle::{Unlocked, Vault, Writing};
+use super::handle::{Vault, Writing};
+use super::keys::Unlocked;
 use super::{ErrorKind, OpsError, replica};
 use crate::audit::{Action, Outcome};
 use crate::base::ids::{BackupId, Epoch, ShardId, ShareSet, SubjectReference, VaultId};
@@ -90,7 +91,7 @@ pub struct Forgotten {
 pub async fn forget(
     vault: &Vault,
     unlocked: &Unlocked,
-    lock: &Writing<'_>,
+    lock: &Writing,
     change: &Change<'_>,
     record: impl FnOnce(&Transaction<'_>, &KeyRing, Epoch) -> Result<(), OpsError>,
 ) -> Result<Forgotten, OpsError> {
@@ -113,7 +114,7 @@ pub async fn forget(
             // The commit may have happened all the same, where it reported a failure. Then the next
             // command finishes what this one began.
             if crate::catalog::vault::read(vault.catalog().connection())?.epoch == from {
-                undo(vault, lock)?;
+                undo(vault, unlocked, lock)?;
             }
             return Err(error);
         }
@@ -121,7 +122,6 @@ pub async fn forget(
     *unlocked.ring_mut() = ring;
     if let Some(master) = &change.master {
         unlocked.replace_master(&master.secret);
-        vault.replace_audit_head_key(&master.secret);
     }
     let waiting = finish(vault, unlocked, lock, Some(to)).await?;
     Ok(Forgotten { epoch: to, waiting })
@@ -129,12 +129,16 @@ pub async fn forget(
 
 /// Finishes or undoes what a crash interrupted, and destroys shares that could not be reached
 /// before. Does nothing where there is nothing to do, or while another process is at it.
-pub async fn recover(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<String>, OpsError> {
+pub async fn recover(
+    vault: &Vault,
+    unlocked: &Unlocked,
+    writing: Option<&Writing>,
+) -> Result<Vec<String>, OpsError> {
     if !is_unfinished(vault)? {
         return Ok(Vec::new());
     }
-    // A command that writes holds the lock already; any other must get it first.
-    let lock = match vault.lock_for_recovery() {
+    // A command that writes has the right already; any other must get it first.
+    let lock = match vault.writing_or_taken(writing, "recovery of a forgetting") {
         Ok(lock) => lock,
         Err(error) if error.kind() == ErrorKind::Busy => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -148,13 +152,14 @@ pub async fn recover(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<String>, 
         let connection = catalog.connection();
         (forgetting::current(connection)?, crate::catalog::vault::read(connection)?.epoch)
     };
+    let signer = &unlocked.audit_head();
     let Some(interrupted) = interrupted else {
-        let waiting = custody::destroy_leaving(vault, &lock, None)?;
+        let waiting = custody::destroy_leaving(vault, &lock, signer, None)?;
         return Ok(waiting.into_iter().map(sentence).collect());
     };
-    vault.note(Action::Recover, "vault", Outcome::Begun, None)?;
+    vault.note_signed(Some(signer), Action::Recover, "vault", Outcome::Begun, None)?;
     let ended = if epoch == interrupted.epoch_from {
-        undo(vault, &lock).map(|()| Vec::new())
+        undo(vault, unlocked, &lock).map(|()| Vec::new())
     } else {
         finish(vault, unlocked, &lock, None).await
     };
@@ -164,7 +169,7 @@ pub async fn recover(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<String>, 
         Ok(_) => (Outcome::Done, "state=provisional".to_owned()),
         Err(error) => (Outcome::Failed, format!("error={}", error.kind().name())),
     };
-    let noted = vault.note(Action::Recover, "vault", outcome, Some(&detail));
+    let noted = vault.note_signed(Some(signer), Action::Recover, "vault", outcome, Some(&detail));
     let waiting = ended?;
     noted?;
     Ok(waiting)
@@ -253,7 +258,7 @@ fn commit(
             forgetting::set_step(transaction, STEP_COMMITTED)?;
             record(transaction, &next, next.epoch())?;
             if let Some(master) = &change.master {
-                vault.move_audit_head(transaction, &master.secret)?;
+                master.move_audit_head(transaction, vault.id(), &unlocked.audit_head())?;
             }
             check_canary(transaction, vault.id(), next.epoch(), master, secret)?;
             Ok::<_, OpsError>(next)
@@ -264,7 +269,7 @@ fn commit(
 /// Before the commit: the old epoch stands, the new secret goes. Keys may have been wrapped under it
 /// all the same: a transaction that is not completed can leave pages in SQLite's write-ahead file. So
 /// while a custodian that cannot be reached leaves enough of its shares, later erasures are provisional.
-fn undo(vault: &Vault, lock: &Writing<'_>) -> Result<(), OpsError> {
+fn undo(vault: &Vault, unlocked: &Unlocked, lock: &Writing) -> Result<(), OpsError> {
     let now = vault.clock().now();
     master::clear_away(vault)?;
     durable::step("forget.undo", || {
@@ -277,7 +282,7 @@ fn undo(vault: &Vault, lock: &Writing<'_>) -> Result<(), OpsError> {
             Ok::<_, OpsError>(())
         })
     })?;
-    custody::destroy_leaving(vault, lock, None)?;
+    custody::destroy_leaving(vault, lock, &unlocked.audit_head(), None)?;
     Ok(())
 }
 
@@ -286,7 +291,7 @@ fn undo(vault: &Vault, lock: &Writing<'_>) -> Result<(), OpsError> {
 async fn finish(
     vault: &Vault,
     unlocked: &Unlocked,
-    lock: &Writing<'_>,
+    lock: &Writing,
     reported: Option<Epoch>,
 ) -> Result<Vec<String>, OpsError> {
     durable::step("forget.truncate", || vault.catalog().checkpoint_truncate())?;
@@ -308,7 +313,7 @@ async fn finish(
     let secret = custody::read_secret(vault, &present)?;
     check_canary(vault.catalog().connection(), vault.id(), epoch, &unlocked.master(), &secret)?;
     drop(secret);
-    let waiting = custody::destroy_leaving(vault, lock, reported)?;
+    let waiting = custody::destroy_leaving(vault, lock, &unlocked.audit_head(), reported)?;
     durable::step("forget.finish", || {
         vault
             .catalog()

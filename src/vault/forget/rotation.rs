@@ -12,7 +12,8 @@ use crate::crypto::labels;
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{CommonsKey, kinds, name};
 use crate::vault::custody::Membership;
-use crate::vault::handle::{Unlocked, Vault, Writing};
+use crate::vault::handle::{Vault, Writing};
+use crate::vault::keys::Unlocked;
 use crate::vault::{OpsError, replica};
 
 /// What a rotation did.
@@ -30,7 +31,7 @@ pub struct RotateReport {
 pub async fn share_anew(
     vault: &Vault,
     unlocked: &Unlocked,
-    lock: &Writing<'_>,
+    lock: &Writing,
     membership: Membership,
 ) -> Result<RotateReport, OpsError> {
     let change = Change { membership: Some(membership), ..Change::default() };
@@ -41,7 +42,7 @@ pub async fn share_anew(
 pub async fn rotate(
     vault: &Vault,
     unlocked: &Unlocked,
-    lock: &Writing<'_>,
+    lock: &Writing,
     change: Change<'_>,
 ) -> Result<RotateReport, OpsError> {
     let forgotten = forget(vault, unlocked, lock, &change, |transaction, ring, _| {

@@ -62,7 +62,7 @@ impl BackupReader {
         identity: BackupIdentity,
         cache: &Arc<ReaderCache>,
     ) -> Result<Self, OpsError> {
-        let copies = Copies::of(vault).await?;
+        let copies = Copies::of(vault.stores()).await?;
         Self::open_in(copies, vault.id(), row, identity, cache).await
     }
 

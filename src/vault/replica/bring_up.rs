@@ -12,6 +12,7 @@ use crate::catalog::stores as rows;
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::replica::data::{HEADER_BYTES, check_header};
 use crate::container::{ContainerError, names};
+use crate::keys::replica_key::ReplicaKeys;
 use crate::store::{ObjectName, Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
@@ -27,7 +28,12 @@ const PIECE_BYTES: u64 = 4 << 20;
 /// Brings the replica in a store up to the newest that is known to be durable. With `verify`, what is
 /// there is read, and what is wrong is made anew: from another store, or where none has it right, by the
 /// next sync from this machine's catalog.
-pub async fn bring_up(vault: &Vault, to: &NamedStore, verify: bool) -> Result<(), OpsError> {
+pub async fn bring_up(
+    vault: &Vault,
+    keys: &ReplicaKeys,
+    to: &NamedStore,
+    verify: bool,
+) -> Result<(), OpsError> {
     let state = replica::state(vault.catalog().connection())?;
     // A head that is about to be written brings its store up to date by itself.
     let is_for_later = state.sequence == 0 || state.pending.is_some();
@@ -39,7 +45,7 @@ pub async fn bring_up(vault: &Vault, to: &NamedStore, verify: bool) -> Result<()
         data(vault, to, &all, verify).await?;
         let name: ObjectName = names::replica_head(state.sequence).parse()?;
         let expected = state.sha256.ok_or(OpsError::Bug("a replica's head has no digest"))?;
-        if !has_head(vault, to, state.sequence, &name, expected).await? {
+        if !has_head(vault, keys, to, state.sequence, &name, expected).await? {
             let head = head(vault, &all, to, &name, expected).await?;
             // What has its number there is damaged, if anything has.
             to.store.delete(&name).await?;
@@ -62,6 +68,7 @@ pub async fn bring_up(vault: &Vault, to: &NamedStore, verify: bool) -> Result<()
 /// [`ReplicaError::AnotherMachine`] where it is another machine's.
 async fn has_head(
     vault: &Vault,
+    keys: &ReplicaKeys,
     store: &NamedStore,
     sequence: u64,
     name: &ObjectName,
@@ -69,7 +76,7 @@ async fn has_head(
 ) -> Result<bool, OpsError> {
     match read_whole(&*store.store, name, HEAD_BYTES_MAX).await {
         Ok(bytes) if digest::sha256(&bytes) == expected => Ok(true),
-        Ok(bytes) if is_damaged(vault, &bytes, sequence) => Ok(false),
+        Ok(bytes) if is_damaged(vault.id(), Some(keys), &bytes, sequence) => Ok(false),
         Ok(_) => {
             let (location, found, known) = (store.store.location(), sequence, sequence);
             Err(ReplicaError::AnotherMachine { location, found, known }.into())
@@ -80,7 +87,7 @@ async fn has_head(
 }
 
 /// Brings every store that can be reached up to the newest replica; one that fails stays behind.
-pub async fn all(vault: &Vault) -> Result<(), OpsError> {
+pub async fn all(vault: &Vault, keys: &ReplicaKeys) -> Result<(), OpsError> {
     if !vault.stores().are_several() {
         return Ok(());
     }
@@ -88,7 +95,7 @@ pub async fn all(vault: &Vault) -> Result<(), OpsError> {
         places::newest_in(vault).await?.into_iter().map(|store| store.name).collect();
     for store in places::stores(vault).await? {
         if !newest.contains(&store.name)
-            && let Err(error) = bring_up(vault, &store, false).await
+            && let Err(error) = bring_up(vault, keys, &store, false).await
         {
             let name = &store.name;
             vault.warn(&format!("store `{name}` lacks the catalog's newest replica: {error}"));
@@ -122,7 +129,7 @@ async fn head(
     expected: crate::base::ids::Digest,
 ) -> Result<bytes::Bytes, OpsError> {
     let others: Vec<_> = all.iter().filter(|store| store.name != to.name).cloned().collect();
-    let copies = Copies::among(vault, others);
+    let copies = Copies::among(vault.stores(), others);
     let mut attempts = copies.attempts(name);
     while let Some(store) = attempts.next_store() {
         match read_whole(store, name, HEAD_BYTES_MAX).await {
@@ -182,7 +189,7 @@ async fn copy_data(
     verify: bool,
 ) -> Result<(), OpsError> {
     let others: Vec<_> = all.iter().filter(|store| store.name != to.name).cloned().collect();
-    let others = Copies::among(vault, others);
+    let others = Copies::among(vault.stores(), others);
     let mut attempts = others.attempts(&name);
     for from in others.stores() {
         let sha256 = match authenticated(vault, &*from.store, row, &name).await {

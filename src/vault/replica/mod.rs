@@ -78,10 +78,7 @@ pub async fn garbage(vault: &Vault) -> Result<Vec<ObjectInfo>, OpsError> {
 
 /// Removes everything that is superseded, heads of older epochs too, as far as the stores let it.
 /// Returns how many objects were removed and how many were left.
-pub async fn remove_superseded(
-    vault: &Vault,
-    _lock: &Writing<'_>,
-) -> Result<(usize, usize), OpsError> {
+pub async fn remove_superseded(vault: &Vault, _lock: &Writing) -> Result<(usize, usize), OpsError> {
     let (mut removed, mut left) = (0, 0);
     for store in places::newest_in(vault).await? {
         let names: Vec<String> = garbage_in(vault, &store)
@@ -127,7 +124,7 @@ pub fn behind(vault: &Vault) -> Result<Vec<String>, OpsError> {
 
 /// Like [`remove_superseded`], at the end of what is done already: where the store does not let it,
 /// that is told, and another command removes them. They open for nobody.
-pub async fn clear_superseded(vault: &Vault, lock: &Writing<'_>) {
+pub async fn clear_superseded(vault: &Vault, lock: &Writing) {
     if let Err(error) = remove_superseded(vault, lock).await {
         vault.warn(&format!("older replicas of the catalog are still in the store: {error}"));
     }

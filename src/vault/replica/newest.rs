@@ -2,10 +2,12 @@
 
 use super::{ReplicaError, bring_up, open_head, places};
 use crate::base::digest;
+use crate::base::ids::VaultId;
 use crate::catalog::replica::{self, State};
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
 use crate::container::replica::head::HeadHeader;
+use crate::keys::replica_key::ReplicaKeys;
 use crate::store::{Store, StoreError, read_whole};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
@@ -60,12 +62,12 @@ pub async fn newest_head(
 ///
 /// # Errors
 /// [`ReplicaError::AnotherMachine`] when there is a replica that this catalog does not know.
-pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
+pub async fn ensure_newest(vault: &Vault, keys: Option<&ReplicaKeys>) -> Result<(), OpsError> {
     let state = replica::state(vault.catalog().connection())?;
     let several = vault.stores().are_several();
     let (mut holders, mut lacking, mut failure) = (Vec::new(), Vec::new(), None);
     for store in places::stores(vault).await? {
-        match standing(vault, &*store.store, &state).await {
+        match standing(vault.id(), keys, &*store.store, &state).await {
             Ok(true) => holders.push(store),
             Ok(false) => lacking.push(store),
             Err(error @ OpsError::Store(_)) if several => {
@@ -90,7 +92,12 @@ pub async fn ensure_newest(vault: &Vault) -> Result<(), OpsError> {
 
 /// Whether a store has the newest replica that this catalog knows, or the pending one; `false` where
 /// it has an older one or none, or where its head is damaged.
-async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<bool, OpsError> {
+async fn standing(
+    vault: VaultId,
+    keys: Option<&ReplicaKeys>,
+    store: &dyn Store,
+    state: &State,
+) -> Result<bool, OpsError> {
     let newest = newest_head(store, state.sequence, false).await?;
     let known = match (&state.pending, newest) {
         (_, Some(newest)) if newest == state.sequence => state.sha256,
@@ -110,7 +117,7 @@ async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<boo
     if known == Some(digest::sha256(&head)) {
         return Ok(true);
     }
-    if found == state.sequence && is_damaged(vault, &head, found) {
+    if found == state.sequence && is_damaged(vault, keys, &head, found) {
         return Ok(false);
     }
     let (location, known) = (store.location(), state.sequence);
@@ -119,12 +126,12 @@ async fn standing(vault: &Vault, store: &dyn Store, state: &State) -> Result<boo
 
 /// Whether a head is nobody's. Another machine's opens with the keys of its epoch; of an epoch whose
 /// keys are not at hand, nobody can say.
-pub fn is_damaged(vault: &Vault, head: &[u8], sequence: u64) -> bool {
+pub fn is_damaged(vault: VaultId, keys: Option<&ReplicaKeys>, head: &[u8], sequence: u64) -> bool {
     let object = names::replica_head(sequence);
-    match (HeadHeader::expect(head, vault.id(), sequence, &object), vault.unlocked()) {
+    match (HeadHeader::expect(head, vault, sequence, &object), keys) {
         (Err(_), _) => true,
-        (Ok(header), Some(unlocked)) if header.epoch == unlocked.ring().epoch() => {
-            open_head(head, sequence, &unlocked.ring().replica_keys()).is_err()
+        (Ok(header), Some(keys)) if header.epoch == keys.epoch() => {
+            open_head(head, sequence, keys).is_err()
         }
         _ => false,
     }

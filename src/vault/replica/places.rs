@@ -24,7 +24,7 @@ use crate::vault::stores::{self, NamedStore};
 
 /// The stores that can be reached.
 pub async fn stores(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
-    stores::ready(vault).await
+    stores::ready(vault.stores()).await
 }
 
 /// Of them, those that hold the newest replica that this catalog knows.

@@ -62,7 +62,7 @@ pub struct SyncReport {
 pub async fn sync(
     vault: &Vault,
     keys: &ReplicaKeys,
-    _lock: &Writing<'_>,
+    _lock: &Writing,
 ) -> Result<SyncReport, OpsError> {
     let mut report = SyncReport::default();
     // One that is void is followed by one that holds everything.
@@ -73,7 +73,7 @@ pub async fn sync(
     let data = write_data(vault, state.sequence + 1, taken).await?;
     if data.cells.is_empty() && state.sequence > 0 && state.epoch == keys.epoch() {
         vault.catalog().transaction(replica::drop_taken)?;
-        bring_up::all(vault).await?;
+        bring_up::all(vault, keys).await?;
         return Ok(report);
     }
     report.cells = data.cells.len();

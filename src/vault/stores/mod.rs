@@ -16,38 +16,11 @@ pub(crate) use ready::expect_marker;
 pub use ready::{check_all, ready};
 
 use super::OpsError;
-use super::handle::Vault;
-use crate::catalog::backups::BackupClass;
+use super::settings::StoreSettings;
+use crate::base::ids::VaultId;
+use crate::catalog::Catalog;
 use crate::catalog::stores::{self as rows, StoreRow};
-use crate::store::{Capabilities, Store};
-
-/// The name of the store of a configuration that names none.
-pub const DEFAULT_NAME: &str = "main";
-
-/// One store, as the configuration has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// Its name: 1 to 31 lower-case letters, digits and hyphens.
-    pub name: String,
-    /// What [`crate::store::open`] opens.
-    pub url: String,
-    /// The classes of backups that go there; empty for all.
-    pub classes: Vec<BackupClass>,
-}
-
-impl StoreSettings {
-    /// The only store of a vault: for every class.
-    #[must_use]
-    pub fn main(url: impl Into<String>) -> Self {
-        Self { name: DEFAULT_NAME.to_owned(), url: url.into(), classes: Vec::new() }
-    }
-
-    /// Whether backups of that class go there.
-    #[must_use]
-    pub fn takes(&self, class: BackupClass) -> bool {
-        self.classes.is_empty() || self.classes.contains(&class)
-    }
-}
+use crate::store::{Capabilities, Store, Tell};
 
 /// A store that was opened, with its name.
 #[derive(Clone)]
@@ -70,7 +43,12 @@ pub(crate) enum Standing {
 }
 
 /// All stores of a vault.
-pub struct Stores(pub(crate) Vec<OneStore>);
+pub struct Stores {
+    pub(crate) all: Vec<OneStore>,
+    catalog: Arc<Mutex<Catalog>>,
+    vault: VaultId,
+    warn: Tell,
+}
 
 pub(crate) struct OneStore {
     pub(crate) settings: StoreSettings,
@@ -84,25 +62,6 @@ impl OneStore {
     pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Opens it, knowing what an earlier look at this very place found.
-    pub(crate) fn open(&self, vault: &Vault) -> Result<NamedStore, OpsError> {
-        let name = self.settings.name.clone();
-        if let Some(store) = self.opened.get() {
-            return Ok(NamedStore { name, store: Arc::clone(store) });
-        }
-        let known = known(vault, &self.settings)?;
-        let url = &self.settings.url;
-        let store = crate::store::open_telling(url, known.as_ref(), vault.teller())?;
-        Ok(NamedStore { name, store: Arc::clone(self.opened.get_or_init(|| store)) })
-    }
-}
-
-/// What an earlier look at a store found, if it was at the same place.
-fn known(vault: &Vault, settings: &StoreSettings) -> Result<Option<Capabilities>, OpsError> {
-    let row = rows::store(vault.catalog().connection(), &settings.name)?;
-    let row = row.filter(|row| row.location == place_of(settings));
-    Ok(row.and_then(|row| serde_json::from_str(&row.capabilities).ok()))
 }
 
 /// What was found of a store, as the catalog keeps it.
@@ -127,19 +86,44 @@ pub(crate) fn place_of(settings: &StoreSettings) -> String {
 impl Stores {
     /// The stores of a configuration, none of them opened.
     #[must_use]
-    pub fn new(settings: &[StoreSettings]) -> Self {
+    pub fn new(
+        settings: &[StoreSettings],
+        catalog: Arc<Mutex<Catalog>>,
+        vault: VaultId,
+        warn: Tell,
+    ) -> Self {
         let one = |settings: &StoreSettings| OneStore {
             settings: settings.clone(),
             opened: OnceLock::new(),
             standing: Mutex::new(Standing::Unknown),
         };
-        Self(settings.iter().map(one).collect())
+        Self { all: settings.iter().map(one).collect(), catalog, vault, warn }
+    }
+
+    /// Opens one, knowing what an earlier look at this very place found.
+    pub(crate) fn open(&self, one: &OneStore) -> Result<NamedStore, OpsError> {
+        let name = one.settings.name.clone();
+        if let Some(store) = one.opened.get() {
+            return Ok(NamedStore { name, store: Arc::clone(store) });
+        }
+        let known = self.known(&one.settings)?;
+        let (url, tell) = (&one.settings.url, Arc::clone(&self.warn));
+        let store = crate::store::open_telling(url, known.as_ref(), tell)?;
+        Ok(NamedStore { name, store: Arc::clone(one.opened.get_or_init(|| store)) })
+    }
+
+    /// What an earlier look at a store found, if it was at the same place.
+    fn known(&self, settings: &StoreSettings) -> Result<Option<Capabilities>, OpsError> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows::store(catalog.connection(), &settings.name)?;
+        let row = row.filter(|row| row.location == place_of(settings));
+        Ok(row.and_then(|row| serde_json::from_str(&row.capabilities).ok()))
     }
 
     /// Whether there is more than one.
     #[must_use]
     pub fn are_several(&self) -> bool {
-        self.0.len() > 1
+        self.all.len() > 1
     }
 
     /// Why a store is not used, if it is known to be away.
@@ -149,12 +133,12 @@ impl Stores {
             Standing::Away(reason) => Some((one.settings.name.clone(), reason.clone())),
             _ => None,
         };
-        self.0.iter().filter_map(away).collect()
+        self.all.iter().filter_map(away).collect()
     }
 
     /// Notes that a store has failed for good: nothing more of this command goes there.
     pub fn lost(&self, name: &str, reason: &str) {
-        for one in self.0.iter().filter(|one| one.settings.name == name && self.are_several()) {
+        for one in self.all.iter().filter(|one| one.settings.name == name && self.are_several()) {
             *one.standing() = Standing::Away(reason.to_owned());
         }
     }

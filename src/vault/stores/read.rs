@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{NamedStore, ready};
+use super::{NamedStore, Stores, ready};
 use crate::store::{ObjectName, Store, StoreError};
 use crate::vault::OpsError;
-use crate::vault::handle::Vault;
 
 /// The stores that objects are read from, and which copy of each was good.
 pub struct Copies {
@@ -31,15 +30,15 @@ impl Copies {
     }
 
     /// Copies in a vault's stores.
-    pub async fn of(vault: &Vault) -> Result<Self, OpsError> {
-        let stores = ready(vault).await?;
-        Ok(Self::among(vault, stores))
+    pub async fn of(stores: &Stores) -> Result<Self, OpsError> {
+        let found = ready(stores).await?;
+        Ok(Self::among(stores, found))
     }
 
     /// Copies in some of a vault's stores.
     #[must_use]
-    pub fn among(vault: &Vault, stores: Vec<NamedStore>) -> Self {
-        Self { away: vault.stores().away().into_iter().next(), ..Self::new(stores) }
+    pub fn among(all: &Stores, stores: Vec<NamedStore>) -> Self {
+        Self { away: all.away().into_iter().next(), ..Self::new(stores) }
     }
 
     /// The stores.

@@ -1,6 +1,6 @@
 //! Which stores a command can use: those that answer and hold this vault's marker.
 
-use super::{NamedStore, OneStore, Standing};
+use super::{NamedStore, OneStore, Standing, Stores};
 use crate::base::ids::VaultId;
 use crate::container::bounds::MARKER_BYTES_MAX;
 use crate::container::names;
@@ -8,7 +8,6 @@ use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::store::read_whole;
 use crate::store::{Store, StoreError};
 use crate::vault::OpsError;
-use crate::vault::handle::Vault;
 
 /// The stores that can be used, the nearest first. Each is looked at once for a command; one that is
 /// away is warned of and left out, as long as another is there.
@@ -16,23 +15,22 @@ use crate::vault::handle::Vault;
 /// # Errors
 /// Why the first store cannot be used, when none can; [`OpsError::OtherVaultsStore`] when any of them
 /// is another vault's.
-pub async fn ready(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
-    let stores = vault.stores();
+pub async fn ready(stores: &Stores) -> Result<Vec<NamedStore>, OpsError> {
     let mut found = Vec::new();
     let mut first = None;
-    for one in &stores.0 {
+    for one in &stores.all {
         let standing = one.standing().clone();
         match standing {
             Standing::Away(_) => {}
-            Standing::Ready => found.push(one.open(vault)?),
-            Standing::Unknown => match look(vault, one).await {
+            Standing::Ready => found.push(stores.open(one)?),
+            Standing::Unknown => match look(stores, one).await {
                 Ok(store) => {
                     *one.standing() = Standing::Ready;
                     found.push(store);
                 }
                 Err(error) if stores.are_several() && is_away(&error) => {
                     let reason = error.to_string();
-                    vault.warn(&format!("store `{}` is left out: {reason}", one.settings.name));
+                    (stores.warn)(&format!("store `{}` is left out: {reason}", one.settings.name));
                     *one.standing() = Standing::Away(reason);
                     first.get_or_insert(error);
                 }
@@ -42,7 +40,7 @@ pub async fn ready(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
     }
     if found.is_empty() {
         let lost = stores.away().into_iter().next();
-        stores.0.iter().for_each(|one| *one.standing() = Standing::Unknown);
+        stores.all.iter().for_each(|one| *one.standing() = Standing::Unknown);
         return Err(match (first, lost) {
             (Some(error), _) => error,
             // All were lost in the course of this command.
@@ -60,9 +58,9 @@ pub async fn ready(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
 ///
 /// # Errors
 /// As [`ready`].
-pub async fn check_all(vault: &Vault) -> Result<Vec<NamedStore>, OpsError> {
-    vault.stores().0.iter().for_each(|one| *one.standing() = Standing::Unknown);
-    ready(vault).await
+pub async fn check_all(stores: &Stores) -> Result<Vec<NamedStore>, OpsError> {
+    stores.all.iter().for_each(|one| *one.standing() = Standing::Unknown);
+    ready(stores).await
 }
 
 /// Whether a vault with other stores can do without this one for now. One that is another vault's is
@@ -76,9 +74,9 @@ fn is_away(error: &OpsError) -> bool {
     )
 }
 
-async fn look(vault: &Vault, one: &OneStore) -> Result<NamedStore, OpsError> {
-    let store = one.open(vault)?;
-    expect_marker(&*store.store, vault.id()).await?;
+async fn look(stores: &Stores, one: &OneStore) -> Result<NamedStore, OpsError> {
+    let store = stores.open(one)?;
+    expect_marker(&*store.store, stores.vault).await?;
     Ok(store)
 }
 

@@ -1,6 +1,6 @@
 //! Which stores a command means, where backups of a class lie, and what is noted of each copy.
 
-use super::{NamedStore, OneStore, place_of, ready};
+use super::{NamedStore, OneStore, Stores, place_of, ready};
 use crate::base::durable;
 use crate::base::ids::BackupId;
 use crate::catalog::backups::BackupClass;
@@ -31,10 +31,10 @@ pub(crate) fn note(
 
 /// The stores that are meant: one, or all.
 pub(crate) fn choose<'a>(
-    vault: &'a Vault,
+    stores: &'a Stores,
     name: Option<&str>,
 ) -> Result<Vec<&'a OneStore>, OpsError> {
-    let all = &vault.stores().0;
+    let all = &stores.all;
     let chosen: Vec<_> =
         all.iter().filter(|one| name.is_none_or(|name| one.settings.name == name)).collect();
     if let (Some(name), true) = (name, chosen.is_empty()) {
@@ -46,14 +46,14 @@ pub(crate) fn choose<'a>(
 
 /// The one store that was chosen, if it can be used.
 pub(crate) fn named<'a>(
-    vault: &Vault,
+    all: &Stores,
     stores: &'a [NamedStore],
     chosen: &[&OneStore],
 ) -> Result<&'a NamedStore, OpsError> {
     let only = chosen.first().ok_or(OpsError::Bug("no store was chosen"))?;
     let found = stores.iter().find(|store| store.name == only.settings.name);
     found.ok_or_else(|| {
-        let away = vault.stores().away();
+        let away = all.away();
         let reason = away.into_iter().find(|(name, _)| *name == only.settings.name);
         let reason = reason.map_or_else(String::new, |(_, reason)| reason);
         let source = std::io::Error::other(reason);
@@ -63,10 +63,10 @@ pub(crate) fn named<'a>(
 
 /// Where a backup of a class shall lie, and of those which can be used now, the nearest first.
 pub(crate) async fn for_class(
-    vault: &Vault,
+    stores: &Stores,
     class: BackupClass,
 ) -> Result<(Vec<String>, Vec<NamedStore>), OpsError> {
-    let all = &vault.stores().0;
+    let all = &stores.all;
     let names: Vec<String> = all
         .iter()
         .filter(|one| one.settings.takes(class))
@@ -75,10 +75,10 @@ pub(crate) async fn for_class(
     if names.is_empty() {
         return Err(OpsError::NoStoreForClass { class: class.as_str() });
     }
-    let mut usable = ready(vault).await?;
+    let mut usable = ready(stores).await?;
     usable.retain(|store| names.contains(&store.name));
     if usable.is_empty() {
-        let away = vault.stores().away();
+        let away = stores.away();
         let reason = away.into_iter().find(|(name, _)| names.contains(name));
         let (location, reason) = reason.unwrap_or_default();
         let source = std::io::Error::other(reason);

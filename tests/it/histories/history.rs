@@ -16,8 +16,9 @@ use strongroom::ops::stores;
 use strongroom::store::faulty::{Faults, FaultyStore, StandIn, stand_in};
 use strongroom::store::{Store, open};
 use strongroom::vault::OpsError;
-use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
-use strongroom::vault::stores::StoreSettings;
+use strongroom::vault::handle::Vault;
+use strongroom::vault::settings::StoreSettings;
+use strongroom::vault::settings::{Environment, VaultPlaces};
 
 use crate::histories::beginning::Beginning;
 use crate::histories::promises::Promises;

@@ -72,7 +72,7 @@ async fn a_sync_that_dies_anywhere_is_finished_by_the_next() {
         let found = world.recover("early").await.unwrap().report.subjects;
         assert!([500, 600].contains(&found), "{point}: {found}");
         let machine = world.machine("one").await;
-        strongroom::vault::replica::ensure_newest(&machine.vault).await.unwrap();
+        machine.ensure_newest().await.unwrap();
         let subjects = u64::try_from(machine.dump()["subject"].len()).unwrap();
         machine.sync().await.unwrap();
         let recovered = world.recover("two").await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use strongroom::vault::unlock::unlock;
 
 use age::secrecy::ExposeSecret as _;
 use strongroom::audit::{Action, Outcome, Who};
@@ -22,9 +23,11 @@ use strongroom::ops::recover::{RecoverRequest, Recovered, recover};
 use strongroom::store::ObjectInfo;
 use strongroom::vault::custody::{EpochSecrets, Quorum};
 use strongroom::vault::forget::Change;
-use strongroom::vault::handle::{Environment, Unlocked, Vault, VaultPlaces};
+use strongroom::vault::handle::Vault;
+use strongroom::vault::keys::Unlocked;
 use strongroom::vault::replica::{self, SyncReport};
-use strongroom::vault::stores::StoreSettings;
+use strongroom::vault::settings::StoreSettings;
+use strongroom::vault::settings::{Environment, VaultPlaces};
 use strongroom::vault::subject_keys::{Resolved, SubjectKeys};
 use strongroom::vault::{OpsError, forget};
 
@@ -141,11 +144,11 @@ impl World {
     pub async fn machine(&self, name: &str) -> Machine {
         let vault = Vault::open(self.places(name), environment()).unwrap();
         let recorded = vault.record(Action::Unlock, "vault", Outcome::Begun, None).unwrap();
-        let unlocked = vault.unlock(&self.credentials(), &recorded).await.unwrap();
+        let unlocked = unlock(&vault, &self.credentials(), &recorded, None).await.unwrap();
         Machine { vault, unlocked }
     }
 
-    fn credentials(&self) -> Credentials {
+    pub fn credentials(&self) -> Credentials {
         let identity = SecretText::new(self.identity.clone());
         Credentials { passphrase: None, identities: Some((identity, "identity".to_owned())) }
     }
@@ -237,11 +240,17 @@ impl Machine {
         replica::sync(&self.vault, &keys, &lock).await
     }
 
+    /// What every command that writes begins with.
+    pub async fn ensure_newest(&self) -> Result<(), OpsError> {
+        let keys = self.unlocked.ring().replica_keys();
+        replica::ensure_newest(&self.vault, Some(&keys)).await
+    }
+
     /// Writes the whole replica anew, as to a store that lost it: no object of it holds anything
     /// that is superseded. There are a head and a data object then.
     pub async fn sync_anew(&self, world: &World) -> SyncReport {
         world.put_back(&BTreeMap::new());
-        replica::ensure_newest(&self.vault).await.unwrap();
+        self.ensure_newest().await.unwrap();
         let report = self.sync().await.unwrap();
         assert_eq!(world.objects().len(), 2);
         report

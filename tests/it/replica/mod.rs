@@ -6,3 +6,4 @@ mod machine;
 mod recovery;
 mod syncs;
 mod tampering;
+mod writing;

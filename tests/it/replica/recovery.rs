@@ -10,7 +10,7 @@ use strongroom::keys::custodians::{Custodian as _, quorum};
 use strongroom::keys::{EpochSecret, MasterSecret};
 use strongroom::ops::recover::{RecoverRequest, recover};
 use strongroom::vault::OpsError;
-use strongroom::vault::replica::{self, ReplicaError};
+use strongroom::vault::replica::ReplicaError;
 
 use crate::replica::machine::{Machine, SOURCE, World, environment};
 
@@ -75,9 +75,9 @@ async fn what_is_recovered_is_what_was() {
     // The recovered vault goes on, and the old machine is told.
     let went_on = recovered.go_on().await.unwrap();
     assert_eq!(went_on.sequence, 6);
-    let refused = replica::ensure_newest(&machine.vault).await.unwrap_err();
+    let refused = machine.ensure_newest().await.unwrap_err();
     assert!(refused.to_string().contains("another machine writes this vault"), "{refused}");
-    replica::ensure_newest(&two.vault).await.unwrap();
+    two.ensure_newest().await.unwrap();
     two.add_subjects(800..900);
     // One replica before the old secret is destroyed, one that says that it is.
     two.forget(18).await;

@@ -110,14 +110,14 @@ async fn many_syncs_leave_few_objects() {
 async fn two_machines_are_told_of_each_other() {
     let (world, one) = World::new().await;
     one.sync().await.unwrap();
-    replica::ensure_newest(&one.vault).await.unwrap();
+    one.ensure_newest().await.unwrap();
     // A copy of the machine's folder is another machine.
     std::fs::create_dir(world.path("two")).unwrap();
     let to = world.path("two/catalog.sqlite");
     one.vault.catalog().copy_to(&to).unwrap();
     std::fs::copy(world.path("one/master.age"), world.path("two/master.age")).unwrap();
     let two = world.machine("two").await;
-    replica::ensure_newest(&two.vault).await.unwrap();
+    two.ensure_newest().await.unwrap();
 
     // Both write at once: neither had seen the other.
     one.add_subjects(0..10);
@@ -137,7 +137,7 @@ async fn two_machines_are_told_of_each_other() {
     }
     // From then on the second is told at its beginning, also when more has happened since.
     for _ in 0..3 {
-        let refused = replica::ensure_newest(&two.vault).await.unwrap_err();
+        let refused = two.ensure_newest().await.unwrap_err();
         assert!(refused.to_string().contains("another machine writes this vault"), "{refused}");
         one.add_subjects(20..21);
         one.sync().await.unwrap();
@@ -146,7 +146,7 @@ async fn two_machines_are_told_of_each_other() {
             .unwrap();
         one.sync().await.unwrap();
     }
-    replica::ensure_newest(&one.vault).await.unwrap();
+    one.ensure_newest().await.unwrap();
     // What the second takes for garbage is nothing that the first needs.
     let needed = replica::needed_names(one.vault.catalog().connection()).unwrap();
     let garbage = two.garbage().await;
@@ -163,7 +163,7 @@ async fn a_store_that_lost_the_replica_gets_it_again_whole() {
     machine.sync().await.unwrap();
     for lost in [old, std::collections::BTreeMap::new()] {
         world.put_back(&lost);
-        replica::ensure_newest(&machine.vault).await.unwrap();
+        machine.ensure_newest().await.unwrap();
         let report = machine.sync().await.unwrap();
         assert!(report.cells > 5, "{report:?}");
         assert_eq!(names_with(&world.objects(), "head").len(), 1 + lost.len().min(2) / 2);

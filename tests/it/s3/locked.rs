@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom::vault::unlock::unlock;
 
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
@@ -15,9 +16,10 @@ use strongroom::keys::custodians::settings::CustodianSettings;
 use strongroom::keys::master::Credentials;
 use strongroom::keys::ring::KeyRing;
 use strongroom::store::{Store, open};
-use strongroom::vault::handle::{Environment, Vault, VaultPlaces};
+use strongroom::vault::handle::Vault;
 use strongroom::vault::replica::open_head;
-use strongroom::vault::stores::StoreSettings;
+use strongroom::vault::settings::StoreSettings;
+use strongroom::vault::settings::{Environment, VaultPlaces};
 
 use super::{backup, folder_and_bucket, names, only_bucket};
 use crate::support::s3_server::{S3Server, seaweed};
@@ -65,7 +67,7 @@ async fn old_replicas_stay_in_a_locked_bucket_and_open_nothing() {
 
     let (vault, credentials) = vault(&world, &url);
     let recorded = vault.record(Action::Unlock, "vault", Outcome::Begun, None).unwrap();
-    let unlocked = vault.unlock(&credentials, &recorded).await.unwrap();
+    let unlocked = unlock(&vault, &credentials, &recorded, None).await.unwrap();
     let (present, epoch) = {
         let ring = unlocked.ring();
         (ring.replica_keys(), ring.epoch())

@@ -26,7 +26,8 @@ use crate::crypto::segment::ContentMac;
 use crate::ops::backup::pack_stream::PackList;
 use crate::ops::backup::read::relations::RelationPlan;
 use crate::vault::OpsError;
-use crate::vault::handle::{Unlocked, Vault};
+use crate::vault::handle::Vault;
+use crate::vault::keys::Unlocked;
 use crate::vault::reader::{BackupReader, ReaderCache};
 use crate::vault::stores::{Copies, NamedStore, copy};
 

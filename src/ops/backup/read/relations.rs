@@ -32,7 +32,7 @@ use crate::postgres::{
     ConnectionSettings, CopyFormat, Lockable, Part, PostgresError, Session, SnapshotId, TableRead,
 };
 use crate::vault::OpsError;
-use crate::vault::handle::Unlocked;
+use crate::vault::keys::Unlocked;
 use crate::vault::subject_keys::SubjectKeys;
 
 /// How many times [`GATHERED_BYTES`] may wait for the dealing thread.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::OpsError;
 use crate::base::progress::ProgressSink;
 use crate::catalog::Transaction;
 use crate::catalog::backups::BackupRow;
 use crate::catalog::stores::{self as rows, CopyRow, CopyState};
 use crate::container::manifest::Manifest;
+use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 use crate::vault::stores::{Copies, NamedStore, copy, route};
 

@@ -8,7 +8,9 @@
 pub mod copies;
 mod index;
 mod pack_stream;
+mod plan;
 mod read;
+mod reading;
 mod seal;
 mod waits;
 mod write;
@@ -24,12 +26,12 @@ use tokio::runtime::Handle;
 
 use self::copies::Spread;
 use self::index::index_stream::{ClosedIndex, IndexStream};
-use self::index::layer_writer::LayerKind;
-use self::index::previous::{Look, Previous};
+use self::index::previous::{LayerKind, Look, Previous};
 use self::pack_stream::PackList;
+use self::plan::RelationPlan;
 use self::read::partitions::MemoryBudget;
-use self::read::relations::{Reading, RelationPlan};
-use self::seal::sealing::ToolPool;
+use self::reading::Reading;
+use self::seal::tools::ToolPool;
 use self::waits::{AllWaited, Watch};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
@@ -376,7 +378,7 @@ impl Work<'_> {
         ));
         let store = Arc::clone(&self.store);
         let tools = ToolPool::new(Handle::current(), store, self.vault.id(), packs.clone());
-        let reading = Reading {
+        let reading = Arc::new(Reading {
             vault: self.vault.id(),
             source: self.source.source_id,
             settings: self.settings.clone(),
@@ -391,7 +393,7 @@ impl Work<'_> {
             budget: MemoryBudget::new(self.request.memory_bytes),
             spill_folder: self.vault.places().spill.clone(),
             progress: Arc::clone(self.progress),
-        };
+        });
         let counted: Vec<_> = plans.iter().filter_map(|plan| plan.counted.clone()).collect();
         let summaries = match relations::read_all(session, reading, plans).await {
             Err(OpsError::StoreStopped) => return Err(index.why_stopped().await),

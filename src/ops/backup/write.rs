@@ -1,6 +1,5 @@
 //! The small parts of a backup: whole objects, rows for the catalog, notices for the operator.
 
-use super::OpsError;
 use crate::base::durable;
 use crate::base::ids::BackupId;
 use crate::base::schema::{DatabaseSchema, QualifiedName};
@@ -10,6 +9,7 @@ use crate::catalog::packs::{self, PackRow};
 use crate::container::manifest::{Contents, Manifest, PackSummary};
 use crate::container::names;
 use crate::store::{ObjectName, Store, Written};
+use crate::vault::OpsError;
 use bytes::Bytes;
 
 /// Writes an object that fits in memory. `step` names the durable step.

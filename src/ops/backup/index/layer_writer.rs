@@ -5,21 +5,12 @@
 //! those who have none any more.
 
 use super::index_stream::IndexStream;
-use super::previous::PreviousPartition;
+use super::previous::{LayerKind, PreviousPartition};
 use crate::base::ids::SubjectReference;
 use crate::container::index_block::IndexEntry;
 use crate::container::layer_block::{BlockBuilder, Listed, PlainBlock};
 use crate::vault::OpsError;
 use crate::vault::object_stream::Stopped;
-
-/// What kind of layer a backup writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerKind {
-    /// A new base.
-    Whole,
-    /// What is other than in the base.
-    Changes,
-}
 
 /// Writes one relation's part of the layer.
 pub struct LayerWriter {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Duration, Utc};
 use tokio::runtime::Handle;
 
-use super::layer_writer::LayerKind;
 use crate::base::ids::{BackupId, PackId, SourceId, SubjectReference};
 use crate::base::random;
 use crate::catalog::backups::{self, BackupFilter, BackupKind, BackupRow};
@@ -24,7 +23,7 @@ use crate::container::segment::{Codec, Relation};
 use crate::container::{ContainerError, names, pack};
 use crate::crypto::segment::ContentMac;
 use crate::ops::backup::pack_stream::PackList;
-use crate::ops::backup::read::relations::RelationPlan;
+use crate::ops::backup::plan::RelationPlan;
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
@@ -39,6 +38,15 @@ const BASE_AGE_MAX: Duration = Duration::days(7);
 const BLOCKS_KEPT: usize = 32;
 /// In the place of a pack's number: no entry of this backup lies there.
 const NOWHERE: u32 = u32::MAX;
+
+/// What kind of layer a backup writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerKind {
+    /// A new base.
+    Whole,
+    /// What is other than in the base.
+    Changes,
+}
 
 /// An opened previous backup.
 pub struct Previous {

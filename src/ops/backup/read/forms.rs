@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::base::schema::{DatabaseSchema, OwnerWays, Table, TableKind};
 use crate::container::columns::patterns::{Collector, Patterns};
 use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout};
-use crate::ops::backup::OpsError;
 use crate::postgres::rows::owners::Verdict;
 use crate::postgres::rows::tuples::Tuples;
 use crate::postgres::{CopyFormat, Part, Session, TableRead};
+use crate::vault::OpsError;
 
 /// Patterns are looked for in about so many rows.
 const SAMPLE_ROWS: u64 = 60_000;

@@ -14,24 +14,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::relations::Reading;
 use crate::base::ids::SubjectReference;
-use crate::base::schema::{Column, OwnerWays, Table};
+use crate::base::schema::OwnerWays;
+use crate::ops::backup::plan::OwnerColumn;
+use crate::ops::backup::reading::Reading;
 use crate::postgres::Session;
 use crate::postgres::rows::large_objects;
 use crate::postgres::rows::owners::Verdict;
 use crate::vault::OpsError;
 use crate::vault::subject_keys::Met;
-
-/// A column whose values name large objects, and the way to the owner of its rows.
-pub struct OwnerColumn {
-    /// The table.
-    pub table: Table,
-    /// The column.
-    pub column: Column,
-    /// The way; `None` where the table is everybody's.
-    pub owner: Option<OwnerWays>,
-}
 
 /// Whose a large object is.
 #[derive(Clone, Copy, PartialEq, Eq)]

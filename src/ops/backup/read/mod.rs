@@ -1,6 +1,7 @@
 //! What a backup reads: relations, their rows, large objects.
 
 pub mod forms;
+pub mod known_references;
 pub mod large_objects;
 pub mod partitions;
 pub mod relations;

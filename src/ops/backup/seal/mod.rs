@@ -2,3 +2,4 @@
 
 pub mod sealing;
 pub mod segment_sink;
+pub mod tools;

@@ -11,8 +11,8 @@ use crate::crypto::segment::{ContentMac, SegmentSealer};
 use crate::ops::backup::index::previous::{Part, Previous, PreviousPartition};
 use crate::ops::backup::pack_stream::PackStream;
 use crate::ops::backup::read::forms::RowForm;
+use crate::ops::backup::read::known_references::KnownReferences;
 use crate::ops::backup::read::partitions::{RowSink, SortedRows};
-use crate::ops::backup::read::rows::KnownReferences;
 use crate::vault::OpsError;
 use crate::vault::subject_keys::{Resolved, SubjectKeys};
 

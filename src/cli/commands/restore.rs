@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Report, count, counted};
 use crate::cli::part_args::PartArgs;
 use crate::cli::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
-use crate::ops::restore::{RestoreRequest, restore};
+use crate::ops::restore::{Failure, RestoreReport, RestoreRequest, restore};
 use crate::policy::subject_map::OnGone;
 use crate::postgres::ConnectionSettings;
 use crate::vault::OpsError;
@@ -67,6 +67,14 @@ pub struct Args {
     /// Restore what is left of a damaged backup
     #[arg(long)]
     pub salvage: bool,
+
+    /// Put everything into the database's own tablespace
+    #[arg(long)]
+    pub no_tablespaces: bool,
+
+    /// Open a copy that a restore left closed because a policy or a right was missing; restores nothing
+    #[arg(long, conflicts_with_all = ["create", "tables", "into_non_empty", "salvage"])]
+    pub open: bool,
 }
 
 /// Restores a backup into a database.
@@ -99,6 +107,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         on_gone,
         into_non_empty: args.into_non_empty,
         salvage: args.salvage,
+        no_tablespaces: args.no_tablespaces,
+        open: args.open,
     };
     let progress = context.progress();
     let outcome = restore(&vault, &credentials, &request, &progress).await;
@@ -106,6 +116,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let report = outcome?;
     for notice in &report.notices {
         context.output.note(&format!("note: {notice}"));
+    }
+    if args.open {
+        let state = if report.closed { "stays closed" } else { "is open" };
+        let text = format!("The database {} {state}.\n", report.target);
+        tell_failures(context, &report);
+        let exit = if report.failures.is_empty() { Exit::Done } else { Exit::Incomplete };
+        return Ok(Report::new(&report, text)?.with_exit(exit));
     }
     let mut text = format!(
         "Backup {} is restored into {}.
@@ -137,6 +154,29 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             counted(report.rows_damaged, "row is", "rows are")
         ));
     }
-    let exit = if report.rows_damaged > 0 { Exit::Integrity } else { Exit::Done };
+    tell_failures(context, &report);
+    let exit = match (report.rows_damaged, report.failures.is_empty()) {
+        (0, true) => Exit::Done,
+        (0, false) => Exit::Incomplete,
+        _ => Exit::Integrity,
+    };
     Ok(Report::new(&report, text)?.with_exit(exit))
+}
+
+/// What could not be restored, each with what to do about it.
+fn tell_failures(context: &Context, report: &RestoreReport) {
+    for failure in &report.failures {
+        let Failure { statement, reason, cure, .. } = failure;
+        context.output.warning(&format!("not restored: {statement}: {reason}; {cure}"));
+    }
+    if report.closed {
+        context.output.warning(
+            "the database is closed to everybody but its owner and superusers, for a policy or a right is \
+             missing; once that is there, `restore BACKUP --to URL --open` opens it",
+        );
+    } else if report.failures.iter().any(|failure| failure.protects) {
+        context.output.warning(
+            "tables whose policies or rights are missing have no grants; their owners and superusers read them",
+        );
+    }
 }

@@ -300,6 +300,8 @@ impl Demo<'_> {
             on_gone: std::collections::BTreeMap::new(),
             into_non_empty: false,
             salvage: false,
+            no_tablespaces: false,
+            open: false,
         };
         let progress: Arc<dyn ProgressSink> = self.context.progress();
         let outcome = restore(vault, credentials, &request, &progress).await;

@@ -4,6 +4,8 @@
 //! mended as the subject map says; sequences; the schema's second part (indexes, constraints,
 //! triggers), which the server checks against every row; materialised views.
 
+mod closed;
+mod failures;
 pub mod large_objects;
 pub mod references;
 mod rows;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::failures::Failure;
 use self::rows::RestoredRelation;
 use crate::audit::Action;
 use crate::base::ids::BackupId;
@@ -24,7 +27,10 @@ use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{OnGone, SubjectMap};
-use crate::postgres::tools::{RestoreOptions, Section, Tools, restore_section};
+use crate::postgres::tools::{
+    DatabaseStatement, DatabaseStatementKind, RestoreOptions, Section, Tools, database_statements,
+    restore_section,
+};
 use crate::postgres::{self, ConnectionSettings, Session};
 use crate::vault::OpsError;
 use crate::vault::access::access;
@@ -62,6 +68,10 @@ pub struct RestoreRequest {
     pub into_non_empty: bool,
     /// Whether to restore what is left of a damaged backup.
     pub salvage: bool,
+    /// Whether everything goes into the database's own tablespace.
+    pub no_tablespaces: bool,
+    /// Whether a copy that an earlier restore left closed is opened, and nothing restored.
+    pub open: bool,
 }
 
 /// What was restored.
@@ -83,6 +93,10 @@ pub struct RestoreReport {
     pub rows_damaged: u64,
     /// References to people who are gone, and what became of them.
     pub mended: Vec<references::Mended>,
+    /// What could not be restored, and what to do about it.
+    pub failures: Vec<Failure>,
+    /// Whether the database lets nobody else in, for something that protects rows is missing.
+    pub closed: bool,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// What the operator should know.
@@ -169,6 +183,9 @@ impl Work<'_> {
     async fn run(&self, verified: &Verified<'_>) -> Result<RestoreReport, OpsError> {
         let manifest = verified.reader().manifest();
         let request = self.request;
+        if request.open {
+            return self.open(manifest).await;
+        }
         self.progress.phase("preparing the target database");
         let session = target::prepare(request, manifest).await?;
         let filled = self.fill(&session, manifest).await;
@@ -190,14 +207,30 @@ impl Work<'_> {
         let with_rows =
             request.contents != Contents::SchemaOnly && manifest.contents != Contents::SchemaOnly;
         let archive = if with_schema { Some(self.archive(tools_major).await?) } else { None };
-
+        let mut failures = Vec::new();
+        let statements = match &archive {
+            Some(archive) if request.create => self.about_database(archive, manifest).await?,
+            _ => Vec::new(),
+        };
+        if request.create {
+            closed::close(session, request.target.database()).await?;
+            let kinds = [DatabaseStatementKind::Setting];
+            failures.extend(closed::apply(session, &statements, &kinds).await);
+        }
         if let Some(archive) = &archive {
-            self.section(archive, Section::PreData).await?;
+            failures.extend(self.section(archive, Section::PreData).await?);
+        }
+        // A connection of now has the settings that were made.
+        let session = &Session::connect_to_write(&request.target).await?;
+        if request.contents == Contents::DataOnly {
+            postgres::schema::target::disable_triggers_for_session(session).await?;
         }
         let mut restored = Vec::new();
         let mut mended = Vec::new();
         if with_rows {
-            restored = self.rows(manifest).await?;
+            let (rows, refused) = self.rows(manifest).await?;
+            restored = rows;
+            failures.extend(refused.iter().map(|one| Failure::of_rows(&one.table, &one.error)));
             let forgotten = |one: &RestoredRelation| one.forgotten + one.damaged;
             let gone: u64 = restored.iter().map(forgotten).sum::<u64>() + manifest.rows_of_erased();
             if gone > 0 {
@@ -206,20 +239,84 @@ impl Work<'_> {
                 mended = references::references(session, manifest, &map, request).await?;
             }
             for sequence in &manifest.schema.sequences {
-                postgres::schema::target::set_sequence(session, sequence).await?;
+                if let Err(error) = postgres::schema::target::set_sequence(session, sequence).await
+                {
+                    let statement = format!("setval of sequence {}", sequence.name);
+                    failures.push(Failure::of_error(&statement, &error));
+                }
             }
         }
         if let Some(archive) = &archive {
             self.progress.phase("building indexes and constraints");
-            self.section(archive, Section::PostData).await?;
+            failures.extend(self.section(archive, Section::PostData).await?);
         }
         if with_rows && with_schema {
             self.progress.phase("refreshing materialised views");
             for view in &manifest.schema.materialized_views {
-                postgres::schema::target::refresh_materialized_view(session, view).await?;
+                let refreshed = postgres::schema::target::refresh_materialized_view(session, view);
+                if let Err(error) = refreshed.await {
+                    let statement = format!("REFRESH MATERIALIZED VIEW {}", view.quoted());
+                    failures.push(Failure::of_error(&statement, &error));
+                }
             }
         }
-        Ok(self.report(manifest, &restored, mended))
+        let closed = self.protect(session, &statements, &mut failures).await?;
+        Ok(RestoreReport { failures, closed, ..self.report(manifest, &restored, mended) })
+    }
+
+    /// Opens the database to those whom the source lets in, or leaves it closed where a policy or a right is
+    /// missing; whether it is closed.
+    async fn protect(
+        &self,
+        session: &Session,
+        statements: &[DatabaseStatement],
+        failures: &mut Vec<Failure>,
+    ) -> Result<bool, OpsError> {
+        let request = self.request;
+        let is_unprotected = failures.iter().any(|failure| failure.protects);
+        if !request.create {
+            if is_unprotected {
+                closed::revoke_grants(session, failures).await?;
+            }
+            return Ok(false);
+        }
+        let mut closed = is_unprotected;
+        if !is_unprotected {
+            let failed = closed::open(session, request.target.database(), statements).await?;
+            closed = failed.iter().any(|failure| failure.statement.starts_with("REVOKE"));
+            failures.extend(failed);
+        }
+        let kinds = [DatabaseStatementKind::Limit, DatabaseStatementKind::Owner];
+        failures.extend(closed::apply(session, statements, &kinds).await);
+        Ok(closed)
+    }
+
+    /// Opens a copy that was left closed.
+    async fn open(&self, manifest: &Manifest) -> Result<RestoreReport, OpsError> {
+        let session = Session::connect_to_write(&self.request.target).await?;
+        let tools_major = session.server_major().max(manifest.schema.server_version_num / 10_000);
+        let archive = self.archive(tools_major).await?;
+        let statements = self.about_database(&archive, manifest).await?;
+        let failures = closed::open(&session, self.request.target.database(), &statements).await?;
+        let closed = failures.iter().any(|failure| failure.statement.starts_with("REVOKE"));
+        Ok(RestoreReport { failures, closed, ..self.report(manifest, &[], Vec::new()) })
+    }
+
+    /// The statements about the database itself that the request does not leave out.
+    async fn about_database(
+        &self,
+        (tools, archive): &(Tools, Vec<u8>),
+        manifest: &Manifest,
+    ) -> Result<Vec<DatabaseStatement>, OpsError> {
+        let request = self.request;
+        let source = &manifest.schema.database.name;
+        let mut statements = database_statements(tools, &request.target, archive, source).await?;
+        statements.retain(|one| match one.kind {
+            DatabaseStatementKind::Owner => !request.no_owner,
+            DatabaseStatementKind::Privilege => !request.no_privileges,
+            _ => true,
+        });
+        Ok(statements)
     }
 
     async fn archive(&self, tools_major: u32) -> Result<(Tools, Vec<u8>), OpsError> {
@@ -231,7 +328,7 @@ impl Work<'_> {
         &self,
         (tools, archive): &(Tools, Vec<u8>),
         section: Section,
-    ) -> Result<(), OpsError> {
+    ) -> Result<Vec<Failure>, OpsError> {
         let options = RestoreOptions {
             no_owner: self.request.no_owner,
             no_privileges: self.request.no_privileges,
@@ -240,11 +337,16 @@ impl Work<'_> {
                 Section::PostData => self.request.jobs,
             },
             skip: target::left_out(self.request, self.reader.manifest()),
+            no_tablespaces: self.request.no_tablespaces,
         };
-        Ok(restore_section(tools, &self.request.target, archive, section, &options).await?)
+        let failed = restore_section(tools, &self.request.target, archive, section, &options);
+        Ok(failed.await?.into_iter().map(Failure::of_statement).collect())
     }
 
-    async fn rows(&self, manifest: &Manifest) -> Result<Vec<RestoredRelation>, OpsError> {
+    async fn rows(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<(Vec<RestoredRelation>, Vec<rows::Refused>), OpsError> {
         let chosen: Vec<u32> = (0..)
             .zip(&manifest.relations)
             .filter(|(_, summary)| target::is_chosen(self.request, &summary.relation))
@@ -279,6 +381,8 @@ impl Work<'_> {
             rows_of_erased: manifest.rows_of_erased(),
             rows_damaged: restored.iter().map(|one| one.damaged).sum(),
             mended,
+            failures: Vec::new(),
+            closed: false,
             seconds: 0.0,
             notices: target::notices(self.request, manifest),
         }

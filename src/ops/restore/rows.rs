@@ -5,6 +5,7 @@
 //! connection asks next, so all of them end at about the same time, however unequal the relations.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,12 +14,12 @@ use tokio::task::JoinSet;
 
 use super::{RestoreRequest, large_objects};
 use crate::base::progress::ProgressSink;
-use crate::base::schema::Table;
+use crate::base::schema::{QualifiedName, Table, TableKind};
 use crate::container::manifest::{Contents, RelationSummary, RowFormat};
 use crate::container::segment::Relation;
-use crate::postgres::Session;
 use crate::postgres::rows::copy::CopyFormat;
 use crate::postgres::schema::target::disable_triggers_for_session;
+use crate::postgres::{PostgresError, Session};
 use crate::vault::OpsError;
 use crate::vault::reader::BackupReader;
 use crate::vault::reader::scan::{self, Scanned};
@@ -41,14 +42,23 @@ pub struct RestoredRelation {
     pub damaged: u64,
 }
 
-/// Restores the rows of the relations of these numbers.
+/// A table whose rows the server refused, all of them: what was written is taken back.
+pub struct Refused {
+    /// The table.
+    pub table: QualifiedName,
+    /// What the server said.
+    pub error: PostgresError,
+}
+
+/// Restores the rows of the relations of these numbers. A table that the server refuses is tried again when all
+/// others are there, for a check may read another table.
 pub async fn restore_all(
     reader: &Arc<BackupReader>,
     keys: &Arc<SubjectKeys>,
     mut numbers: Vec<u32>,
     request: &RestoreRequest,
     progress: &Arc<dyn ProgressSink>,
-) -> Result<Vec<RestoredRelation>, OpsError> {
+) -> Result<(Vec<RestoredRelation>, Vec<Refused>), OpsError> {
     let bytes = |number: &u32| {
         reader.manifest().relations.get(*number as usize).map_or(0, |one| one.raw_bytes)
     };
@@ -65,16 +75,18 @@ pub async fn restore_all(
         request.jobs.clamp(1, numbers.len().max(1))
     };
     let queue = Arc::new(Queue { waiting: Mutex::new(numbers.into()), shared: Mutex::default() });
+    let refused = Arc::new(Mutex::new(BTreeMap::new()));
+    let writer = || Writer {
+        reader: Arc::clone(reader),
+        keys: Arc::clone(keys),
+        request: request.clone(),
+        progress: Arc::clone(progress),
+        queue: Arc::clone(&queue),
+        refused: Arc::clone(&refused),
+    };
     let mut writers = JoinSet::new();
     for _ in 0..jobs {
-        let writer = Writer {
-            reader: Arc::clone(reader),
-            keys: Arc::clone(keys),
-            request: request.clone(),
-            progress: Arc::clone(progress),
-            queue: Arc::clone(&queue),
-        };
-        writers.spawn(writer.run());
+        writers.spawn(writer().run());
     }
     while let Some(done) = writers.join_next().await {
         // An error here drops the other writers, which closes their connections.
@@ -83,7 +95,17 @@ pub async fn restore_all(
             counts.entry(number).or_default().add(&part);
         }
     }
-    counts.iter().map(|(number, counts)| add_up(reader, *number, counts, request.salvage)).collect()
+    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+    let refused = writer().try_again(refused, &mut counts).await?;
+    let mut lost = Vec::new();
+    for (number, error) in refused {
+        counts.remove(&number);
+        lost.push(Refused { table: writer().table(number)?.name.clone(), error });
+    }
+    let add_up = |(number, counts)| add_up(reader, number, counts, request.salvage);
+    let restored: Result<_, OpsError> =
+        counts.iter().map(|(number, one)| add_up((*number, one))).collect();
+    Ok((restored?, lost))
 }
 
 /// What all connections together wrote of a relation, which must be what the manifest says.
@@ -139,6 +161,8 @@ type Pieces = mpsc::Receiver<Result<Scanned, OpsError>>;
 /// A table that is being scanned, for every connection that has time.
 struct Scan {
     number: u32,
+    /// The server refused a row of it: the rest is not written.
+    is_refused: AtomicBool,
     pieces: tokio::sync::Mutex<Pieces>,
 }
 
@@ -177,23 +201,115 @@ struct Writer {
     request: RestoreRequest,
     progress: Arc<dyn ProgressSink>,
     queue: Arc<Queue>,
+    /// Tables of which the server refused a row.
+    refused: Arc<Mutex<BTreeMap<u32, PostgresError>>>,
 }
 
 impl Writer {
     /// Writes until nothing is left to begin or to help with; what it wrote, relation by relation.
     async fn run(self) -> Result<Vec<(u32, Counts)>, OpsError> {
-        let session = Session::connect(&self.request.target).await?;
+        let session = Session::connect_to_write(&self.request.target).await?;
         if self.request.contents == Contents::DataOnly {
             disable_triggers_for_session(&session).await?;
         }
         let mut written = Vec::new();
         while let Some(number) = self.queue.next() {
-            written.push((number, self.relation(&session, number).await?));
+            let part = self.relation(&session, number).await;
+            written.extend(self.accept(number, part)?);
         }
         while let Some(scan) = self.queue.to_help() {
-            written.push((scan.number, self.pieces(&session, &scan).await?));
+            let part = self.pieces(&session, &scan).await;
+            written.extend(self.accept(scan.number, part)?);
         }
         Ok(written)
+    }
+
+    /// Takes what was written, or notes that the server refused it: then the others go on.
+    fn accept(
+        &self,
+        number: u32,
+        part: Result<Counts, OpsError>,
+    ) -> Result<Option<(u32, Counts)>, OpsError> {
+        match part {
+            Err(OpsError::Postgres(error @ PostgresError::Refused { .. }))
+                if self.may_go_on(number) =>
+            {
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                refused.entry(number).or_insert(error);
+                Ok(None)
+            }
+            part => part.map(|part| Some((number, part))),
+        }
+    }
+
+    /// What was written of a table can be taken back only where nothing else is in it.
+    fn may_go_on(&self, number: u32) -> bool {
+        self.request.contents == Contents::Full
+            && !self.request.into_non_empty
+            && self.table(number).is_ok()
+    }
+
+    /// Restores refused tables by themselves, as long as one of them succeeds; those that never did.
+    async fn try_again(
+        &self,
+        mut refused: BTreeMap<u32, PostgresError>,
+        counts: &mut BTreeMap<u32, Counts>,
+    ) -> Result<BTreeMap<u32, PostgresError>, OpsError> {
+        if refused.is_empty() {
+            return Ok(refused);
+        }
+        let session = Session::connect_to_write(&self.request.target).await?;
+        loop {
+            let before = refused.len();
+            for number in refused.keys().copied().collect::<Vec<_>>() {
+                match self.whole(&session, number).await {
+                    Ok(all) => {
+                        counts.insert(number, all);
+                        refused.remove(&number);
+                    }
+                    Err(OpsError::Postgres(error @ PostgresError::Refused { .. })) => {
+                        refused.insert(number, error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if refused.is_empty() || refused.len() == before {
+                return Ok(refused);
+            }
+        }
+    }
+
+    /// Restores a table alone, in one transaction with taking back what others wrote of it.
+    async fn whole(&self, session: &Session, number: u32) -> Result<Counts, OpsError> {
+        let table = self.table(number)?;
+        let statement = format!("BEGIN; TRUNCATE ONLY {}", table.name.quoted());
+        let statement = match table.kind {
+            TableKind::Ordinary => statement,
+            TableKind::Partitioned => statement.replacen(" ONLY", "", 1),
+        };
+        let written = match session.batch("emptying a table", &statement).await {
+            Ok(()) => {
+                let pieces =
+                    scan::relation(&self.reader, number, self.summary(number)?, &self.keys);
+                let pieces = pieces.into();
+                let scan = Scan { number, is_refused: AtomicBool::new(false), pieces };
+                self.pieces(session, &scan).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match written {
+            Ok(counts) => {
+                session.commit().await?;
+                Ok(counts)
+            }
+            Err(error) => {
+                // Parts that other connections committed go too: a table comes whole or not at all.
+                session.batch("going back", "ROLLBACK").await?;
+                let statement = statement.trim_start_matches("BEGIN; ");
+                let _ = session.batch("emptying a table", statement).await;
+                Err(error)
+            }
+        }
     }
 
     async fn relation(&self, session: &Session, number: u32) -> Result<Counts, OpsError> {
@@ -203,7 +319,8 @@ impl Writer {
         if !is_table(&summary.relation) {
             return self.large_objects(session, &mut pieces).await;
         }
-        let scan = Arc::new(Scan { number, pieces: pieces.into() });
+        let is_refused = AtomicBool::new(false);
+        let scan = Arc::new(Scan { number, is_refused, pieces: pieces.into() });
         // Into a database that is in use a table comes whole or not at all.
         let is_shared = self.request.contents != Contents::DataOnly;
         if is_shared && summary.raw_bytes >= SHARED_BYTES_MIN {
@@ -212,8 +329,17 @@ impl Writer {
         self.pieces(session, &scan).await
     }
 
-    /// Writes this connection's share of a table.
+    /// Writes this connection's share of a table. Where the server refuses a row, all connections stop.
     async fn pieces(&self, session: &Session, scan: &Scan) -> Result<Counts, OpsError> {
+        let written = self.share_of(session, scan).await;
+        if written.is_err() {
+            scan.is_refused.store(true, Ordering::Relaxed);
+            self.queue.is_over(scan);
+        }
+        written
+    }
+
+    async fn share_of(&self, session: &Session, scan: &Scan) -> Result<Counts, OpsError> {
         let table = self.table(scan.number)?;
         let mut counts = Counts::default();
         let format = match self.summary(scan.number)?.format {
@@ -224,6 +350,9 @@ impl Writer {
         loop {
             let item = scan.pieces.lock().await.recv().await;
             let Some(item) = item else { break };
+            if scan.is_refused.load(Ordering::Relaxed) {
+                return Ok(Counts::default());
+            }
             if let Some((rows, number_of_rows)) = self.take(item, &mut counts)? {
                 let bytes = rows.len() as u64;
                 copy.send(rows).await?;

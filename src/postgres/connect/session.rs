@@ -42,6 +42,25 @@ const SETTINGS: &[(&str, &str)] = &[
     ("search_path", ""),
 ];
 
+/// What every session sets that writes: what `pg_restore` sets, and what the input needs, no more. Everything else is
+/// as the database, its role or its server have it, for functions in generated columns, partition bounds and
+/// checks may depend on it, as `TimeZone`. The input does not: moments stand with their offset, days year first.
+const SETTINGS_TO_WRITE: &[(&str, &str)] = &[
+    ("row_security", "off"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("lc_monetary", "C"),
+    ("xmloption", "content"),
+    ("array_nulls", "on"),
+    ("client_encoding", "UTF8"),
+    ("standard_conforming_strings", "on"),
+    ("client_min_messages", "warning"),
+    ("search_path", ""),
+];
+
 /// A snapshot that a session exported, valid as long as that session's transaction is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotId(pub(super) String);
@@ -70,8 +89,20 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Connects and sets the session up.
+    /// Connects and sets the session up to read.
     pub async fn connect(settings: &ConnectionSettings) -> Result<Self, PostgresError> {
+        Self::connect_with(settings, SETTINGS).await
+    }
+
+    /// Connects and sets the session up to write what was read.
+    pub async fn connect_to_write(settings: &ConnectionSettings) -> Result<Self, PostgresError> {
+        Self::connect_with(settings, SETTINGS_TO_WRITE).await
+    }
+
+    async fn connect_with(
+        settings: &ConnectionSettings,
+        to_set: &[(&str, &str)],
+    ) -> Result<Self, PostgresError> {
         let wait = settings.connect_timeout;
         let opened = match wait {
             None => open(settings).await,
@@ -85,11 +116,11 @@ impl Session {
         let (client, connection, link) = opened?;
         let mut session =
             Self { client, link, connection, settings: settings.clone(), version_num: 0 };
-        session.set_up().await?;
+        session.set_up(to_set).await?;
         Ok(session)
     }
 
-    async fn set_up(&mut self) -> Result<(), PostgresError> {
+    async fn set_up(&mut self, to_set: &[(&str, &str)]) -> Result<(), PostgresError> {
         let row = self.query_one("SHOW server_version_num", &[]).await?;
         let version: String = value(&row, 0)?;
         self.version_num = version.parse().map_err(|_| PostgresError::Unexpected {
@@ -102,8 +133,7 @@ impl Session {
                 major: self.server_major(),
             });
         }
-        let mut calls: Vec<String> =
-            SETTINGS.iter().map(|(name, to)| set_config(name, to)).collect();
+        let mut calls: Vec<String> = to_set.iter().map(|(name, to)| set_config(name, to)).collect();
         if let Some(wait) = self.settings.lock_wait {
             calls.push(set_config("lock_timeout", &locks::milliseconds(wait)));
         }

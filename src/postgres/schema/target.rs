@@ -92,6 +92,19 @@ pub async fn missing_roles(
     rows.iter().map(|row| value(row, 0)).collect()
 }
 
+/// Everybody but its owner who has a right on a table or a column of it, quoted.
+pub async fn grantees(session: &Session, table: &str) -> Result<Vec<String>, PostgresError> {
+    let statement = "
+        SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END
+        FROM pg_class c
+        LEFT JOIN pg_attribute t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
+        CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, '{}') || coalesce(t.attacl, '{}')) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE c.oid = to_regclass($1::text) AND a.grantee <> c.relowner";
+    let rows = session.query(statement, &[&table]).await?;
+    rows.iter().map(|row| value(row, 0)).collect()
+}
+
 /// Puts a sequence where it stood.
 pub async fn set_sequence(session: &Session, sequence: &Sequence) -> Result<(), PostgresError> {
     let statement = "SELECT setval($1::text::regclass, $2, $3)";

@@ -3,6 +3,7 @@
 //! They know PostgreSQL's DDL better than anything else ever will. They learn where to connect, and
 //! the password, by their environment alone; what they print and what they are given stays in memory.
 
+mod database;
 mod dump;
 mod restore;
 
@@ -10,8 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+pub use database::{DatabaseStatement, DatabaseStatementKind, database_statements};
 pub use dump::dump_schema;
-pub use restore::{RestoreOptions, Section, restore_section};
+pub use restore::{FailedStatement, RestoreOptions, Section, restore_section};
 
 use super::error::PostgresError;
 

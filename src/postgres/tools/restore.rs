@@ -6,10 +6,11 @@
 //!
 //! `pg_restore` is not told to stop at the first error, because a newer one sets a parameter that an
 //! older server does not know (`transaction_timeout`). That one refusal means nothing; any other
-//! fails the restore.
+//! is reported, and what follows is restored all the same.
 
+use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::process::{Output, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -40,24 +41,41 @@ pub struct RestoreOptions {
     /// Entries to leave out: the catalog's oid and the object's oid in the source (a foreign key is
     /// `(2606, oid)`, a table `(1259, oid)`).
     pub skip: Vec<(u32, u32)>,
+    /// Everything goes into the database's own tablespace.
+    pub no_tablespaces: bool,
+}
+
+/// A statement that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedStatement {
+    /// Its beginning.
+    pub statement: String,
+    /// What the server said, without what may be a row's value.
+    pub reason: String,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { no_owner: false, no_privileges: false, jobs: 1, skip: Vec::new() }
+        Self {
+            no_owner: false,
+            no_privileges: false,
+            jobs: 1,
+            skip: Vec::new(),
+            no_tablespaces: false,
+        }
     }
 }
 
-/// Restores one section of an archive that [`super::dump_schema`] made. The tool is killed when the
-/// future is dropped.
+/// Restores one section of an archive that [`super::dump_schema`] made; the statements that the server refused.
+/// The tool is killed when the future is dropped.
 pub async fn restore_section(
     tools: &Tools,
     settings: &ConnectionSettings,
     archive: &[u8],
     section: Section,
     options: &RestoreOptions,
-) -> Result<(), PostgresError> {
-    let restore = Restore { tools, settings, archive: in_memory("archive", archive)?, section };
+) -> Result<Vec<FailedStatement>, PostgresError> {
+    let restore = Restore::new(tools, settings, archive, section)?;
     if options.jobs <= 1 && options.skip.is_empty() {
         return restore.run(options, None, 1).await;
     }
@@ -67,10 +85,12 @@ pub async fn restore_section(
         return restore.run(options, Some(&list), 1).await;
     }
     let (parallel, one_by_one) = split_parallel(&list);
+    let mut failed = Vec::new();
     if !parallel.is_empty() {
-        restore.run(options, Some(parallel), options.jobs).await?;
+        failed = restore.run(options, Some(parallel), options.jobs).await?;
     }
-    restore.run(options, Some(one_by_one), 1).await
+    failed.extend(restore.run(options, Some(one_by_one), 1).await?);
+    Ok(failed)
 }
 
 /// Splits the list after the indexes and unique constraints that it begins with: the longest work,
@@ -96,27 +116,40 @@ fn split_parallel(list: &str) -> (&str, &str) {
 }
 
 /// One section of one archive on its way into one database.
-struct Restore<'run> {
+pub(super) struct Restore<'run> {
     tools: &'run Tools,
     settings: &'run ConnectionSettings,
     archive: File,
     section: Section,
 }
 
-impl Restore<'_> {
+impl<'run> Restore<'run> {
+    /// A section of an archive, for a database.
+    pub(super) fn new(
+        tools: &'run Tools,
+        settings: &'run ConnectionSettings,
+        archive: &[u8],
+        section: Section,
+    ) -> Result<Self, PostgresError> {
+        Ok(Self { tools, settings, archive: in_memory("archive", archive)?, section })
+    }
+
     /// Restores the entries of `list`, or all of the section.
     async fn run(
         &self,
         options: &RestoreOptions,
         list: Option<&str>,
         jobs: usize,
-    ) -> Result<(), PostgresError> {
+    ) -> Result<Vec<FailedStatement>, PostgresError> {
         let mut command = self.command()?;
         self.settings.apply_to(&mut command);
         command.arg(format!("--dbname={}", conninfo_database(self.settings.database())));
         command.args(["--no-password", self.section.argument()]);
         if options.no_owner {
             command.arg("--no-owner");
+        }
+        if options.no_tablespaces {
+            command.arg("--no-tablespaces");
         }
         if options.no_privileges {
             command.arg("--no-privileges");
@@ -129,16 +162,56 @@ impl Restore<'_> {
         }
         let output = finished(command).await?;
         let printed = String::from_utf8_lossy(&output.stderr);
-        let (failures, benign) = failures(&printed, self.section);
-        let all_errors_are_benign =
-            output.status.success() || ignored_errors(&printed).is_some_and(|all| all <= benign);
+        let (mut failures, benign) = failures(&printed, self.section);
+        if jobs > 1 && failures.iter().any(|failed| failed.statement.is_empty()) {
+            failures = mixed_up(&printed);
+        }
+        // With several jobs each error is counted twice, by its process and by the first one.
+        let counted = if jobs > 1 { 2 } else { 1 } * (benign + failures.len());
+        // It went on to the end, and each of its errors is a statement that is known.
+        let is_complete =
+            output.status.success() || ignored_errors(&printed).is_some_and(|all| all <= counted);
+        if is_complete && failures.iter().all(|failed| !failed.statement.is_empty()) {
+            return Ok(failures);
+        }
         let reason = match failures.as_slice() {
-            [] if all_errors_are_benign => return Ok(()),
             [] => first_line(&printed),
-            [only] => only.clone(),
+            [only] => only.to_string(),
             [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         };
         Err(PostgresError::ToolFailed { tool: "pg_restore".to_owned(), reason })
+    }
+
+    /// The archive's statements about the database itself, as a script.
+    pub(super) async fn database_script(&self) -> Result<String, PostgresError> {
+        let mut command = self.command()?;
+        command.args(["--list", "--create"]).stdout(Stdio::piped());
+        let output = finished(command).await?;
+        let list = String::from_utf8_lossy(&output.stdout);
+        let about_database = list.lines().filter(|line| {
+            line.splitn(4, ' ').nth(3).is_some_and(super::database::is_about_database)
+        });
+        let list: String = about_database.flat_map(|line| [line, "\n"]).collect();
+        if list.is_empty() {
+            return Ok(String::new());
+        }
+        let script = in_memory("script", b"")?;
+        let written = script.try_clone().map_err(|error| not_run("pg_restore", &error))?;
+        let mut command = self.command()?;
+        command
+            .args(["--create", "--file=/proc/self/fd/2", "--use-list=/proc/self/fd/1"])
+            .stdout(in_memory("list", list.as_bytes())?)
+            .stderr(written);
+        let output = finished(command).await?;
+        let mut text = String::new();
+        let mut script = script;
+        let read = script.rewind().and_then(|()| script.read_to_string(&mut text));
+        read.map_err(|error| not_run("pg_restore", &error))?;
+        if output.status.success() {
+            return Ok(text);
+        }
+        let reason = first_line(&text);
+        Err(PostgresError::ToolFailed { tool: "pg_restore --create".to_owned(), reason })
     }
 
     /// The section's table of contents.
@@ -208,11 +281,20 @@ fn conninfo_database(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// What failed, one text for each error that matters, and the number of errors that do not.
+impl fmt::Display for FailedStatement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.statement.as_str() {
+            "" => formatter.write_str(&self.reason),
+            statement => write!(formatter, "{} (in `{statement}`)", self.reason),
+        }
+    }
+}
+
+/// What failed, one for each error that matters, and the number of errors that do not.
 ///
 /// An error is a line `pg_restore: error: …` and the lines that belong to it: `DETAIL`, `CONTEXT`,
 /// and at last `Command was: …`, whose beginning tells the object.
-fn failures(printed: &str, section: Section) -> (Vec<String>, usize) {
+fn failures(printed: &str, section: Section) -> (Vec<FailedStatement>, usize) {
     let (mut failures, mut benign) = (Vec::new(), 0);
     let mut lines = printed.lines().peekable();
     while let Some(line) = lines.next() {
@@ -221,8 +303,8 @@ fn failures(printed: &str, section: Section) -> (Vec<String>, usize) {
         while let Some(more) = lines.next_if(|next| !next.starts_with("pg_restore: ")) {
             rest.push(more);
         }
-        let command = rest.iter().find_map(|line| line.strip_prefix("Command was: "));
-        if command.is_some_and(|command| command.starts_with("SET transaction_timeout")) {
+        let command = command_of(&rest);
+        if command.as_deref().is_some_and(|one| one.starts_with("SET transaction_timeout")) {
             benign += 1;
             continue;
         }
@@ -231,16 +313,21 @@ fn failures(printed: &str, section: Section) -> (Vec<String>, usize) {
             Section::PreData => message.to_owned(),
             Section::PostData => without_values(message, &rest),
         };
-        failures.push(match command {
-            Some(command) => format!("{message} (in `{}`)", beginning(command)),
-            None => message,
-        });
+        let statement = command.as_deref().map(beginning).unwrap_or_default();
+        failures.push(FailedStatement { statement, reason: message });
     }
     (failures, benign)
 }
 
+/// The command of an error, on one line.
+fn command_of(rest: &[&str]) -> Option<String> {
+    let at = rest.iter().position(|line| line.starts_with("Command was: "))?;
+    let words = rest[at..].iter().flat_map(|line| line.split_whitespace());
+    Some(words.skip(2).collect::<Vec<_>>().join(" "))
+}
+
 fn beginning(command: &str) -> String {
-    const CHARACTERS: usize = 100;
+    const CHARACTERS: usize = 200;
     match command.char_indices().nth(CHARACTERS) {
         None => command.to_owned(),
         Some((end, _)) => format!("{}…", &command[..end]),
@@ -269,6 +356,17 @@ fn without_values(message: &str, rest: &[&str]) -> String {
             text.split(": ").next().unwrap_or(text).to_owned()
         }
     }
+}
+
+/// The statements that failed where several processes printed at once, so that the reasons are mixed up.
+fn mixed_up(printed: &str) -> Vec<FailedStatement> {
+    let failed = printed.lines().filter_map(|line| {
+        let (_, command) = line.split_once("Command was: ")?;
+        let reason = "the server refused it; its log says why".to_owned();
+        (!command.starts_with("SET transaction_timeout"))
+            .then(|| FailedStatement { statement: beginning(command), reason })
+    });
+    failed.collect()
 }
 
 /// How many errors `pg_restore` counted, if it went on to the end in spite of them.
@@ -309,6 +407,7 @@ mod tests {
              Command was: CREATE TABLE app.users (a x);\n"
         );
         let (found, _) = failures(&printed, Section::PreData);
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [
@@ -336,10 +435,10 @@ mod tests {
         ] {
             let printed = format!("{error}{said}\nCommand was: CREATE INDEX;\n");
             let reported = format!("{reported} (in `CREATE INDEX;`)");
-            assert_eq!(failures(&printed, Section::PostData).0, [reported]);
+            assert_eq!(failures(&printed, Section::PostData).0[0].to_string(), reported);
         }
         let printed = format!("{error}no bob\nCONTEXT:  PL/pgSQL function f()\nCommand was: X;\n");
-        assert!(!failures(&printed, Section::PostData).0[0].contains("bob"));
+        assert!(!failures(&printed, Section::PostData).0[0].to_string().contains("bob"));
     }
 
     #[test]
@@ -356,6 +455,15 @@ mod tests {
             "4; 0 0 INDEX ATTACH a b c\n5; 1259 3 INDEX a b c\n6; 2606 1 FK CONSTRAINT a b c\n";
         let list = format!("{parallel}{one_by_one}");
         assert_eq!(split_parallel(&list), (parallel, one_by_one));
+    }
+
+    #[test]
+    fn statements_are_found_however_their_errors_are_mixed() {
+        let printed = "pg_restore: error: a\npg_restore: error: b\nDETAIL:  bob\nCommand was: CREATE INDEX i;\n\n\
+            Command was: CREATE INDEX j;\n";
+        assert!(failures(printed, Section::PostData).0[0].statement.is_empty());
+        let found: Vec<_> = mixed_up(printed).into_iter().map(|one| one.statement).collect();
+        assert_eq!(found, ["CREATE INDEX i;", "CREATE INDEX j;"]);
     }
 
     #[test]

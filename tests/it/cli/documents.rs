@@ -181,6 +181,7 @@ fn every_field_that_is_printed_is_documented() {
     let copy = existing(&format!("{}_copy", database.name));
     all.sandbox.set("COPY_URL", &copy.url);
     all.run("restore", "latest --to env:COPY_URL --create", 0);
+    all.run("restore", "latest --to env:COPY_URL --into-non-empty --schema-only", 14);
     all.run("verify", "--all", 0);
     all.custody();
     all.run("subject readmit", "--source finance --subject 2", 0);

@@ -172,6 +172,8 @@ impl History<'_> {
             on_gone: std::collections::BTreeMap::new(),
             into_non_empty: false,
             salvage: false,
+            no_tablespaces: false,
+            open: false,
         };
         let restored = restore(vault, &self.credentials(), &request, &progress()).await;
         let found = rows(&self.beginning.target.session().await).await;

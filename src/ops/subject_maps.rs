@@ -141,17 +141,19 @@ async fn propose(
     let open = |table: &QualifiedName| {
         first.undecided.iter().any(|undecided| undecided.table.as_ref() == Some(table))
     };
-    let mut ways: Vec<(QualifiedName, Way)> = subject_map::guesses(schema, classes, &evidence)
-        .into_iter()
-        .map(|guess| (guess.table, guess.way))
-        .filter(|(table, _)| open(table))
-        .collect();
-    count(&probe, classes, &mut evidence, std::mem::take(&mut ways)).await?;
+    let (ways, others): (Vec<(QualifiedName, Way)>, Vec<_>) =
+        subject_map::guesses(schema, classes, &evidence)
+            .into_iter()
+            .map(|guess| (guess.table, guess.way))
+            .partition(|(table, _)| open(table));
+    count(&probe, classes, &mut evidence, ways).await?;
     let proposal = subject_map::infer(schema, decisions, existing, &evidence);
     // What was chosen is checked the same way.
+    let mut ways = Vec::new();
     for (table, ownership) in &proposal.map.tables {
         ways.extend(ownership.ways().into_iter().map(|way| (table.clone(), way)));
     }
+    ways.extend(others);
     count(&probe, classes, &mut evidence, ways).await?;
     Ok(subject_map::infer(schema, decisions, existing, &evidence))
 }

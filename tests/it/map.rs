@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
 use strongroom::postgres::Session;
 
 use crate::support::{self, TestDatabase};
@@ -219,4 +220,127 @@ async fn rows_of_nobody_in_tables_of_people_are_counted() {
     let report = world.ok(&["backup", "main"]);
     assert_eq!(report["owners"][0]["table"], "public.rules");
     assert_eq!(report["owners"][0]["nobodys_rows"], 2);
+}
+
+/// One table of a random database: how its rows find their owner.
+#[derive(Debug, Clone)]
+struct Table {
+    /// By a key, by a row of an earlier table, by the first of both that is not NULL, or not at all.
+    way: u8,
+    /// Whether the links are foreign keys.
+    declared: bool,
+    nullable: bool,
+    /// The type of the column that holds the key: the root's own, text, or numeric.
+    kind: u8,
+    parent: prop::sample::Index,
+    rows: u64,
+    seed: u64,
+}
+
+const NAMES: [&str; 6] = ["letter", "parcel", "stamp", "route", "depot", "signal"];
+const PEOPLE: u64 = 6;
+
+/// The statements that make the tables, and the query that says whose each row is.
+fn made(tables: &[Table]) -> (String, String) {
+    let mut statements = format!(
+        "CREATE TABLE users (id bigint PRIMARY KEY, email text);
+        INSERT INTO users SELECT n, 'u' || n || '@any.example' FROM generate_series(1, {PEOPLE}) n;"
+    );
+    let mut queries: Vec<String> = Vec::new();
+    let mut all =
+        vec!["SELECT 'users', id::text, 'users:' || id, NULL::text FROM users".to_owned()];
+    for (number, table) in tables.iter().enumerate() {
+        let name = NAMES[number];
+        let parent = (number > 0).then(|| table.parent.index(number));
+        let by_key = matches!(table.way, 0 | 2);
+        let by_parent = matches!(table.way, 1 | 2) && parent.is_some();
+        let nullable = table.nullable || (by_key && by_parent);
+        let not_null = if nullable { "" } else { " NOT NULL" };
+        let mut columns = vec!["id bigint PRIMARY KEY".to_owned(), "body text".to_owned()];
+        let mut values = vec!["n".to_owned(), "'text'".to_owned()];
+        let spread = |salt: u64, count: u64| {
+            let pick = format!("(abs(hashint8(n * {salt} + {})) % {count} + 1)", table.seed % 1000);
+            if nullable {
+                format!("CASE WHEN abs(hashint8(n + {salt})) % 4 > 0 THEN {pick} END")
+            } else {
+                pick
+            }
+        };
+        let mut owners = Vec::new();
+        if by_key {
+            let kind = match (table.declared, table.kind) {
+                (false, 1) => "text",
+                (false, 2) => "numeric(9, 2)",
+                _ => "bigint",
+            };
+            let refers = if table.declared { " REFERENCES users" } else { "" };
+            columns.push(format!("user_id {kind}{not_null}{refers}"));
+            values.push(format!("({})::{kind}", spread(7, PEOPLE)));
+            owners.push("'users:' || t.user_id::numeric::bigint".to_owned());
+        }
+        let mut from = format!("{name}s t");
+        if let Some(parent) = parent.filter(|_| by_parent) {
+            let above = NAMES[parent];
+            let refers =
+                if table.declared { format!(" REFERENCES {above}s") } else { String::new() };
+            columns.push(format!("{above}_id bigint{not_null}{refers}"));
+            values.push(spread(13, tables[parent].rows));
+            from = format!("{from} LEFT JOIN ({}) p ON p.id = t.{above}_id", queries[parent]);
+            owners.push("p.owner".to_owned());
+        }
+        statements.push_str(&format!(
+            "CREATE TABLE {name}s ({}); INSERT INTO {name}s SELECT {} FROM generate_series(1, {}) n;",
+            columns.join(", "),
+            values.join(", "),
+            table.rows
+        ));
+        owners.push("NULL".to_owned());
+        let owner = format!("coalesce({})", owners.join(", "));
+        queries.push(format!("SELECT t.id, {owner} AS owner FROM {from}"));
+        all.push(format!(
+            "SELECT '{name}s', q.id::text, q.owner, NULL FROM ({}) q",
+            queries[number]
+        ));
+    }
+    (statements, all.join(" UNION ALL "))
+}
+
+fn tables() -> impl Strategy<Value = Vec<Table>> {
+    let table = (0_u8..4, any::<bool>(), any::<bool>(), 0_u8..3, any::<prop::sample::Index>());
+    let table = (table, 4_u64..30, any::<u64>()).prop_map(|(links, rows, seed)| {
+        let (way, declared, nullable, kind, parent) = links;
+        Table { way, declared, nullable, kind, parent, rows, seed }
+    });
+    prop::collection::vec(table, 2..=NAMES.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5),
+        max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_first_flags_find_every_row_of_a_random_database(tables in tables(), gone in 1..=PEOPLE) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (statements, query) = made(&tables);
+        runtime.block_on(async {
+            let (database, world) = prepared(&statements).await;
+            let session = database.session().await;
+            session.batch("the path", "SET search_path = public").await.unwrap();
+            let before = whose(&session, &query).await;
+            let taken = world.map(&["--root", "users"]);
+            world.ok(&["backup", "main"]);
+            world.erase(Some("users"), &gone.to_string());
+            let (restored, _) = world.restored("latest", &[]);
+            let session = restored.session().await;
+            session.batch("the path", "SET search_path = public").await.unwrap();
+            let after = whose(&session, &query).await;
+            let person = Some(format!("users:{gone}"));
+            for (row, (owner, _)) in &before {
+                let is_there = after.contains_key(row);
+                assert_eq!(is_there, *owner != person, "{row:?} of {owner:?}: {taken:?}\n{statements}");
+            }
+        });
+    }
 }

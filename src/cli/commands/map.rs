@@ -1,5 +1,7 @@
 //! `strongroom map`: decides which row belongs to whom.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -148,12 +150,32 @@ fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
             text.push_str(&format!("    {flag}{why}\n"));
         }
     }
+    for (column, tables) in many_alike(open) {
+        text.push_str(&format!("\n  --owner '*.{column}' answers {tables} of these questions.\n"));
+    }
     text.push_str(
         "\nRun it again with a flag for each: --owner TABLE=COLUMN where a column holds\n\
          the key of the person whose the row is, --shared TABLE where the rows are\n\
          nobody's. With nothing open, the whole map is shown, and --write saves it.\n",
     );
     text
+}
+
+/// Columns by which at least five questions are most likely answered, the most frequent first.
+fn many_alike(open: &[Undecided]) -> Vec<(&str, usize)> {
+    let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
+    for question in open {
+        let flag = question.flags.first().and_then(|flag| flag.strip_prefix("--owner "));
+        let way = flag.and_then(|flag| flag.split_once('=')).map(|(_, way)| way);
+        let column = way.map(|way| way.split_once(':').map_or(way, |(column, _)| column));
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if let Some(column) = column.filter(|column| column.chars().all(is_plain)) {
+            *columns.entry(column).or_default() += 1;
+        }
+    }
+    let mut columns: Vec<_> = columns.into_iter().filter(|(_, tables)| *tables >= 5).collect();
+    columns.sort_by_key(|(column, tables)| (std::cmp::Reverse(*tables), *column));
+    columns
 }
 
 fn checked(report: &MapReport, document: &serde_json::Value) -> Result<Report, CliError> {

@@ -164,10 +164,16 @@ impl Decisions {
 
     /// The tables that are said to be nobody's, those of patterns too: unless they are named otherwise.
     pub(super) fn shared_in(&self, schema: &DatabaseSchema) -> BTreeSet<QualifiedName> {
+        // Who was asked again, and says an owner, has thought better of it.
+        let shared = self.shared.iter().filter(|table| !self.owners.contains_key(table));
         let mut shared: BTreeSet<QualifiedName> =
-            self.shared.union(&self.shared_anyway).cloned().collect();
+            shared.chain(&self.shared_anyway).cloned().collect();
         for table in &schema.tables {
-            let named = self.owners.contains_key(&table.name) || self.roots.contains(&table.name);
+            let owned = self.owner_columns.iter().any(|(pattern, column)| {
+                pattern.takes(&table.name) && table.column(column).is_some()
+            });
+            let named =
+                owned || self.owners.contains_key(&table.name) || self.roots.contains(&table.name);
             if !named && self.shared_patterns.iter().any(|pattern| pattern.takes(&table.name)) {
                 shared.insert(table.name.clone());
             }

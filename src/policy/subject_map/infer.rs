@@ -469,10 +469,18 @@ impl<'i> Inference<'i> {
         let certain = self.certain(table, candidates).cloned();
         let best = certain.as_ref().or(candidates.first());
         // A parent that is not decided yet may turn out to be the better way.
-        let waiting = candidates.iter().find(|one| {
-            one.class.is_none()
-                && (one.is_foreign_key() || candidates.len() == 1 || one.basis == Basis::Chosen)
-                && best.is_some_and(|best| one.rank() <= best.rank())
+        let waiting = candidates.iter().filter(|one| one.class.is_none()).find(|one| {
+            let counts =
+                one.is_foreign_key() || candidates.len() == 1 || one.basis == Basis::Chosen;
+            best.is_some_and(|best| {
+                // It may be what gives an owner where the best way is NULL.
+                let completes = certain.is_none()
+                    && best.nullable
+                    && !best.role.is_doubtful()
+                    && !one.role.is_doubtful()
+                    && one.columns() != best.columns();
+                completes || (counts && one.rank() <= best.rank())
+            })
         });
         match (waiting.cloned(), certain) {
             (Some(waiting), _) => {

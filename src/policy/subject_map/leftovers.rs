@@ -16,14 +16,18 @@ pub(super) fn no_classes(inference: &mut Inference<'_>) {
     let keys = &inference.index.schema.foreign_keys;
     let referred =
         |table: &Table| keys.iter().filter(|key| key.referenced_table == table.name).count();
-    let mut likely: Vec<(bool, usize, &QualifiedName)> = inference
+    // Who has an address or a name is a person, more than what is only called so.
+    let mut likely: Vec<(u8, usize, &QualifiedName)> = inference
         .index
         .schema
         .tables
         .iter()
         .filter(|table| !table.primary_key.is_empty())
-        .map(|table| (is_of_people(table), referred(table), &table.name))
-        .filter(|(of_people, referred, _)| *of_people || *referred > 0)
+        .map(|table| {
+            let of_people = u8::from(is_of_people(table)) + u8::from(looks_like_a_root(table));
+            (of_people, referred(table), &table.name)
+        })
+        .filter(|(of_people, referred, _)| *of_people > 0 || *referred > 0)
         .collect();
     likely.sort_by(|left, right| (right.0, right.1, left.2).cmp(&(left.0, left.1, right.2)));
     let mut flags: Vec<String> =
@@ -183,7 +187,7 @@ fn without_foreign_keys(inference: &Inference<'_>, table: &Table) -> (String, Ve
         )
     };
     if !personal.is_empty() {
-        if is_of_people(table) && !table.primary_key.is_empty() {
+        if looks_like_a_root(table) {
             flags.push(flag_text("--root", &table.name.to_string()));
         }
         flags.push(flag_text("--owner", &format!("{}=COLUMN", table.name)));
@@ -195,6 +199,11 @@ fn without_foreign_keys(inference: &Inference<'_>, table: &Table) -> (String, Ve
         flags.push(shared_flag(inference, table));
     }
     (reason, flags)
+}
+
+/// Whether each of the table's rows is most likely a person.
+pub(super) fn looks_like_a_root(table: &Table) -> bool {
+    is_of_people(table) && !table.primary_key.is_empty() && !personal_columns(table).is_empty()
 }
 
 /// The flag that says that the table's rows are nobody's.

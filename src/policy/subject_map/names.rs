@@ -1,7 +1,6 @@
 //! What a column's name says of the person whose key it may hold.
 
 use super::model::SubjectClass;
-use super::personal_data::words;
 use crate::base::schema::QualifiedName;
 
 /// What a person whose key a column holds is to the row, the likeliest owner first.
@@ -161,6 +160,25 @@ fn named_for(stem: &str, table: &QualifiedName) -> bool {
     !stem.is_empty() && (stem == flat_singular(&table.name) || stem == flat(&table.name))
 }
 
+/// The word parts of a name in lower case. Digits belong to their word: `t12_id` is of `t12`, not of `t13`.
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut is_begun, mut previous_lower) = (false, false);
+    for character in name.chars() {
+        if character.is_alphanumeric() {
+            if !is_begun || (previous_lower && character.is_uppercase()) {
+                words.push(String::new());
+            }
+            if let Some(word) = words.last_mut() {
+                word.extend(character.to_lowercase());
+            }
+        }
+        is_begun = character.is_alphanumeric();
+        previous_lower = character.is_lowercase();
+    }
+    words
+}
+
 /// A name without case, separators and what only says that it is a key: `fk_UserIDs` is `user`.
 pub(super) fn stem(column: &str) -> String {
     let mut parts = words(column);
@@ -289,5 +307,7 @@ mod tests {
         assert!(!is_named_for("keyboard_id", &boards));
         assert!(is_named_for("address_id", &"public.addresses".parse().unwrap()));
         assert!(is_named_for("companyId", &"public.companies".parse().unwrap()));
+        assert!(is_named_for("t12_id", &"public.t12".parse().unwrap()));
+        assert!(!is_named_for("t12_id", &"public.t13".parse().unwrap()));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::candidates::{Basis, Candidate};
 use super::choice::OwnerChoice;
-use super::decisions::identifiers;
+use super::decisions::{flag_text, identifiers};
 use super::infer::{Inference, Undecided};
 use super::leftovers;
 use super::names::Role;
@@ -56,6 +56,14 @@ impl Inference<'_> {
                 ));
                 answers.push((flag, candidate.why()));
             }
+        }
+        let is_unseen = |one: &&Candidate| match one.basis {
+            Basis::Guess(seen) => seen.is_none_or(|seen| seen.known == 0),
+            Basis::Chosen | Basis::ForeignKey(_) | Basis::Reverse => false,
+        };
+        if leftovers::looks_like_a_root(table) && known.iter().all(is_unseen) {
+            let why = "named for people, and nothing shows whose they are".to_owned();
+            answers.insert(0, (flag_text("--root", &table.name.to_string()), why));
         }
         let shared = (leftovers::shared_flag(self, table), String::new());
         let best = known.first().map(|best| best.role);

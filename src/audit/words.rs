@@ -7,6 +7,10 @@ crate::words!(
     Init = "init",
     /// A source was added.
     SourceAdd = "source-add",
+    /// A source got another URL or name, or was removed.
+    SourceChange = "source-change",
+    /// It was tried whether a source can be reached.
+    SourceTest = "source-test",
     /// A subject map was put in force.
     MapWrite = "map-write",
     /// A backup was made.

@@ -59,6 +59,33 @@ pub fn unreferenced(connection: &Connection) -> Result<Vec<PackRow>, CatalogErro
     )
 }
 
+/// The packs that only these backups need, by identifier: what forgetting them frees.
+pub fn only_of(
+    connection: &Connection,
+    backups: &[BackupId],
+) -> Result<Vec<PackRow>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<_>> {
+        let holders = "SELECT backup_id FROM backup_pack WHERE pack_id = ?1";
+        let mut holders = connection.prepare(holders)?;
+        let mut freed = Vec::new();
+        let every = "SELECT pack_id, bytes, sha256, created_by FROM pack ORDER BY pack_id";
+        for pack in connection.prepare(every)?.query_map([], from_row)? {
+            let pack = pack?;
+            let mut used = holders.query_map([pack.pack_id], |row| row.get::<_, BackupId>(0))?;
+            let mut count = 0;
+            let only = used.try_fold(true, |only, backup| {
+                count += 1;
+                Ok::<_, rusqlite::Error>(only && backups.contains(&backup?))
+            })?;
+            if only && count > 0 {
+                freed.push(pack);
+            }
+        }
+        Ok(freed)
+    };
+    query().doing("read which packs backups need")
+}
+
 /// Takes the row of a pack away, after its object.
 ///
 /// # Errors

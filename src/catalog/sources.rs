@@ -15,7 +15,12 @@ pub enum SourceUrl {
     Sealed(Vec<u8>),
     /// The name of the environment variable that holds it.
     Environment(String),
+    /// It was removed: nothing more is backed up. Its backups stay.
+    Removed,
 }
+
+/// What the column `url_env` holds of a source that was removed: no variable has this name.
+const REMOVED: &str = "STRONGROOM_SOURCE_REMOVED";
 
 /// One source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,10 +116,37 @@ pub fn set_url(
     }
 }
 
+/// Gives a source another name.
+///
+/// # Errors
+/// [`CatalogError::InvalidSourceName`]; [`CatalogError::Conflict`] when the name is taken;
+/// [`CatalogError::Missing`] when there is no such source.
+pub fn rename(
+    transaction: &Transaction<'_>,
+    source_id: SourceId,
+    name: &str,
+) -> Result<(), CatalogError> {
+    if !is_valid_name(name) {
+        return Err(CatalogError::InvalidSourceName { name: name.to_owned() });
+    }
+    if by_name(transaction, name)?.is_some() {
+        return Err(CatalogError::Conflict { object: format!("a source named `{name}`") });
+    }
+    let changed = transaction
+        .execute("UPDATE source SET name = ?2 WHERE source_id = ?1", (source_id, name))
+        .doing("rename a source")?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(CatalogError::Missing { object: format!("source {source_id}") })
+    }
+}
+
 fn url_columns(url: &SourceUrl) -> (Option<&[u8]>, Option<&str>) {
     match url {
         SourceUrl::Sealed(bytes) => (Some(bytes), None),
         SourceUrl::Environment(variable) => (None, Some(variable)),
+        SourceUrl::Removed => (None, Some(REMOVED)),
     }
 }
 
@@ -138,7 +170,10 @@ fn select_one(
 fn from_row(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
     let url = match row.get(2)? {
         Some(sealed) => SourceUrl::Sealed(sealed),
-        None => SourceUrl::Environment(row.get(3)?),
+        None => match row.get::<_, String>(3)? {
+            variable if variable == REMOVED => SourceUrl::Removed,
+            variable => SourceUrl::Environment(variable),
+        },
     };
     Ok(SourceRow {
         source_id: row.get(0)?,
@@ -166,9 +201,14 @@ mod tests {
         assert_eq!(by_name(catalog.connection(), "accounts").unwrap().as_ref(), Some(&sealed));
         assert_eq!(by_id(catalog.connection(), sealed.source_id).unwrap(), Some(sealed));
         assert_eq!(by_name(catalog.connection(), "nobody").unwrap(), None);
-        let url = SourceUrl::Environment("OTHER_URL".into());
-        catalog.transaction(|tx| set_url(tx, SOURCE, &url)).unwrap();
-        assert_eq!(by_id(catalog.connection(), SOURCE).unwrap().unwrap().url, url);
+        for url in [SourceUrl::Environment("OTHER_URL".into()), SourceUrl::Removed] {
+            catalog.transaction(|tx| set_url(tx, SOURCE, &url)).unwrap();
+            assert_eq!(by_id(catalog.connection(), SOURCE).unwrap().unwrap().url, url);
+        }
+        catalog.transaction(|tx| rename(tx, SOURCE, "other")).unwrap();
+        assert_eq!(by_name(catalog.connection(), "other").unwrap().unwrap().source_id, SOURCE);
+        let taken = catalog.transaction(|tx| rename(tx, SOURCE, "accounts")).unwrap_err();
+        assert!(matches!(taken, CatalogError::Conflict { .. }));
         assert_eq!(all(catalog.connection()).unwrap().len(), 2);
     }
 

@@ -52,10 +52,12 @@ pub enum Command {
     /// Back up a database
     Backup(backup::Args),
     /// List the backups
+    #[command(visible_alias = "snapshots")]
     List(list::Args),
     /// Show what a backup holds
     Show(show::Args),
     /// Read everything in a backup and authenticate it
+    #[command(visible_alias = "check")]
     Verify(verify::Args),
     /// Restore a backup into a database
     Restore(restore::Args),
@@ -216,6 +218,11 @@ mod tests {
             "strongroom list",
             "strongroom show latest",
             "strongroom verify --all",
+            "strongroom verify latest --each-source",
+            "strongroom verify --all --source NAME",
+            "strongroom show NAME:latest",
+            "strongroom restore NAME@2026-11-01 --to env:X --create",
+            "strongroom expire 20261122T --source NAME",
             "strongroom verify 20261122T",
             "strongroom restore latest --to postgres:///x --create --table a --table b.c --jobs 3",
             "strongroom restore latest --to env:X --on-gone a.b=null --into-non-empty --no-owner",
@@ -253,6 +260,9 @@ mod tests {
             "strongroom backup ../x",
             "strongroom verify",
             "strongroom verify latest --all",
+            "strongroom verify --each-source",
+            "strongroom verify latest --each-source --source NAME",
+            "strongroom restore NAME@yesterday --to env:X",
             "strongroom restore latest",
             "strongroom erase --source NAME --subject 7",
             "strongroom erase --source NAME --subject 7 --reason TEXT --dry-run --yes",

@@ -78,7 +78,8 @@ impl CliError {
 
 /// The sentence without what helps programmers only: the system's error numbers, and the names of
 /// temporary files.
-fn plain(message: &str) -> String {
+#[must_use]
+pub fn plain(message: &str) -> String {
     let mut text = message.to_owned();
     for (begin, end) in [(" (os error ", ")"), (" at path \"", "\"")] {
         while let Some(start) = text.find(begin) {

@@ -6,6 +6,7 @@ use crate::catalog::CatalogError;
 use crate::keys::KeyError;
 use crate::policy::subject_map::{MapError, Undecided};
 use crate::postgres::PostgresError;
+use crate::store::StoreError;
 use crate::vault::replica::ReplicaError;
 use crate::vault::{CustodyError, ErrorKind, OpsError};
 
@@ -73,7 +74,7 @@ fn hint(error: &OpsError) -> String {
             "make room there, or set `spill` in the configuration file to a folder on another disk"
         }
         OpsError::VaultExists { .. } => {
-            "choose another --config and --store, or use the vault that is there"
+            "use the vault that is there, or choose another --config and --store"
         }
         OpsError::OtherVaultsStore { .. } => {
             "set `url` in section [store] of the configuration file to this vault's own store"
@@ -108,6 +109,18 @@ fn hint(error: &OpsError) -> String {
         }
         OpsError::NoBackup { .. } => "see `strongroom list`",
         OpsError::AmbiguousBackup { .. } => "write more of the id",
+        OpsError::SourceRemoved { .. } => {
+            "its backups restore as before; `strongroom source set-url NAME --url …` takes it up again"
+        }
+        OpsError::PeopleRefused { .. } => {
+            "correct these lines, or begin them with #; --skip-unknown goes on without those whom the \
+             vault does not know"
+        }
+        OpsError::InitRunning { .. } => "wait until it has ended",
+        OpsError::SeveralSources { .. } => {
+            "say of which: --source NAME, or `NAME:latest`; for the newest of every source, \
+             `strongroom verify latest --each-source`"
+        }
         OpsError::NoMap { name, .. } => {
             return format!(
                 "make one with `strongroom map {name} --root SCHEMA.TABLE --write`, and read it"
@@ -163,6 +176,10 @@ fn hint(error: &OpsError) -> String {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }
         OpsError::Bug(_) => "nothing was lost; please report it",
+        OpsError::Store(StoreError::NotWritable { .. }) => {
+            "check the permissions of the store, and whether it is mounted read-only"
+        }
+        OpsError::Store(StoreError::Full { .. }) => "make room in the store or move it",
         OpsError::Store(_) | OpsError::StoreStopped => {
             "look at the store's disk or network, then run the command again"
         }
@@ -269,8 +286,8 @@ fn key_hint(error: &KeyError) -> String {
             "give the identity file of one of the vault's recipients with --identity"
         }
         KeyError::InvalidAgeKey { .. } => {
-            "age public keys begin with age1, and `age-keygen` writes identity files; SSH keys are \
-             taken as OpenSSH writes them"
+            "age public keys begin with age1, and `age-keygen` writes identity files; of SSH keys, \
+             ssh-ed25519 and ssh-rsa are taken, private ones without a passphrase (`ssh-keygen -p`)"
         }
         KeyError::MissingCredential { .. } => {
             "give --identity or --passphrase-file, or set them in the configuration file"
@@ -324,6 +341,7 @@ fn postgres_hint(error: &PostgresError) -> String {
         PostgresError::Lost { .. } => "nothing half-done counts; run the command again",
         PostgresError::ServerTooOld { .. } => "upgrade the server first",
         PostgresError::NotEmpty { .. } => TARGET_NOT_EMPTY,
+        PostgresError::DatabaseExists { .. } => "leave out --create, or name another database",
         PostgresError::SequenceUnreadable(_) => "grant the role SELECT on the sequence",
         PostgresError::Refused { sqlstate, .. } if sqlstate == "42501" => {
             "the role needs SELECT on every table and sequence, and BYPASSRLS where row-level \

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Options for every command")]
 pub struct GlobalArgs {
     /// The vault's configuration [default: ./strongroom.toml, then
-    /// ~/.config/strongroom/strongroom.toml]
+    /// ~/.config/strongroom/strongroom.toml, then /etc/strongroom/strongroom.toml]
     #[arg(long, global = true, value_name = "FILE", env = "STRONGROOM_CONFIG")]
     pub config: Option<PathBuf>,
 
@@ -23,7 +23,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Print neither progress nor a summary, only warnings and errors
+    /// Print what was asked for, warnings and errors, and neither progress nor a summary
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }

@@ -26,6 +26,7 @@ pub mod part_args;
 mod process;
 pub mod progress;
 pub mod prompt;
+pub mod subject_list;
 pub mod values;
 
 use args::{Command, Parsed};
@@ -70,7 +71,7 @@ fn ended() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(&context, &cli.command)),
         Err(error) => Err(CliError::from_error(Exit::Internal, &error)),
     };
-    match ended.and_then(|report| print(&context.output, &cli.command, &report)) {
+    match ended.and_then(|report| print(&context.output, &report)) {
         Ok(exit) => exit.into(),
         Err(error) => failed(&context.output, &error),
     }
@@ -104,12 +105,8 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
     }
 }
 
-fn print(output: &Output, command: &Command, report: &Report) -> Result<Exit, CliError> {
-    let printed = match command {
-        Command::Completions(_) => output.product(report),
-        _ => output.report(report),
-    };
-    match printed {
+fn print(output: &Output, report: &Report) -> Result<Exit, CliError> {
+    match output.report(report) {
         Ok(()) if report.exit() == Exit::Done && output.needs_attention() => Ok(Exit::Attention),
         Ok(()) => Ok(report.exit()),
         Err(error) => {

@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::CliError;
+use super::error::{CliError, plain};
 use super::exit::Exit;
 
 /// What a command found or did, in both forms, and how it ends.
@@ -17,6 +17,7 @@ pub struct Report {
     text: String,
     document: Value,
     exit: Exit,
+    is_product: bool,
 }
 
 impl Report {
@@ -27,13 +28,21 @@ impl Report {
     pub fn new(document: &impl Serialize, text: impl Into<String>) -> Result<Self, CliError> {
         let document = serde_json::to_value(document)
             .map_err(|error| CliError::from_error(Exit::Internal, &error))?;
-        Ok(Self { text: text.into(), document, exit: Exit::Done })
+        Ok(Self { text: text.into(), document, exit: Exit::Done, is_product: false })
     }
 
     /// The same report with another end: what `verify` tells of a damaged backup is a report too.
     #[must_use]
     pub fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    /// The same report of a command whose text is what was asked for (a list, a script): it is printed
+    /// even with `--quiet`.
+    #[must_use]
+    pub fn as_product(mut self) -> Self {
+        self.is_product = true;
         self
     }
 
@@ -55,14 +64,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// The width of tables where standard output is no terminal.
-    pub const COLUMNS_DEFAULT: u16 = 80;
-
     /// As the flags, the terminals and `NO_COLOR` (<https://no-color.org>) have it.
     #[must_use]
     pub fn new(json: bool, quiet: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let width = if io::stdout().is_terminal() { None } else { Some(Self::COLUMNS_DEFAULT) };
+        let width = Table::new().width();
         let colour = !plain && io::stderr().is_terminal();
         Self { json, quiet, colour, width, needs_attention: Arc::default() }
     }
@@ -79,7 +85,8 @@ impl Output {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
 
-    /// Prints a command's report on standard output. With `--quiet`, text is left out.
+    /// Prints a command's report on standard output. With `--quiet`, text is left out unless it is
+    /// what was asked for.
     ///
     /// # Errors
     /// Whatever writing reports. A reader that has gone (`| head`) is none.
@@ -87,18 +94,10 @@ impl Output {
         if self.json {
             return to_reader(format!("{:#}\n", report.document).as_bytes());
         }
-        if self.quiet {
+        if self.quiet && !report.is_product {
             return Ok(());
         }
         to_reader(report.text.as_bytes())
-    }
-
-    /// Prints what a command was asked to make (a script), even with `--quiet`.
-    ///
-    /// # Errors
-    /// As [`Output::report`].
-    pub fn product(&self, report: &Report) -> io::Result<()> {
-        Self { quiet: false, ..self.clone() }.report(report)
     }
 
     /// Prints an error: text on standard error, or the JSON document on standard output.
@@ -148,14 +147,32 @@ impl Output {
         }
     }
 
-    /// A table as text, as wide as the terminal at most. Columns named in `numbers` are aligned to
-    /// the right.
+    /// The width of the terminal on standard output; nothing where it is none.
+    #[must_use]
+    pub fn terminal_columns(&self) -> Option<usize> {
+        self.width.map(usize::from)
+    }
+
+    /// The same output without a width.
+    #[must_use]
+    pub fn unbounded(&self) -> Self {
+        Self { width: None, ..self.clone() }
+    }
+
+    /// A table as text. On a terminal it is as wide as that at most, and the first column is never
+    /// wrapped; where standard output is no terminal, nothing is. Columns named in `numbers` are
+    /// aligned to the right.
     #[must_use]
     pub fn table(&self, headers: &[&str], numbers: &[&str], rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if let Some(width) = self.width {
-            table.force_no_tty().set_width(width);
+        table.load_style(presets::NOTHING).force_no_tty();
+        match self.width {
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
         }
         table.set_header(headers.iter().map(|header| header.to_uppercase()));
         for row in rows {
@@ -164,6 +181,9 @@ impl Output {
         for (index, column) in table.column_iter_mut().enumerate() {
             // Two spaces between columns, none at the left edge.
             column.set_padding((0, 2));
+            if index == 0 {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
             if headers.get(index).is_some_and(|header| numbers.contains(header)) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -177,7 +197,7 @@ impl Output {
 pub fn wrapped(indent: &str, sentence: &str) -> String {
     let mut text = String::new();
     let mut line = indent.to_owned();
-    for word in sentence.split_whitespace() {
+    for word in plain(sentence).split_whitespace() {
         let is_begun = line.len() > indent.len();
         if is_begun && line.chars().count() + 1 + word.chars().count() > 80 {
             text.push_str(line.trim_end());
@@ -256,7 +276,7 @@ pub fn counted(number: u64, singular: &str, plural: &str) -> String {
 mod tests {
     use super::*;
 
-    fn piped() -> Output {
+    fn narrow() -> Output {
         let needs_attention = Arc::default();
         Output { json: false, quiet: false, colour: false, width: Some(40), needs_attention }
     }
@@ -267,7 +287,7 @@ mod tests {
             vec!["users".to_owned(), "12".to_owned(), "word ".repeat(20)],
             vec!["a".to_owned(), "1,000".to_owned(), String::new()],
         ];
-        let table = piped().table(&["table", "rows", "note"], &["rows"], &rows);
+        let table = narrow().table(&["table", "rows", "note"], &["rows"], &rows);
         for line in table.lines() {
             assert!(line.chars().count() <= 40, "{line}");
             assert_eq!(line.trim_end(), line);
@@ -276,9 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_never_broken_and_a_pipe_gets_a_line_a_row() {
+        let id = "20261122T020000Z-3fa9c1";
+        let rows: Vec<_> =
+            (0..3).map(|_| vec![id.to_owned(), "word ".repeat(30), "x".repeat(50)]).collect();
+        let headers = ["backup", "note", "more"];
+        let small = narrow().table(&headers, &[], &rows);
+        assert_eq!(small.matches(id).count(), 3, "{small}");
+        let piped = narrow().unbounded().table(&headers, &[], &rows);
+        assert_eq!(piped.lines().count(), 4, "{piped}");
+        assert!(!piped.contains('|') && !piped.contains('│'), "{piped}");
+    }
+
+    #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\nb\\u{9b}");
-        let table = piped().table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
+        let table = narrow().unbounded().table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
         assert!(!table.contains('\x07'));
     }
 

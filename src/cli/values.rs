@@ -11,7 +11,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::base::schema::{QualifiedName, split_identifiers};
+
 use crate::policy::subject_map::OnGone;
+use crate::vault::reader::select::Choice;
 
 /// Why an argument cannot be read. The argument parser adds which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,27 +97,43 @@ pub fn without_passwords(text: &str) -> String {
         .collect()
 }
 
-/// Which backup is meant: an id, the beginning of one, or `latest`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupSelector(String);
+/// Which backup is meant.
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    /// A backup's id, the beginning of one, or `latest`; `SOURCE:latest`, `SOURCE@2026-11-01` (the
+    /// newest of that day)
+    #[arg(value_name = "BACKUP")]
+    pub backup: Choice,
 
-impl BackupSelector {
-    /// The selector as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The source of the backup; needed for `latest` where there are several
+    #[arg(long, value_name = "NAME", value_parser = source_name)]
+    pub source: Option<String>,
+}
+
+impl BackupArgs {
+    /// The backup that both together mean.
+    ///
+    /// # Errors
+    /// `Usage` when they contradict each other.
+    pub fn choice(&self) -> Result<Choice, CliError> {
+        of_source(&self.backup, self.source.as_deref())
     }
 }
 
-impl FromStr for BackupSelector {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidValue("write a backup's id, the beginning of one, or `latest`"))
+/// The choice of a backup with what `--source` says.
+///
+/// # Errors
+/// `Usage` when they contradict each other.
+pub fn of_source(choice: &Choice, source: Option<&str>) -> Result<Choice, CliError> {
+    match (&choice.source, source) {
+        (Some(named), Some(source)) if named != source => {
+            let message = format!("`{choice}` is of source {named}, and --source says {source}");
+            Err(CliError::new(Exit::Usage, message).hint("leave out one of them"))
         }
+        (None, Some(source)) => {
+            Ok(Choice { source: Some(source.to_owned()), which: choice.which.clone() })
+        }
+        _ => Ok(choice.clone()),
     }
 }
 
@@ -247,6 +265,24 @@ impl FromStr for DurationOrNever {
     }
 }
 
+/// Checks the number of a case: it stands in the audit log and in names of files, so it must not be
+/// a person's name.
+///
+/// # Errors
+/// When it is not 1 to 40 letters, digits, `.`, `_`, `-` and `/` with a digit among them, beginning
+/// with a letter or digit.
+pub fn case_number(text: &str) -> Result<String, InvalidValue> {
+    let fits = (1..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.contains(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidValue("write a number such as 2026-118: letters, digits, `.`, `_`, `-`, `/`"))
+    }
+}
+
 /// Reads a number of connections.
 ///
 /// # Errors
@@ -329,14 +365,30 @@ mod tests {
         for wrong in ["", "-a", "a/b", "a b", "ä", &"x".repeat(64)] {
             assert!(source_name(wrong).is_err(), "{wrong}");
         }
-        assert_eq!("latest".parse::<BackupSelector>().unwrap().as_str(), "latest");
-        assert!("../x".parse::<BackupSelector>().is_err());
+    }
+
+    #[test]
+    fn a_case_has_a_number_and_is_no_name() {
+        for good in ["2026-118", "DSR/2026/7", "118"] {
+            assert_eq!(case_number(good).as_deref(), Ok(good));
+        }
+        for wrong in ["", "anna", "-1", "a b 1", "../1", "a@b1", &"1".repeat(41)] {
+            assert!(case_number(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_said_once_or_twice_the_same() {
+        let of = |text: &str, source| of_source(&text.parse().unwrap(), source);
+        assert_eq!(of("latest", Some("finance")).unwrap(), "finance:latest".parse().unwrap());
+        assert_eq!(of("finance:latest", Some("finance")), of("finance:latest", None));
+        assert_eq!(of("finance:latest", Some("ledger")).unwrap_err().exit(), Exit::Usage);
     }
 
     proptest! {
         #[test]
         fn no_text_makes_a_parser_panic(text in ".{0,40}") {
-            let _ = text.parse::<BackupSelector>();
+            let _ = text.parse::<Choice>();
             let _ = text.parse::<ColumnName>();
             let _ = text.parse::<OnGoneChoice>();
             let _ = text.parse::<ConnectionUrl>();

@@ -7,8 +7,12 @@ use crate::base::clock::timestamp;
 use crate::base::ids::VaultId;
 use crate::catalog::backups::{self, BackupFilter};
 use crate::catalog::sources;
+use crate::store::{
+    Capabilities, Capability, StoreError, Verdict as CapabilityVerdict, try_writing,
+};
 use crate::vault::custody_report;
 use crate::vault::handle::Vault;
+use crate::vault::stores::{self, NamedStore};
 use crate::vault::{OpsError, custody, replica};
 
 crate::words!(
@@ -54,7 +58,7 @@ pub struct Finding {
 pub async fn doctor(vault: &Vault, more: Vec<Finding>) -> Result<DoctorReport, OpsError> {
     vault.note(Action::Doctor, "vault", Outcome::Begun, None)?;
     let mut findings = vec![catalog(vault), audit_log(vault)?, backups_made(vault)?];
-    findings.extend(stores(vault).await);
+    findings.extend(every_store(vault).await);
     findings.push(replica(vault).await);
     findings.extend(custody(vault)?);
     findings.extend(more);
@@ -104,25 +108,61 @@ fn backups_made(vault: &Vault) -> Result<Finding, OpsError> {
     })
 }
 
-async fn stores(vault: &Vault) -> Vec<Finding> {
+async fn every_store(vault: &Vault) -> Vec<Finding> {
     const WHAT: &str = "store";
-    let ready = match crate::vault::stores::check_all(vault.stores()).await {
+    let ready = match stores::check_all(vault.stores()).await {
         Ok(ready) => ready,
         Err(error) => return vec![finding(WHAT, Health::Failed, error.to_string())],
     };
     let several = vault.stores().are_several();
-    let mut findings: Vec<_> = ready
-        .iter()
-        .map(|one| {
-            let location = one.store.location();
-            let text = if several { format!("`{}` is {location}", one.name) } else { location };
-            finding(WHAT, Health::Well, text)
-        })
-        .collect();
+    let mut findings = Vec::new();
+    for one in &ready {
+        let location = one.store.location();
+        let name = if several { format!("`{}` is {location}", one.name) } else { location };
+        let (health, seen) = writing(vault, one).await;
+        findings.push(finding(WHAT, health, format!("{name}: {seen}")));
+    }
     for (name, reason) in vault.stores().away() {
         findings.push(finding(WHAT, Health::Failed, format!("`{name}` cannot be used: {reason}")));
     }
     findings
+}
+
+/// Whether a store takes objects: one is written, read and removed, where it can be removed again.
+async fn writing(vault: &Vault, store: &NamedStore) -> (Health, String) {
+    let seen = match vault.stores().known_of(&store.name) {
+        Ok(seen) => seen,
+        Err(error) => return (Health::Failed, error.to_string()),
+    };
+    let keeps = |capabilities: &Capabilities| {
+        capabilities.verdict(Capability::DefaultRetention) == CapabilityVerdict::Yes
+            || capabilities.verdict(Capability::Deleting) != CapabilityVerdict::Yes
+    };
+    if seen.as_ref().is_some_and(keeps) {
+        let last = match last_backup(vault) {
+            Ok(Some(moment)) => format!("the last backup was written at {moment}"),
+            Ok(None) => "no backup has been written yet".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        return (
+            Health::Note,
+            format!("writing was not tried, for it keeps what is written; {last}"),
+        );
+    }
+    match try_writing(&*store.store).await {
+        Ok(()) => (Health::Well, "it takes objects and gives them back".to_owned()),
+        // It was written: that is what a backup needs.
+        Err(error @ (StoreError::Denied { .. } | StoreError::Retained { .. })) => {
+            (Health::Note, format!("an object that was written to try it stays: {error}"))
+        }
+        Err(error) => (Health::Failed, error.to_string()),
+    }
+}
+
+/// When the newest backup was complete in the store.
+fn last_backup(vault: &Vault) -> Result<Option<String>, OpsError> {
+    let made = backups::list(vault.catalog().connection(), &BackupFilter::default())?;
+    Ok(made.iter().map(|row| row.finished_at).max().map(timestamp))
 }
 
 async fn replica(vault: &Vault) -> Finding {

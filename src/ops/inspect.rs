@@ -5,14 +5,14 @@ use serde::Serialize;
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, Digest};
-use crate::catalog::backups::{self, BackupFilter, BackupRow};
+use crate::catalog::backups::BackupRow;
 use crate::container::manifest::{Manifest, RelationSummary};
 use crate::keys::master::Credentials;
 use crate::vault::OpsError;
 use crate::vault::access::access;
 use crate::vault::handle::Vault;
-use crate::vault::reader::{BackupReader, select};
-use crate::vault::sources;
+use crate::vault::reader::BackupReader;
+use crate::vault::reader::select::{self, Choice};
 
 /// One backup in a list: what the catalog says, without any key.
 #[derive(Debug, Clone, Serialize)]
@@ -80,12 +80,7 @@ pub struct RelationDetails {
 
 /// The backups, of one source or of all, the newest first.
 pub fn list(vault: &Vault, source: Option<&str>) -> Result<Vec<BackupSummary>, OpsError> {
-    let source_id = match source {
-        Some(name) => Some(sources::find(vault, name)?.source_id),
-        None => None,
-    };
-    let filter = BackupFilter { source_id, class: None };
-    let rows = backups::list(vault.catalog().connection(), &filter)?;
+    let rows = select::all(vault, source)?;
     rows.iter().map(|row| summary(vault, row)).collect()
 }
 
@@ -93,9 +88,9 @@ pub fn list(vault: &Vault, source: Option<&str>) -> Result<Vec<BackupSummary>, O
 pub async fn show(
     vault: &Vault,
     credentials: &Credentials,
-    selector: &str,
+    choice: &Choice,
 ) -> Result<BackupDetails, OpsError> {
-    let row = select::backup(vault, selector)?;
+    let row = select::backup(vault, choice)?;
     access(vault, Action::Show, row.backup_id.as_str())
         .run(async |access| {
             let unlocked = access.unlock(credentials).await?;
@@ -108,10 +103,9 @@ pub async fn show(
 }
 
 fn summary(vault: &Vault, row: &BackupRow) -> Result<BackupSummary, OpsError> {
-    let source = crate::catalog::sources::by_id(vault.catalog().connection(), row.source_id)?;
     Ok(BackupSummary {
         backup: row.backup_id.clone(),
-        source: source.map_or_else(|| row.source_id.to_string(), |source| source.name),
+        source: select::source_of(vault, row)?,
         class: row.class.as_str(),
         contents: row.kind.as_str(),
         note: row.note.clone(),

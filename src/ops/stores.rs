@@ -21,7 +21,8 @@ use crate::store::{Capabilities, ObjectName};
 use crate::vault::access::access;
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
-use crate::vault::reader::{open_manifest, select};
+use crate::vault::reader::open_manifest;
+use crate::vault::reader::select::{self, Choice};
 use crate::vault::stores::copy::{self, Copied};
 use crate::vault::stores::route::{choose, named, note};
 use crate::vault::stores::{
@@ -99,6 +100,8 @@ pub struct CheckedStore {
 pub struct CopyReport {
     /// The backup.
     pub backup: BackupId,
+    /// The source that it is of.
+    pub source: String,
     /// The store that has it now.
     pub store: String,
     /// Objects that were written.
@@ -237,11 +240,11 @@ async fn check_one(vault: &Vault, one: &OneStore) -> Result<CheckedStore, OpsErr
 pub async fn copy_to(
     vault: &Vault,
     credentials: &Credentials,
-    selector: &str,
+    choice: &Choice,
     to: &str,
     progress: &Arc<dyn ProgressSink>,
 ) -> Result<CopyReport, OpsError> {
-    let row = select::backup(vault, selector)?;
+    let row = select::backup(vault, choice)?;
     let chosen = choose(vault.stores(), Some(to))?;
     let lock = vault.lock_for_writing("store copy")?;
     let detail = format!("to={to}");
@@ -258,7 +261,13 @@ pub async fn copy_to(
             let copied =
                 backup(vault, &unlocked, &copies, to, &row, &listed, false, progress).await;
             let Copied { objects, bytes } = copied?;
-            Ok(CopyReport { backup: row.backup_id.clone(), store: to.name.clone(), objects, bytes })
+            Ok(CopyReport {
+                backup: row.backup_id.clone(),
+                source: select::source_of(vault, &row)?,
+                store: to.name.clone(),
+                objects,
+                bytes,
+            })
         })
         .await
 }

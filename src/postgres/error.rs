@@ -108,6 +108,12 @@ pub enum PostgresError {
     /// A sequence's value may not be read, so a backup would lose it.
     #[error("the role may not read the sequence {0}")]
     SequenceUnreadable(QualifiedName),
+    /// The database that was to be created is there.
+    #[error("the database {database} is there already")]
+    DatabaseExists {
+        /// The database.
+        database: String,
+    },
     /// The database to restore into is not empty.
     #[error("the database `{database}` is not empty: it holds {}", listed(.relations))]
     NotEmpty {

@@ -315,30 +315,40 @@ pub fn find_server() -> Option<PathBuf> {
     tools::folders("initdb").into_iter().find(|folder| folder.join("postgres").is_file())
 }
 
-/// Installs Debian's `postgresql` with apt-get, through `sudo -n` unless root; `say` is told each
-/// step before it is done.
+/// Keeps Debian's package from making a cluster of its own, which would run on port 5432 from then on.
+/// There only while the package is installed.
+const NO_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/strongroom-demo.conf";
+
+/// Installs Debian's `postgresql` with apt-get, through `sudo -n` unless root, without the cluster
+/// that it would make; `say` is told each step before it is done.
 pub fn install_debian_postgresql(say: impl Fn(&str)) -> Result<(), TemporaryError> {
-    let root = rustix::process::geteuid().is_root();
-    for arguments in
-        [&["update"][..], &["install", "--yes", "--no-install-recommends", "postgresql"]]
-    {
-        let mut words = if root { vec![] } else { vec!["sudo", "-n"] };
-        words.push("apt-get");
-        words.extend(arguments);
-        say(&format!("PostgreSQL is not on this machine; running `{}`", words.join(" ")));
-        let output = Command::new(words[0])
-            .args(&words[1..])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| TemporaryError::Install(format!("{}: {error}", words[0])))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let reason = said.lines().last().unwrap_or("no reason given").to_owned();
-            return Err(TemporaryError::Install(reason));
-        }
+    let folder = Path::new(NO_CLUSTER).parent().map(Path::to_string_lossy).unwrap_or_default();
+    let forbid = format!("mkdir -p {folder} && echo 'create_main_cluster = false' > {NO_CLUSTER}");
+    let allow = format!("rm -f {NO_CLUSTER}; rmdir {folder} 2>/dev/null; true");
+    as_root(&["apt-get", "update"], &say)?;
+    as_root(&["sh", "-c", &forbid], |_| ())?;
+    let install = ["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"];
+    let installed = as_root(&install, &say);
+    as_root(&["sh", "-c", &allow], |_| ())?;
+    installed
+}
+
+fn as_root(command: &[&str], say: impl Fn(&str)) -> Result<(), TemporaryError> {
+    let mut words = if rustix::process::geteuid().is_root() { vec![] } else { vec!["sudo", "-n"] };
+    words.extend(command);
+    say(&format!("PostgreSQL is not on this machine; running `{}`", words.join(" ")));
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| TemporaryError::Install(format!("{}: {error}", words[0])))?;
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reason = said.lines().last().unwrap_or("no reason given").to_owned();
+    Err(TemporaryError::Install(reason))
 }
 
 /// The user and group to run as: `None` for this process's own.

@@ -149,6 +149,24 @@ pub(super) async fn probe_any<S: Store + ?Sized>(store: &S) -> Result<Capabiliti
     Ok(seen)
 }
 
+/// Writes an object, reads it and removes it again.
+///
+/// # Errors
+/// What keeps the store from taking objects, giving them back or letting them go.
+pub async fn try_writing(store: &dyn Store) -> Result<(), StoreError> {
+    const CONTENTS: &[u8] = b"written, read and removed";
+    let text = fresh("probe");
+    let io = |source| StoreError::Io { location: store.location(), name: text.clone(), source };
+    let name: ObjectName = text.parse().map_err(|error| io(std::io::Error::other(error)))?;
+    put(store, &name, CONTENTS).await?;
+    let read = store.read_range(&name, 0, CONTENTS.len() as u64).await;
+    let removed = store.delete(&name).await;
+    if read? != CONTENTS {
+        return Err(io(std::io::Error::other("it gives back other bytes than were written")));
+    }
+    removed
+}
+
 async fn put<S: Store + ?Sized>(
     store: &S,
     name: &ObjectName,

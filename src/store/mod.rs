@@ -21,11 +21,13 @@ mod read;
 pub mod s3;
 mod url;
 
-pub use capabilities::{Capabilities, Capability, Finding, Verdict, probe};
+pub use capabilities::{Capabilities, Capability, Finding, Verdict, probe, try_writing};
 pub use error::{ConnectionProblem, StoreError};
 pub use lock::{Lock, Retention, RetentionMode};
 pub use name::{InvalidObjectName, ObjectName};
-pub use open::{Tell, create, create_telling, is_service, open, open_knowing, open_telling};
+pub use open::{
+    Tell, create, create_telling, folder_of, is_service, open, open_knowing, open_telling,
+};
 pub use read::{read_exact, read_whole};
 
 /// What a store tells of an object.

@@ -80,6 +80,12 @@ pub fn create_telling(place: &str, tell: Tell) -> Result<Arc<dyn Store>, StoreEr
     open_telling(place, None, tell)
 }
 
+/// The folder of a store that is a directory; nothing for any other place.
+#[must_use]
+pub fn folder_of(place: &str) -> Option<PathBuf> {
+    if s3_of(place).is_some() { None } else { directory_of(place).ok() }
+}
+
 /// In debug builds, wraps the store in the faults that the environment asks for.
 #[cfg(debug_assertions)]
 fn with_faults(store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreError> {

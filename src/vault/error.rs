@@ -3,6 +3,7 @@
 use std::io;
 
 use super::CustodyError;
+use super::error_lists::{count, damage, join, questions, told};
 use super::replica::ReplicaError;
 use crate::audit::AuditError;
 use crate::base::ids::{BackupId, Epoch, VaultId};
@@ -139,6 +140,12 @@ pub enum OpsError {
         /// The name.
         name: String,
     },
+    /// The source was removed.
+    #[error("source `{name}` was removed; nothing more is backed up from it")]
+    SourceRemoved {
+        /// The source.
+        name: String,
+    },
     /// The environment variable that holds the source's URL is not set.
     #[error("the environment variable {variable} is not set; source `{name}` has its URL there")]
     SourceVariable {
@@ -160,6 +167,32 @@ pub enum OpsError {
         selector: String,
         /// What it fits.
         candidates: Vec<BackupId>,
+    },
+    /// People of a list cannot be erased.
+    #[error(
+        "{} of the {count} people of the list cannot be erased, so none was: {}",
+        .lines.len(),
+        told(.lines)
+    )]
+    PeopleRefused {
+        /// People in the list.
+        count: usize,
+        /// Line by line, why.
+        lines: Vec<(usize, String)>,
+    },
+    /// Another `init` makes a vault there now.
+    #[error("another `init` is making a vault here now (it holds {place})")]
+    InitRunning {
+        /// The file that it holds.
+        place: String,
+    },
+    /// The newest of which source?
+    #[error("`{which}` could be of any of these sources: {}", .sources.join(", "))]
+    SeveralSources {
+        /// What was asked for.
+        which: String,
+        /// The sources.
+        sources: Vec<String>,
     },
     /// The source has no subject map yet.
     #[error("source `{name}` has no subject map at {path}")]
@@ -437,7 +470,7 @@ impl OpsError {
         match self {
             Self::Incomplete { source, .. } | Self::ReplicaBehind { source } => source.kind(),
             Self::Custody(error) => error.kind(),
-            Self::Rekeyed => ErrorKind::Busy,
+            Self::Rekeyed | Self::InitRunning { .. } => ErrorKind::Busy,
             Self::Replica(error) => error.kind(),
             Self::Catalog(error) if error.is_busy() => ErrorKind::Busy,
             Self::Catalog(error) if error.is_damage() => ErrorKind::Integrity,
@@ -453,6 +486,9 @@ impl OpsError {
             | Self::Store(StoreError::Unsupported { .. })
             | Self::SourceVariable { .. }
             | Self::AmbiguousBackup { .. }
+            | Self::SeveralSources { .. }
+            | Self::PeopleRefused { .. }
+            | Self::SourceRemoved { .. }
             | Self::NoStoreForClass { .. }
             | Self::ClassNeeded { .. } => ErrorKind::Usage,
             Self::Key(
@@ -488,7 +524,9 @@ impl OpsError {
             Self::Postgres(error) if error.sqlstate() == Some(DATABASE_EXISTS) => {
                 ErrorKind::Refused
             }
-            Self::Postgres(PostgresError::NotEmpty { .. })
+            Self::Postgres(
+                PostgresError::NotEmpty { .. } | PostgresError::DatabaseExists { .. },
+            )
             | Self::VaultExists { .. }
             | Self::SourceExists { .. }
             | Self::MapUndecided(_)
@@ -546,37 +584,6 @@ impl crate::base::durable::Injected for OpsError {
 impl From<crate::store::InvalidObjectName> for OpsError {
     fn from(_: crate::store::InvalidObjectName) -> Self {
         Self::Bug("an object has no valid name")
-    }
-}
-
-/// `one, two, three`.
-fn join<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// What the questions are about: `map` lists them in full.
-fn questions(undecided: &[Undecided]) -> String {
-    const NAMED_MAX: usize = 5;
-    let about = |one: &Undecided| match &one.table {
-        Some(table) => table.to_string(),
-        None => one.reason.clone(),
-    };
-    let named: Vec<_> = undecided.iter().take(NAMED_MAX).map(about).collect();
-    match undecided.len() - named.len() {
-        0 => join(&named),
-        more => format!("{} and {more} more", join(&named)),
-    }
-}
-
-/// The first difference, and how many there are: `map --check` lists all.
-fn damage(problems: &[String]) -> String {
-    match problems {
-        [one] => one.clone(),
-        many => format!("{} objects are damaged: {}", many.len(), join(many)),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod custody;
 mod custody_error;
 pub mod custody_report;
 mod error;
+mod error_lists;
 pub mod forget;
 pub mod garbage;
 pub mod handle;

@@ -22,8 +22,20 @@ pub fn find(vault: &Vault, name: &str) -> Result<SourceRow, OpsError> {
     Err(OpsError::NoSource { name: name.to_owned(), known })
 }
 
-/// How to connect to a source.
+/// How to connect to a source. What should be known of it is told as a warning.
 pub fn settings(
+    vault: &Vault,
+    unlocked: &Unlocked,
+    source: &SourceRow,
+) -> Result<ConnectionSettings, OpsError> {
+    let settings = read(vault, unlocked, source)?;
+    if let Some(warning) = settings.warning() {
+        vault.warn(warning);
+    }
+    Ok(settings)
+}
+
+fn read(
     vault: &Vault,
     unlocked: &Unlocked,
     source: &SourceRow,
@@ -34,6 +46,7 @@ pub fn settings(
             let url = unlocked.commons.open_note(vault.id(), labels::SOURCE_URL, id, sealed)?;
             Ok(ConnectionSettings::parse(url.expose())?)
         }
+        SourceUrl::Removed => Err(OpsError::SourceRemoved { name: source.name.clone() }),
         SourceUrl::Environment(variable) => match std::env::var(variable) {
             Ok(url) if !url.is_empty() => {
                 Ok(ConnectionSettings::parse(SecretText::new(url).expose())?)

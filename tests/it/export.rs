@@ -1,7 +1,7 @@
 //! One person's rows out of a backup: exactly what the database says is hers, for nobody but the
 //! receiver, and never of someone who is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
@@ -109,22 +109,31 @@ fn arguments<'a>(class: &'a str, key: &'a str, recipient: &'a str, file: &'a str
     [&all[..], &["--recipient", recipient, "--output", file]].concat()
 }
 
-/// Opens an export: the names of its files and what they hold.
+/// Opens an export: the names of its files in its folder and what they hold.
 fn opened(world: &World, identity: &str, file: &str) -> BTreeMap<String, Vec<u8>> {
+    let (_, files) = unpacked(world, identity, file);
+    files
+}
+
+/// Opens an export: its only folder, and the files in it.
+fn unpacked(world: &World, identity: &str, file: &str) -> (String, BTreeMap<String, Vec<u8>>) {
     let identity = fs::read_to_string(world.path().join(identity)).unwrap();
     let identity = age::x25519::Identity::from_str(&identity).unwrap();
     let sealed = fs::read(world.path().join(file)).unwrap();
     let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
     let mut archive = tar::Archive::new(decryptor.decrypt([&identity as _].into_iter()).unwrap());
-    let mut files = BTreeMap::new();
+    let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let (folder, name) = name.split_once('/').expect("everything is in a folder");
         let mut contents = Vec::new();
         entry.read_to_end(&mut contents).unwrap();
-        assert!(files.insert(name, contents).is_none());
+        folders.insert(folder.to_owned());
+        assert!(files.insert(name.to_owned(), contents).is_none());
     }
-    files
+    assert_eq!(folders.len(), 1, "one folder holds everything: {folders:?}");
+    (folders.into_iter().next().unwrap(), files)
 }
 
 /// A record of a CSV file: an empty field without quotes is NULL.
@@ -228,13 +237,40 @@ fn entries(world: &World) -> Vec<(String, String, String)> {
     all.map(|one| (text(one, "outcome"), text(one, "object"), text(one, "detail"))).collect()
 }
 
+/// The same as a zip archive, in a folder that is named by the case.
+fn as_zip(world: &World, recipient: &str, hers: &str, files: &BTreeMap<String, Vec<u8>>) {
+    let line = arguments("users", HER_KEY, recipient, "hers.zip.age");
+    let report = world.ok(&[&line[..], &["--zip", "--case", "2026/118"]].concat());
+    let (_, _, detail) = entries(world).pop().unwrap();
+    assert!(detail.contains(" case=2026/118 "), "{detail}");
+    let identity = fs::read_to_string(world.path().join("hers.key")).unwrap();
+    let identity = age::x25519::Identity::from_str(&identity).unwrap();
+    let sealed = fs::read(world.path().join("hers.zip.age")).unwrap();
+    let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
+    let mut plain = Vec::new();
+    let mut opened = decryptor.decrypt([&identity as _].into_iter()).unwrap();
+    opened.read_to_end(&mut plain).unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(plain)).unwrap();
+    assert_eq!(archive.len(), files.len());
+    let folder = report["folder"].as_str().unwrap();
+    assert!(folder.starts_with(&format!("2026-118-{hers}-2")), "{folder}");
+    for (name, expected) in files {
+        let mut contents = Vec::new();
+        let mut file = archive.by_name(&format!("{folder}/{name}")).unwrap();
+        file.read_to_end(&mut contents).unwrap();
+        let says_the_case = ["README.txt", "export.json"].contains(&name.as_str());
+        assert!(contents == *expected || says_the_case, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn her_rows_are_what_the_database_says_and_nobody_elses_are_there() {
     let (database, world) = everything().await;
     world.ok(&["backup", "main"]);
     let recipient = receiver(&world, "hers.key");
     let report = world.ok(&arguments("users", HER_KEY, &recipient, "hers.age"));
-    let files = opened(&world, "hers.key", "hers.age");
+    let (folder, files) = unpacked(&world, "hers.key", "hers.age");
+    assert_eq!(report["folder"].as_str().unwrap(), folder);
     assert_holds(&database, &files, &HERS).await;
     assert!(report["tables"].as_array().unwrap().len() >= 12, "{report:#}");
 
@@ -257,8 +293,17 @@ async fn her_rows_are_what_the_database_says_and_nobody_elses_are_there() {
         assert_eq!(named, usize::from(file == "export.json"), "{text}");
     }
 
+    let hers = report["subject_reference"].as_str().unwrap().to_owned();
+    as_zip(&world, &recipient, &hers, &files);
+
     let report = world.ok(&arguments("employees", "1,3", &recipient, "theirs.age"));
-    assert_holds(&database, &opened(&world, "hers.key", "theirs.age"), &THEIRS).await;
+    let (other, theirs) = unpacked(&world, "hers.key", "theirs.age");
+    assert_holds(&database, &theirs, &THEIRS).await;
+    // Unpacked in one place, two people's rows stay apart.
+    assert_ne!(folder, other);
+    assert!(
+        folder.contains(&hers) && other.contains(report["subject_reference"].as_str().unwrap())
+    );
     let log = entries(&world);
     let (outcome, object, detail) = log.last().unwrap();
     assert_eq!(
@@ -280,7 +325,8 @@ async fn her_rows_are_what_the_database_says_and_nobody_elses_are_there() {
     tar.args(["-x", "-C", "out"]).current_dir(world.path()).stdin(age.stdout.take().unwrap());
     let unpacked = tar.status().unwrap();
     assert!(age.wait().unwrap().success() && unpacked.success());
-    assert_eq!(fs::read(world.path().join("out/export.json")).unwrap(), files["export.json"]);
+    let index = world.path().join("out").join(folder).join("export.json");
+    assert_eq!(fs::read(index).unwrap(), files["export.json"]);
 }
 
 /// Nothing of an export that failed is there, under whatever name.

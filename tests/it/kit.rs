@@ -125,16 +125,14 @@ fn init_writes_the_first_one() {
     let ran = finished(command);
     assert_eq!(ran.code, Some(4), "{}", ran.all());
     assert!(!world.path().join("master.age").exists());
-    // A folder that is not there is found when the vault is: the kit can be printed still.
+    // A folder that is not there is found when the vault is: then there is no vault either.
     let mut command = world.init_command();
     command.args(["--kit", "no/such/kit.txt"]);
     let ran = finished(command);
     assert_eq!(ran.code, Some(8), "{}", ran.all());
-    assert!(
-        ran.error_message().starts_with("the vault was begun, but not its kit"),
-        "{}",
-        ran.all()
-    );
+    assert!(ran.error_message().starts_with("no vault was begun"), "{}", ran.all());
+    assert!(!world.path().join("master.age").exists());
+    world.init();
     world.ok(&["kit", "print", "--output", "kit2.txt"]);
     assert_is_of(&kit::read(&fs::read(world.path().join("kit2.txt")).unwrap()).unwrap(), &world);
 }

@@ -962,18 +962,24 @@ def read(backup, folder):
     return problems
 
 
-def choose(catalog, selector):
+def choose(catalog, selector, source):
+    names = dict(catalog.execute("SELECT source_id, name FROM source").fetchall())
     rows = catalog.execute(
-        "SELECT backup_id, manifest_name, manifest_sha256, epoch, commons_kind FROM backup"
-        " ORDER BY backup_id"
+        "SELECT backup_id, manifest_name, manifest_sha256, epoch, commons_kind, source_id"
+        " FROM backup ORDER BY snapshot_at, backup_id"
     ).fetchall()
+    if source is not None:
+        rows = [row for row in rows if names.get(row[5]) == source]
+    if selector == "latest" and len({row[5] for row in rows}) > 1:
+        several = ", ".join(sorted(names.values()))
+        sys.exit(f"there are backups of several sources ({several}); say of which with --source")
     if selector != "latest":
         rows = [row for row in rows if row[0].startswith(selector)]
         if len(rows) > 1:
             sys.exit(f"`{selector}` fits {len(rows)} backups")
     if not rows:
         sys.exit(f"no backup fits `{selector}`")
-    return rows[-1]
+    return rows[-1][:5]
 
 
 def master_text(arguments):
@@ -1001,6 +1007,7 @@ def main():
         help="epoch-N.secret of a custodian, or of as many as are needed",
     )  # fmt: skip
     parser.add_argument("--backup", default="latest", help="an id, its beginning, or `latest`")
+    parser.add_argument("--source", help="the name of the source, where there are several")
     parser.add_argument("--to", type=Path, required=True, help="a folder that does not exist yet")
     arguments = parser.parse_args()
 
@@ -1012,7 +1019,7 @@ def main():
         else:
             catalog = catalog_from_replica(arguments.store, master, shares)
         keys = Keys(catalog, master, shares)
-        backup = Backup(arguments.store, keys, choose(catalog, arguments.backup))
+        backup = Backup(arguments.store, keys, choose(catalog, arguments.backup, arguments.source))
         folder = Folder(arguments.to)
     except (Refused, OSError, sqlite3.Error) as error:
         print(f"cannot begin: {error}", file=sys.stderr)

@@ -162,15 +162,9 @@ pub fn latest(
     Ok(newest.into_iter().next())
 }
 
-/// The backup that a person means: `latest`, an identifier, or the beginning of one, in upper or
-/// lower case. The empty text means none.
+/// The backup of that identifier, or the beginning of one, in upper or lower case. The empty text
+/// means none.
 pub fn find(connection: &Connection, selector: &str) -> Result<Selected, CatalogError> {
-    if selector == "latest" {
-        return Ok(match latest(connection, None)? {
-            Some(backup) => Selected::Found(Box::new(backup)),
-            None => Selected::NotFound,
-        });
-    }
     if selector.is_empty() {
         return Ok(Selected::NotFound);
     }

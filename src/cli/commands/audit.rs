@@ -108,7 +108,7 @@ fn list(vault: &Vault, args: &ListArgs) -> Result<Report, CliError> {
     } else {
         format!("  NO  WHEN (UTC)           ACTION        OUTCOME  WHO\n{}", lines(&entries))
     };
-    Report::new(&json!({ "entries": entries }), text)
+    Ok(Report::new(&json!({ "entries": entries }), text)?.as_product())
 }
 
 /// Two lines an entry, so that references and ids are never broken and can be copied whole.

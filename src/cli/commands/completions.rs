@@ -13,7 +13,9 @@ use crate::cli::output::Report;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  strongroom completions bash > ~/.bash_completion")]
+  strongroom completions bash > ~/.local/share/bash-completion/completions/strongroom
+  strongroom completions zsh > ~/.local/share/zsh/site-functions/_strongroom
+  strongroom completions fish > ~/.config/fish/completions/strongroom.fish")]
 pub struct Args {
     /// The shell
     pub shell: Shell,
@@ -28,7 +30,8 @@ pub fn run(args: &Args) -> Result<Report, CliError> {
     clap_complete::generate(args.shell, &mut Cli::command(), "strongroom", &mut script);
     let script =
         String::from_utf8(script).map_err(|error| CliError::from_error(Exit::Internal, &error))?;
-    Report::new(&json!({"shell": args.shell.to_string(), "script": script}), script)
+    let document = json!({"shell": args.shell.to_string(), "script": script});
+    Ok(Report::new(&document, script)?.as_product())
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             let told = table(context, &custody);
             let any_returned = custody.to_destroy.iter().any(|one| one.returned);
             let exit = if any_returned { Exit::Attention } else { Exit::Done };
-            Ok(Report::new(&custody, told)?.with_exit(exit))
+            Ok(Report::new(&custody, told)?.with_exit(exit).as_product())
         }
         Command::Check => {
             let (custody, all_well) = verbs::check(&vault, &context.credentials(&config)?).await?;

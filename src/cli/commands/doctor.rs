@@ -2,7 +2,7 @@
 
 use crate::base::memory;
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, plain};
 use crate::cli::exit::Exit;
 use crate::cli::output::Report;
 use crate::ops::doctor::{self, Finding, Health};
@@ -32,7 +32,7 @@ pub async fn run(context: &Context, _: &Args) -> Result<Report, CliError> {
     let rows: Vec<Vec<String>> = report
         .findings
         .iter()
-        .map(|one| vec![one.what.to_owned(), one.health.to_string(), one.finding.clone()])
+        .map(|one| vec![one.what.to_owned(), one.health.to_string(), plain(&one.finding)])
         .collect();
     let text = context.output.table(&["what", "state", "finding"], &[], &rows);
     let exit = if report.is_well() { Exit::Done } else { Exit::Vault };

@@ -1,22 +1,21 @@
 //! `strongroom erase`: forgets people in every backup that exists.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::PathBuf;
-
-use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, count, counted, when, wrapped};
 use crate::cli::prompt::confirm_by_typing;
+use crate::cli::subject_list;
 use crate::cli::values::source_name;
 use crate::crypto::SecretText;
-use crate::ops::erase::{EraseReport, EraseRequest, ErasedSubject, erase};
+use crate::ops::erase::{Asked, EraseReport, EraseRequest, ErasedSubject, Skipped, erase};
 use crate::vault::OpsError;
 
 /// What `erase` takes.
+// Each is a flag of its own on the command line.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(clap::Args)]
 #[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
 #[command(after_help = "\
@@ -24,6 +23,7 @@ Example:
   strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
   strongroom erase --source finance --subject 48211 --reason 2026-118
   strongroom erase --source finance --subjects-from requests.txt --reason 2026-118
+  strongroom erase --source finance --subjects-from desk.csv --column id --reason 2026-118
 
 Many people at once are one forgetting. What is on a command line, every process of the machine can \
 read; --subjects-from - reads from standard input.
@@ -42,9 +42,19 @@ pub struct Args {
     #[arg(long, value_name = "KEY", required_unless_present = "subjects_from")]
     pub subject: Vec<String>,
 
-    /// A file with one primary key a line, or - for standard input
+    /// A file with one primary key a line, or - for standard input; lines that begin with # are
+    /// comments
     #[arg(long, value_name = "FILE", conflicts_with = "subject")]
     pub subjects_from: Option<PathBuf>,
+
+    /// The column with the primary key, where the file is CSV with a header; repeatable for a
+    /// composite key, in its order
+    #[arg(long, value_name = "NAME", requires = "subjects_from")]
+    pub column: Vec<String>,
+
+    /// Go on without those of the file whom the vault does not know or has forgotten already
+    #[arg(long, requires = "subjects_from")]
+    pub skip_unknown: bool,
 
     /// The subject class, where the map has several [default: the only one]
     #[arg(long, value_name = "CLASS")]
@@ -54,9 +64,13 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 
-    /// Only tell which backups, tables and rows it concerns
+    /// Only tell which backups and rows it concerns
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+
+    /// List the tables, backup by backup
+    #[arg(long)]
+    pub details: bool,
 
     /// Do it without asking
     #[arg(long)]
@@ -75,6 +89,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         source: args.source.clone(),
         class: args.class.clone(),
         subjects: subjects(args)?,
+        skip_unknown: args.skip_unknown,
         reason: args.reason.clone(),
         dry_run: args.dry_run,
     };
@@ -84,7 +99,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         if args.yes {
             return true;
         }
-        let question = format!("{}\nThis cannot be undone.", concerns(report));
+        let question = format!("{}\nThis cannot be undone.", concerns(report, args.details));
         let words = match report.subjects.as_slice() {
             [only] => format!("erase {}", &only.subject_reference.to_string()[..8]),
             several => format!("erase {} people", several.len()),
@@ -102,93 +117,77 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         (Err(OpsError::NotConfirmed), Some(error)) => return Err(error),
         (outcome, _) => outcome?,
     };
+    for Skipped { line, reason } in &report.skipped {
+        context.output.warning(&format!("line {line} was left out: {reason}"));
+    }
     let text = match report.state {
         "dry-run" => format!(
             "{}\nThis was a dry run: nothing was erased, and the audit log says so.\n",
-            concerns(&report)
+            concerns(&report, args.details)
         ),
-        _ => erased(&report),
+        _ => erased(&report, args.details),
     };
     let exit = if report.state == "provisional" { Exit::Provisional } else { Exit::Done };
     Ok(Report::new(&report, text)?.with_exit(exit))
 }
 
-/// The keys of the people, from the arguments or the file that they name.
-fn subjects(args: &Args) -> Result<Vec<SecretText>, CliError> {
+/// The people, from the arguments or the file that they name.
+fn subjects(args: &Args) -> Result<Vec<Asked>, CliError> {
     let Some(path) = &args.subjects_from else {
-        return Ok(args.subject.iter().cloned().map(SecretText::new).collect());
+        let given = args.subject.iter().cloned().map(SecretText::new);
+        return Ok(given.map(|key| Asked { key, line: None }).collect());
     };
-    let mut text = Zeroizing::new(String::new());
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text).map(|_| ())
-    } else {
-        fs::read_to_string(path).map(|read| text = Zeroizing::new(read))
-    };
-    let shown = path.display();
-    read.map_err(|error| {
-        CliError::new(Exit::Usage, format!("cannot read the subjects from {shown}: {error}"))
-            .hint("give a text file (UTF-8) with one primary key a line")
-    })?;
-    let keys: Vec<_> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .map(|line| SecretText::new(line.to_owned()))
-        .collect();
-    if keys.is_empty() {
-        let message = format!("{shown} names nobody");
-        return Err(CliError::new(Exit::Usage, message).hint("put one primary key on each line"));
-    }
-    Ok(keys)
+    let listed = subject_list::read(path, &args.column)?;
+    Ok(listed.into_iter().map(|one| Asked { key: one.key, line: Some(one.line) }).collect())
 }
 
 /// What an erasure concerns: who, and where their rows are.
-fn concerns(report: &EraseReport) -> String {
+fn concerns(report: &EraseReport, details: bool) -> String {
     let mut text = String::new();
     for (number, subject) in report.subjects.iter().enumerate() {
         if number > 0 {
             text.push('\n');
         }
         text.push_str(&format!(
-            "Subject {}\nof source {}, class {}, has {} in {}.\n",
+            "Person {}\nof source {}, class {}, has {} in {}.\n",
             subject.subject_reference,
             report.source,
             report.class,
             counted(subject.rows, "row", "rows"),
             counted(subject.backups.len() as u64, "backup", "backups"),
         ));
-        text.push_str(&shares(subject));
+        text.push_str(&found(subject, details));
     }
     text
 }
 
 /// What an erasure did.
-fn erased(report: &EraseReport) -> String {
+fn erased(report: &EraseReport, details: bool) -> String {
     let mut text = String::new();
     for subject in &report.subjects {
         let number = subject.erasure.map_or_else(String::new, |number| number.to_string());
         text.push_str(&format!(
-            "Subject {}\nof source {}, class {}, is erased.\n\n  erasure     number {number}\n",
+            "Person {}\nof source {}, class {}, is erased.\n\n  erasure     number {number}\n",
             subject.subject_reference, report.source, report.class,
         ));
         text.push_str(&match &report.confirmed_at {
             Some(moment) => format!("  confirmed   {} UTC\n", when(moment)),
-            None => "  provisional until its custodians have destroyed their shares\n".to_owned(),
+            None => "  provisional, not confirmed yet: see below\n".to_owned(),
         });
         text.push_str(&format!(
             "  forgotten   {} in {}\n{}\n",
             counted(subject.rows, "row", "rows"),
             counted(subject.backups.len() as u64, "backup", "backups"),
-            shares(subject),
+            found(subject, details),
         ));
     }
     if let Some(proof) = &report.proof {
         text.push_str(&format!(
-            "Tried after it: {} of the erased, of which {} opened; {} of\nother people, of which {} \
+            "Tried afterwards: {} of theirs, of which {} opened; {} of other people,\nof which {} \
              opened.\n\n",
-            counted(proof.segments_tried, "segment", "segments"),
+            counted(proof.segments_tried, "sealed part", "sealed parts"),
             proof.segments_opened,
-            counted(proof.bystanders_opened + proof.bystanders_failed, "segment", "segments"),
+            counted(proof.bystanders_opened + proof.bystanders_failed, "part", "parts"),
             proof.bystanders_opened,
         ));
     }
@@ -214,14 +213,32 @@ fn erased(report: &EraseReport) -> String {
     text
 }
 
-/// Backup by backup, table by table, how many rows are hers.
-fn shares(subject: &ErasedSubject) -> String {
+/// Backup by backup how many rows are hers; with `details`, table by table too. Without, no more
+/// backups than a screen has room for.
+fn found(subject: &ErasedSubject, details: bool) -> String {
+    const BACKUPS_MAX: usize = 8;
     let mut text = String::new();
-    for share in &subject.backups {
-        text.push_str(&format!("\n  {}, {}\n", share.backup, counted(share.rows, "row", "rows")));
-        for (table, rows) in &share.tables {
-            text.push_str(&format!("    {:>9}  {table}\n", count(*rows)));
+    if details {
+        for share in &subject.backups {
+            let rows = counted(share.rows, "row", "rows");
+            text.push_str(&format!("\n  {}, {rows}\n", share.backup));
+            for (table, rows) in &share.tables {
+                text.push_str(&format!("    {:>9}  {table}\n", count(*rows)));
+            }
         }
+        return text;
+    }
+    for share in subject.backups.iter().take(BACKUPS_MAX) {
+        let tables = counted(share.tables.len() as u64, "table", "tables");
+        let rows = counted(share.rows, "row", "rows");
+        text.push_str(&format!("  {}  {rows} in {tables}\n", share.backup));
+    }
+    let more = subject.backups.len().saturating_sub(BACKUPS_MAX);
+    if more > 0 {
+        text.push_str(&format!("  and {}\n", counted(more as u64, "more", "more")));
+    }
+    if !subject.backups.is_empty() {
+        text.push_str("  (--details lists the tables)\n");
     }
     text
 }

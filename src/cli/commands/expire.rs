@@ -5,22 +5,33 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, counted, wrapped};
 use crate::cli::prompt::confirm_by_typing;
-use crate::ops::expire::{ExpireReport, expire};
+use crate::cli::values::{of_source, source_name};
+use crate::ops::expire::{ExpireReport, ExpiredBackup, expire, plan};
 use crate::vault::OpsError;
+use crate::vault::reader::select::Choice;
 
 /// What `expire` takes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
   strongroom expire 20261122T020000Z-3fa9c1
+  strongroom expire 20260801 20260802 --dry-run
   strongroom expire 20260801 20260802 --yes
 
 The backup's key is destroyed in every copy of the catalog, then its objects are removed, except \
 those that another backup needs. It cannot be undone.")]
 pub struct Args {
-    /// The backups: their ids, or the beginnings of them
+    /// The backups: their ids, the beginnings of them, or `SOURCE@2026-11-01`
     #[arg(required = true, value_name = "BACKUP")]
-    pub backups: Vec<String>,
+    pub backups: Vec<Choice>,
+
+    /// The source of the backups
+    #[arg(long, value_name = "NAME", value_parser = source_name)]
+    pub source: Option<String>,
+
+    /// Only tell which backups it concerns and what it would free
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 
     /// Do it without asking
     #[arg(long)]
@@ -34,17 +45,21 @@ pub struct Args {
 pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let config = context.config()?;
     let vault = context.vault(&config)?;
+    let of_source = |choice| of_source(choice, args.source.as_deref());
+    let choices = args.backups.iter().map(of_source).collect::<Result<Vec<_>, _>>()?;
+    if args.dry_run {
+        let plan = plan(&vault, &choices)?;
+        return Report::new(&plan, planned(&plan));
+    }
     let credentials = context.credentials(&config)?;
     // Why the person at the terminal did not confirm says more than that she did not.
     let mut refusal = None;
-    let outcome = expire(&vault, &credentials, &args.backups, |backups| {
+    let outcome = expire(&vault, &credentials, &choices, |backups| {
         if args.yes {
             return true;
         }
-        let names: Vec<String> = backups.iter().map(ToString::to_string).collect();
-        let names = names.join("\n  ");
-        let question =
-            format!("These backups will be forgotten:\n  {names}\n\nThis cannot be undone.");
+        let names = named(backups);
+        let question = format!("These backups will be forgotten:\n{names}\nThis cannot be undone.");
         let words = format!("expire {}", counted(backups.len() as u64, "backup", "backups"));
         match confirm_by_typing(&question, &words) {
             Ok(()) => true,
@@ -63,9 +78,26 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     Ok(Report::new(&report, text(&report))?.with_exit(exit))
 }
 
+fn planned(plan: &ExpireReport) -> String {
+    format!(
+        "These backups would be forgotten:\n{}\nIt would free {}, {}.\nThis was a dry run: nothing \
+         was forgotten.\n",
+        named(&plan.expired),
+        counted(plan.objects_removed, "pack", "packs"),
+        bytes(plan.bytes_removed),
+    )
+}
+
+/// One line a backup, with its source.
+fn named(backups: &[ExpiredBackup]) -> String {
+    let line = |one: &ExpiredBackup| format!("  {} of source {}\n", one.backup, one.source);
+    backups.iter().map(line).collect()
+}
+
 fn text(report: &ExpireReport) -> String {
     let mut text = format!(
-        "Forgot {}; removed {}, {}.\n",
+        "{}Forgot {}; removed {}, {}.\n",
+        named(&report.expired),
         counted(report.backups.len() as u64, "backup", "backups"),
         counted(report.objects_removed, "object", "objects"),
         bytes(report.bytes_removed),

@@ -6,9 +6,10 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, count, counted, when};
-use crate::cli::values::{BackupSelector, source_name};
+use crate::cli::values::{case_number, of_source, source_name};
 use crate::crypto::SecretText;
-use crate::ops::export::{ExportReport, ExportRequest, export};
+use crate::ops::export::{ExportReport, ExportRequest, Format, export};
+use crate::vault::reader::select::Choice;
 
 /// What `export` takes.
 #[derive(clap::Args)]
@@ -18,12 +19,13 @@ strongroom export --source NAME --subject KEY --recipient AGE1…
 #[command(after_help = "\
 Example:
   strongroom export --source finance --subject 48211 \\
-    --recipient \"$(cat officer.pub)\" --output 2026-118.age
+    --recipient \"$(cat officer.pub)\" --case 2026-118 --output 2026-118.age
   age --decrypt --identity officer.key 2026-118.age | tar -x
 
-The file is a tar archive inside an age file: a page that explains it, an index in JSON, one CSV file a \
-table, and her large objects. Only the recipients can open it. Of the backup, nothing but her rows is \
-opened.")]
+The file is a tar archive (with --zip, a zip archive) inside an age file. In it is one folder, named \
+by the case, the person's reference and the backup: a page that explains it, an index in JSON, one CSV \
+file a table, and her large objects. Only the recipients can open it. Of the backup, nothing but her \
+rows is opened.")]
 pub struct Args {
     /// The source's name
     #[arg(long, value_name = "NAME", value_parser = source_name)]
@@ -37,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
 
-    /// Encrypt the file to this age public key; repeatable
+    /// Encrypt the file to this age or SSH public key; repeatable
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…", required = true)]
     pub recipients: Vec<String>,
 
@@ -45,9 +47,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// A backup's id, the beginning of one, or `latest`: the newest of the source
+    /// The number of the case: the folder in the archive begins with it, and the audit log has it
+    #[arg(long, value_name = "NUMBER", value_parser = case_number)]
+    pub case: Option<String>,
+
+    /// Make a zip archive, for a receiver without tar
+    #[arg(long)]
+    pub zip: bool,
+
+    /// A backup's id, the beginning of one, a day, or `latest`: the newest of the source
     #[arg(value_name = "BACKUP", default_value = "latest")]
-    pub backup: BackupSelector,
+    pub backup: Choice,
 }
 
 /// Hands out one person's rows.
@@ -63,12 +73,14 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         source: args.source.clone(),
         class: args.class.clone(),
         subject: SecretText::new(args.subject.clone()),
-        backup: args.backup.as_str().to_owned(),
+        backup: of_source(&args.backup, Some(&args.source))?,
         recipients: args.recipients.clone(),
         output,
+        format: if args.zip { Format::Zip } else { Format::Tar },
+        case: args.case.clone(),
     };
     let report = export(&vault, &credentials, &request).await?;
-    Report::new(&report, text(&report))
+    Report::new(&report, text(&report, request.format))
 }
 
 /// The file's absolute path, when nothing has it yet.
@@ -81,9 +93,9 @@ fn free(file: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(file).map_err(|error| CliError::from_error(Exit::Usage, &error))
 }
 
-fn text(report: &ExportReport) -> String {
+fn text(report: &ExportReport, format: Format) -> String {
     let mut text = format!(
-        "Subject {}
+        "Person {}
 of source {}, class {}, as of {} UTC, is in {}.
 
   backup      {}
@@ -108,11 +120,18 @@ of source {}, class {}, as of {} UTC, is in {}.
     for table in &report.tables {
         text.push_str(&format!("    {:>9}  {}\n", count(table.rows), table.table));
     }
-    text.push_str(
+    let open = match format {
+        Format::Tar => "age --decrypt --identity KEY EXPORT | tar -x",
+        Format::Zip => "age --decrypt --identity KEY --output EXPORT.zip EXPORT",
+    };
+    text.push_str(&format!(
         "
-Only its recipients can open it: age --decrypt --identity FILE EXPORT | tar -x
+Only its recipients can open it: {open}
+It unpacks into a folder of its own:
+  {}
 An erasure does not reach what was handed out.
 ",
-    );
+        report.folder
+    ));
     text
 }

@@ -15,6 +15,7 @@ use crate::crypto::SecretText;
 use crate::keys::master::Protection;
 use crate::ops::init;
 use crate::vault::OpsError;
+use crate::vault::unlock::Begun;
 
 /// What `init` takes.
 #[derive(clap::Args)]
@@ -24,14 +25,15 @@ Example:
   strongroom init --store /mnt/backups --recipient \"$(cat operator.pub)\"
 
 The configuration is written to --config (./strongroom.toml if it is not given), the catalog and \
-the master secret beside it. Without --recipient the master secret is encrypted to a passphrase, \
+the master secret beside it. Everything is made or nothing is: what an `init` that failed or was killed \
+had made is removed, at once or by the next one. Without --recipient the master secret is encrypted to a passphrase, \
 from --passphrase-file or typed at the terminal.")]
 pub struct Args {
     /// Where the backups go: a directory, made if it is not there
     #[arg(long, value_name = "DIR")]
     pub store: String,
 
-    /// Encrypt the master secret to this age public key, instead of a passphrase; repeatable
+    /// Encrypt the master secret to this age or SSH public key, instead of a passphrase; repeatable
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…")]
     pub recipients: Vec<String>,
 
@@ -69,25 +71,47 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     };
     let kit = args.kit.as_deref().map(kit_files::free).transpose()?;
     let mut config = Config::new(&file, store, custodian.clone());
-    let protection = if args.recipients.is_empty() {
+    let recipients = if args.recipients.is_empty() {
+        None
+    } else {
+        Some(Protection::recipients(&args.recipients).map_err(OpsError::from)?)
+    };
+    // Before anybody types a passphrase for it.
+    init::check(&places(&config)).await?;
+    let protection = if let Some(recipients) = recipients {
+        if let Some(file) = &context.global.identity {
+            config.identity_file = Some(absolute(file)?);
+        }
+        recipients
+    } else {
         if let Some(file) = &context.global.passphrase_file {
             config.passphrase_file = Some(absolute(file)?);
         }
         let passphrase = context.new_passphrase()?;
         Protection::Passphrase(SecretText::new(passphrase.to_string()))
-    } else {
-        if let Some(file) = &context.global.identity {
-            config.identity_file = Some(absolute(file)?);
-        }
-        Protection::recipients(&args.recipients).map_err(OpsError::from)?
     };
-    let begun = init::init(places(&config), context.environment(), &protection).await?;
-    durable::create_file(&file, config.to_toml().as_bytes()).map_err(|source| {
-        CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
-    })?;
-    if let Some(kit) = &kit {
-        kit_files::write_first(&begun, kit).await?;
-    }
+    let last = async |begun: &Begun| {
+        if let Some(kit) = &kit {
+            let written = kit_files::write_first(begun, kit).await;
+            if written.is_err() {
+                // It was not there before, and it may hold the secret of a vault that is not made.
+                let _ = durable::destroy_file(kit);
+            }
+            written?;
+        }
+        durable::create_file(&file, config.to_toml().as_bytes()).map_err(|source| {
+            if source.kind() != std::io::ErrorKind::AlreadyExists {
+                let _ = std::fs::remove_file(&file);
+            }
+            // It holds the secret of a vault that is not made after all.
+            if let Some(kit) = &kit {
+                let _ = durable::destroy_file(kit);
+            }
+            CliError::from(OpsError::File { what: format!("writing {}", file.display()), source })
+        })
+    };
+    let environment = context.environment();
+    let begun = init::init_with(places(&config), environment, &protection, last).await?;
     let vault = begun.vault.id();
     let kit = kit.map(|file| file.display().to_string());
     let document = json!({

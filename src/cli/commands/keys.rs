@@ -47,7 +47,7 @@ Example:
 The recipients named here are all that there are from now on: leave one out to remove her, name one \
 more to add him. Recovery kits printed before are void; print a new one.")]
 pub struct RotateMasterArgs {
-    /// Encrypt the new master secret to this age public key; repeatable
+    /// Encrypt the new master secret to this age or SSH public key; repeatable
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…")]
     pub recipients: Vec<String>,
 

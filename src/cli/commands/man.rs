@@ -51,10 +51,44 @@ fn write_page(
     command: &clap::Command,
     pages: &mut Vec<String>,
 ) -> std::io::Result<()> {
-    let page = clap_mangen::Man::new(command.clone());
-    page.generate_to(folder)?;
+    let page = clap_mangen::Man::new(command.clone()).manual("strongroom");
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    // Letters beyond ASCII in the form that every roff reads.
+    let mut plain = String::with_capacity(text.len());
+    for letter in with_sections(&text).chars() {
+        if letter.is_ascii() {
+            plain.push(letter);
+        } else {
+            plain.push_str(&format!("\\[u{:04X}]", u32::from(letter)));
+        }
+    }
+    std::fs::write(folder.join(page.get_filename()), plain)?;
     pages.push(page.get_filename());
     command.get_subcommands().try_for_each(|inner| write_page(folder, inner, pages))
+}
+
+/// The page with what follows a command's help under headings that manuals have: the lines of the
+/// example as they are, and paragraphs instead of empty lines.
+fn with_sections(page: &str) -> String {
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let (extra, after) = match extra.find("\n.SH ") {
+        Some(end) => extra.split_at(end + 1),
+        None => (extra, ""),
+    };
+    let mut text = before.to_owned();
+    let mut paragraphs = extra.trim_end().split("\n\n");
+    if let Some(example) = paragraphs.next() {
+        let lines = example.strip_prefix("Example:\n").unwrap_or(example);
+        text.push_str(&format!(".SH EXAMPLES\n.nf\n{lines}\n.fi\n"));
+    }
+    for (number, paragraph) in paragraphs.enumerate() {
+        text.push_str(if number == 0 { ".SH NOTES\n" } else { ".PP\n" });
+        text.push_str(paragraph.trim());
+        text.push('\n');
+    }
+    text + after
 }
 
 #[cfg(test)]
@@ -68,7 +102,9 @@ mod tests {
         for page in ["strongroom.1", "strongroom-backup.1", "strongroom-audit-list.1"] {
             assert!(pages.iter().any(|name| name == page), "{page} in {pages:?}");
             let text = std::fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
-            assert!(text.contains("Example:"), "{page}");
+            assert!(text.contains(".SH EXAMPLES\n.nf\n  strongroom "), "{page}: {text}");
+            assert!(text.is_ascii(), "{page}: {text}");
+            assert!(!text.contains("EXTRA"), "{page}: {text}");
         }
         assert!(!pages.iter().any(|name| name.contains("help")), "{pages:?}");
     }

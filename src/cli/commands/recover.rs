@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required_unless_present = "custodian")]
     pub custodians_from: Option<PathBuf>,
 
-    /// Encrypt the master secret to this age public key, instead of a passphrase; repeatable
+    /// Encrypt the master secret to this age or SSH public key, instead of a passphrase; repeatable
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…")]
     pub recipients: Vec<String>,
 

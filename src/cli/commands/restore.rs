@@ -6,8 +6,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, count, counted};
 use crate::cli::part_args::PartArgs;
-use crate::cli::values::{BackupSelector, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
-use crate::ops::restore::{Failure, RestoreReport, RestoreRequest, restore};
+use crate::cli::values::{BackupArgs, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
+use crate::ops::restore::{Failure, RestoreReport, RestoreRequest, plan, restore};
 use crate::policy::subject_map::OnGone;
 use crate::postgres::ConnectionSettings;
 use crate::vault::OpsError;
@@ -19,14 +19,15 @@ use crate::vault::OpsError;
 #[command(after_help = "\
 Example:
   strongroom restore latest --to postgresql://localhost/copy --create
+  strongroom restore finance@2026-11-22 --to env:TARGET_URL --create
   strongroom restore 20261122T02 --to env:TARGET_URL --table public.accounts
 
 People who were erased do not come back: their rows are skipped and counted. References to them \
 follow the subject map, or --on-gone. A URL with a password goes into an environment variable.")]
 pub struct Args {
-    /// A backup's id, the beginning of one, or `latest`
-    #[arg(value_name = "BACKUP")]
-    pub backup: BackupSelector,
+    /// Which backup.
+    #[command(flatten)]
+    pub backup: BackupArgs,
 
     /// The database to restore into: its URL, or the environment variable that holds it
     #[arg(long, value_name = "URL|env:VAR")]
@@ -72,8 +73,12 @@ pub struct Args {
     #[arg(long)]
     pub no_tablespaces: bool,
 
+    /// Only see whether it could begin, and tell what it would do
+    #[arg(long)]
+    pub dry_run: bool,
+
     /// Open a copy that a restore left closed because a policy or a right was missing; restores nothing
-    #[arg(long, conflicts_with_all = ["create", "tables", "into_non_empty", "salvage"])]
+    #[arg(long, conflicts_with_all = ["create", "tables", "into_non_empty", "salvage", "dry_run"])]
     pub open: bool,
 }
 
@@ -86,6 +91,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let vault = context.vault(&config)?;
     let target = args.to.resolve("--to", &context.output)?;
     let target = ConnectionSettings::parse(&target).map_err(OpsError::from)?;
+    if let Some(warning) = target.warning() {
+        context.output.warning(warning);
+    }
     let credentials = context.credentials(&config)?;
     let on_gone = args
         .on_gone
@@ -96,7 +104,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         })
         .collect();
     let request = RestoreRequest {
-        backup: args.backup.as_str().to_owned(),
+        backup: args.backup.choice()?,
         target,
         create: args.create,
         tables: args.tables.clone(),
@@ -110,6 +118,20 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         no_tablespaces: args.no_tablespaces,
         open: args.open,
     };
+    if args.dry_run {
+        let plan = plan(&vault, &credentials, &request).await?;
+        let text = format!(
+            "Backup {} of source {} can be restored into {}:\n{}, {}; those of erased people are \
+             left out.\nThis was a dry run: nothing was made or changed, and nothing but the backup's \
+             index was read.\n",
+            plan.backup,
+            plan.source,
+            plan.target,
+            counted(plan.tables, "table", "tables"),
+            counted(plan.rows, "row", "rows"),
+        );
+        return Report::new(&plan, text);
+    }
     let progress = context.progress();
     let outcome = restore(&vault, &credentials, &request, &progress).await;
     progress.finish();
@@ -125,7 +147,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         return Ok(Report::new(&report, text)?.with_exit(exit));
     }
     let mut text = format!(
-        "Backup {} is restored into {}.
+        "Backup {} of source {} is restored into {}.
 
   tables      {}
   rows        {}
@@ -133,6 +155,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
   time        {:.1} s
 ",
         report.backup,
+        report.source,
         report.target,
         count(report.tables),
         count(report.rows),

@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::{Report, bytes, count, counted, when};
-use crate::cli::values::BackupSelector;
+use crate::cli::values::BackupArgs;
 use crate::ops::inspect;
 
 /// What `show` takes.
@@ -13,9 +13,9 @@ Example:
   strongroom show latest
   strongroom show 20261122T02 --json")]
 pub struct Args {
-    /// A backup's id, the beginning of one, or `latest`
-    #[arg(value_name = "BACKUP")]
-    pub backup: BackupSelector,
+    /// Which backup.
+    #[command(flatten)]
+    pub backup: BackupArgs,
 }
 
 /// Shows what a backup holds.
@@ -26,7 +26,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let config = context.config()?;
     let vault = context.vault(&config)?;
     let credentials = context.credentials(&config)?;
-    let details = inspect::show(&vault, &credentials, args.backup.as_str()).await?;
+    let details = inspect::show(&vault, &credentials, &args.backup.choice()?).await?;
     let rows: Vec<_> = details
         .relations
         .iter()
@@ -68,5 +68,5 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         bytes(summary.referenced_bytes),
         counted(details.packs, "pack", "packs"),
     );
-    Report::new(&details, text)
+    Ok(Report::new(&details, text)?.as_product())
 }

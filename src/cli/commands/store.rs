@@ -5,7 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, count, counted, when};
-use crate::cli::values::BackupSelector;
+use crate::cli::values::BackupArgs;
 use crate::ops::stores;
 use crate::ops::stores::{CheckReport, ListReport, ReconcileReport};
 use crate::store::Verdict;
@@ -52,9 +52,9 @@ Example:
 
 Every object's digest is checked while it is copied.")]
     Copy {
-        /// A backup's id, the beginning of one, or `latest`
-        #[arg(value_name = "BACKUP")]
-        backup: BackupSelector,
+        /// Which backup.
+        #[command(flatten)]
+        backup: BackupArgs,
 
         /// The store
         #[arg(long, value_name = "NAME")]
@@ -90,7 +90,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         Command::List => {
             let list = stores::list(&vault)?;
             let text = listed(context, &list);
-            Report::new(&list, text)
+            Ok(Report::new(&list, text)?.as_product())
         }
         Command::Check { name } => {
             let checked = stores::check(&vault, name.as_deref()).await?;
@@ -102,12 +102,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             let credentials = context.credentials(&config)?;
             let progress = context.progress();
             let copied =
-                stores::copy_to(&vault, &credentials, backup.as_str(), to, &progress).await;
+                stores::copy_to(&vault, &credentials, &backup.choice()?, to, &progress).await;
             progress.finish();
             let copied = copied?;
             let text = format!(
-                "Backup {} is complete in store `{}`: {} copied, {}.\n",
+                "Backup {} of source {} is complete in store `{}`: {} copied, {}.\n",
                 copied.backup,
+                copied.source,
                 copied.store,
                 counted(copied.objects, "object", "objects"),
                 bytes(copied.bytes)

@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     };
     let report = readmit(&vault, &credentials, &request).await?;
     let text = format!(
-        "Subject {}\nof source {}, class {}, erased on {} UTC, is readmitted.\n\nThe next backup holds \
+        "Person {}\nof source {}, class {}, erased on {} UTC, is readmitted.\n\nThe next backup holds \
          her rows again. What was sealed before stays closed.\n",
         report.subject_reference,
         report.source,

@@ -21,6 +21,9 @@ use reader::Section;
 /// The file's name in the working folder and in the user's configuration folder.
 pub const FILE_NAME: &str = "strongroom.toml";
 
+/// The file that every command finds last, for a vault that is the machine's and not a user's.
+pub const SYSTEM_FILE: &str = "/etc/strongroom/strongroom.toml";
+
 /// A vault's configuration, its paths absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -346,7 +349,8 @@ fn default_places() -> Vec<PathBuf> {
     let xdg = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let user = xdg.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")));
     let user = user.map(|folder| folder.join("strongroom").join(FILE_NAME));
-    [PathBuf::from(FILE_NAME)].into_iter().chain(user).collect()
+    let system = PathBuf::from(SYSTEM_FILE);
+    [PathBuf::from(FILE_NAME)].into_iter().chain(user).chain([system]).collect()
 }
 
 #[cfg(test)]
@@ -455,6 +459,13 @@ mod tests {
         assert!(message.starts_with("/etc/vault/strongroom.toml, line 2: "), "{message}");
         assert!(!message.contains('\n'), "{message}");
         assert!(told("catalog = 'x'\ncatalog = 'y'\n").0.contains("line 2: "));
+    }
+
+    #[test]
+    fn the_machines_own_file_is_looked_for_last() {
+        let places = default_places();
+        assert_eq!(places.first().unwrap(), Path::new(FILE_NAME));
+        assert_eq!(places.last().unwrap(), Path::new("/etc/strongroom/strongroom.toml"));
     }
 
     #[test]

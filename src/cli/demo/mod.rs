@@ -23,7 +23,7 @@ use crate::container::manifest::Contents;
 use crate::crypto::SecretText;
 use crate::keys::master::{Credentials, Protection};
 use crate::ops::backup::{BackupRequest, LockRules, backup};
-use crate::ops::erase::{EraseRequest, erase};
+use crate::ops::erase::{Asked, EraseRequest, erase};
 use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
 use crate::ops::sources::{self, NewUrl};
 use crate::ops::subject_maps::{self, MapAction};
@@ -35,6 +35,7 @@ use crate::postgres::temporary::{
 use crate::postgres::{ConnectionSettings, Session};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
+use crate::vault::reader::select::Choice;
 
 const SOURCE: &str = "finance";
 /// The customer who asks to be forgotten: the third.
@@ -260,7 +261,8 @@ impl Demo<'_> {
         let request = EraseRequest {
             source: SOURCE.to_owned(),
             class: None,
-            subjects: vec![SecretText::new(subject.to_owned())],
+            subjects: vec![Asked { key: SecretText::new(subject.to_owned()), line: None }],
+            skip_unknown: false,
             reason: "request by letter, case 1".to_owned(),
             dry_run: false,
         };
@@ -289,7 +291,7 @@ impl Demo<'_> {
         credentials: &Credentials,
     ) -> Result<RestoreReport, CliError> {
         let request = RestoreRequest {
-            backup: "latest".to_owned(),
+            backup: Choice::LATEST,
             target: self.settings("restored")?,
             create: true,
             tables: Vec::new(),

@@ -49,8 +49,8 @@ pub async fn write_first(begun: &Begun, file: &Path) -> Result<(), CliError> {
     let write = |kit: &RecoveryKit| write_file(file, &format.page(kit)?);
     kit::print_first(begun, format.name(), write).await.map_err(|error| {
         let error = CliError::from(error);
-        CliError::new(error.exit(), format!("the vault was begun, but not its kit: {error}"))
-            .hint("print the kit with `strongroom kit print --output FILE`")
+        CliError::new(error.exit(), format!("no vault was begun, for its kit failed: {error}"))
+            .hint("name another file with --kit, or print the kit afterwards")
     })
 }
 
@@ -79,6 +79,11 @@ and destroy the file: it holds the vault's master secret.
 
 /// Writes a kit to a file that nothing has yet, readable by its owner only.
 pub fn write_file(file: &Path, page: &str) -> Result<(), OpsError> {
-    durable::create_file(file, page.as_bytes())
-        .map_err(|source| OpsError::File { what: format!("writing {}", file.display()), source })
+    durable::create_file(file, page.as_bytes()).map_err(|source| {
+        // A step that failed at its end may have left it, and it holds the master secret.
+        if source.kind() != std::io::ErrorKind::AlreadyExists {
+            let _ = durable::destroy_file(file);
+        }
+        OpsError::File { what: format!("writing {}", file.display()), source }
+    })
 }

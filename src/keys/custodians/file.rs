@@ -158,11 +158,27 @@ impl Custodian for FileCustodian {
         Assurance::Overwritten
     }
 
-    fn enroll(&self, vault: VaultId) -> Result<(), KeyError> {
+    fn require_place(&self) -> Result<(), KeyError> {
         let above = durable::folder_of(&self.folder);
-        if !above.is_dir() {
-            return Err(self.unreachable(format_args!("{} is not there", above.display())));
+        if above.is_dir() {
+            return Ok(());
         }
+        Err(self.unreachable(format_args!("{} is not there", above.display())))
+    }
+
+    fn leave(&self, vault: VaultId) -> Result<(), KeyError> {
+        self.require(vault)?;
+        let _lock = self.lock_and_sweep()?;
+        if self.list()?.is_empty() {
+            fs::remove_file(self.marker())
+                .and_then(|()| durable::sync_folder(&self.folder))
+                .map_err(|error| self.unreachable(error))?;
+        }
+        Ok(())
+    }
+
+    fn enroll(&self, vault: VaultId) -> Result<(), KeyError> {
+        self.require_place()?;
         durable::create_folder(&self.folder).map_err(|source| io_error(&self.folder, source))?;
         let _lock = self.lock_and_sweep()?;
         let held = self.list()?;

@@ -72,6 +72,23 @@ pub trait Custodian: Send + Sync {
     /// [`KeyError::OtherVault`] when it holds another vault's shares, [`KeyError::Unreachable`].
     fn enroll(&self, vault: VaultId) -> Result<(), KeyError>;
 
+    /// Sees that [`Custodian::enroll`] has a place to work in. Nothing is made.
+    ///
+    /// # Errors
+    /// [`KeyError::Unreachable`].
+    fn require_place(&self) -> Result<(), KeyError> {
+        Ok(())
+    }
+
+    /// Undoes [`Custodian::enroll`] where no share was kept since, or none any more. Doing it again is a
+    /// success.
+    ///
+    /// # Errors
+    /// [`KeyError::OtherVault`], [`KeyError::Unreachable`].
+    fn leave(&self, _vault: VaultId) -> Result<(), KeyError> {
+        Ok(())
+    }
+
     /// Keeps a share. Putting the same share again is a success.
     ///
     /// # Errors

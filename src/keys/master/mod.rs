@@ -1,14 +1,15 @@
 //! The master secret in its age file (<https://age-encryption.org/v1>): for recipients, or for a
 //! passphrase (scrypt).
 
+pub mod age_keys;
 pub mod kit;
 
 use std::io::{Read as _, Write as _};
-use std::str::FromStr as _;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use self::age_keys::Recipient;
 use super::{KeyError, MasterSecret, secret_file};
 use crate::base::ids::VaultId;
 use crate::crypto::SecretText;
@@ -25,8 +26,8 @@ const SCRYPT_LOG_N_MAX: u8 = 22;
 pub enum Protection {
     /// Whoever knows the passphrase.
     Passphrase(SecretText),
-    /// Whoever holds the identity of one of these recipients (`age1…`).
-    Recipients(Vec<age::x25519::Recipient>),
+    /// Whoever holds the identity of one of these recipients.
+    Recipients(Vec<Recipient>),
 }
 
 impl Protection {
@@ -38,13 +39,10 @@ impl Protection {
         (SecretText::new(identity.to_string().expose_secret().to_owned()), recipient)
     }
 
-    /// Reads recipients as `age-keygen` prints them.
+    /// Reads recipients as `age-keygen` and `ssh-keygen` print them.
     pub fn recipients(texts: &[String]) -> Result<Self, KeyError> {
-        let parse = |text: &String| {
-            age::x25519::Recipient::from_str(text)
-                .map_err(|_| KeyError::InvalidAgeKey { what: format!("the recipient `{text}`") })
-        };
-        texts.iter().map(parse).collect::<Result<_, _>>().map(Self::Recipients)
+        let recipients: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+        recipients.map(Self::Recipients)
     }
 }
 
@@ -73,7 +71,7 @@ pub fn seal(
                 .map_err(|_| KeyError::InvalidAgeKey { what: "the passphrase".to_owned() })?
         }
         Protection::Recipients(recipients) => age::Encryptor::with_recipients(
-            recipients.iter().map(|recipient| recipient as &dyn age::Recipient),
+            recipients.iter().map(Recipient::as_age),
         )
         .map_err(|_| KeyError::InvalidAgeKey { what: "an empty list of recipients".to_owned() })?,
     };
@@ -110,11 +108,7 @@ pub fn open(
     } else {
         let (identities, path) =
             credentials.identities.as_ref().ok_or(missing("an identity file"))?;
-        let unreadable = || KeyError::InvalidAgeKey { what: format!("the identity file {path}") };
-        let identities = age::IdentityFile::from_buffer(identities.expose().as_bytes())
-            .map_err(|_| unreadable())?
-            .into_identities()
-            .map_err(|_| unreadable())?;
+        let identities = age_keys::identities(identities, path)?;
         let identities: Vec<&dyn age::Identity> =
             identities.iter().map(|identity| &**identity as &dyn age::Identity).collect();
         let wrong = || KeyError::WrongIdentity { file: file.to_owned() };

@@ -146,6 +146,7 @@ pub async fn backup(
             let (named, usable) = route::for_class(vault.stores(), request.class).await?;
             let primary = usable.first().ok_or(OpsError::StoreStopped)?;
             let store = Arc::clone(&primary.store);
+            let primary = Arc::clone(&store);
             let spread = Spread { named, usable };
             let source = &source;
             let work = Work {
@@ -161,7 +162,7 @@ pub async fn backup(
                 request,
                 progress,
             };
-            work.run().await
+            write::telling_why(&*primary, work.run().await).await
         })
         .await?;
     if request.strict && report.rows_of_erased > 0 {

@@ -8,7 +8,7 @@ use crate::catalog::backups::BackupKind;
 use crate::catalog::packs::{self, PackRow};
 use crate::container::manifest::{Contents, Manifest, PackSummary};
 use crate::container::names;
-use crate::store::{ObjectName, Store, Written};
+use crate::store::{ObjectName, Store, Written, try_writing};
 use crate::vault::OpsError;
 use bytes::Bytes;
 
@@ -112,4 +112,15 @@ pub fn notices(schema: &DatabaseSchema) -> Vec<String> {
         ));
     }
     notices
+}
+
+/// The outcome of a backup. Whoever saw the store stop did not see why: it says so when it is asked again.
+pub async fn telling_why<T>(
+    store: &dyn Store,
+    outcome: Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    if let Err(OpsError::StoreStopped) = outcome {
+        try_writing(store).await?;
+    }
+    outcome
 }

@@ -1,6 +1,7 @@
 //! Erase: people are forgotten in every backup there is, by one forgetting however many they are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::base::ids::{BackupId, Digest, Epoch, SubjectReference};
 use crate::base::random;
 use crate::catalog::Transaction;
 use crate::catalog::erasures::{self, NewErasure};
+use crate::catalog::sources::SourceRow;
 use crate::catalog::tombstones::{self, TombstoneRow};
 use crate::catalog::vault_keys;
 use crate::catalog::vault_keys::VaultKeyRow;
@@ -19,7 +21,7 @@ use crate::keys::master::Credentials;
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::quarter;
 use crate::keys::vault_keys::{TombstoneKey, kinds, name};
-use crate::policy::subject_map::{self};
+use crate::policy::subject_map::{self, SubjectClass};
 use crate::vault::access::{DRY_RUN, access};
 use crate::vault::forget::{self, Change};
 use crate::vault::handle::Vault;
@@ -42,12 +44,31 @@ pub struct EraseRequest {
     pub source: String,
     /// The subject class, needed where the source has several.
     pub class: Option<String>,
-    /// The subjects' keys, as the officer has them; all of them cost one epoch.
-    pub subjects: Vec<SecretText>,
+    /// The people; all of them cost one epoch.
+    pub subjects: Vec<Asked>,
+    /// Go on without those of a list whom the vault does not know, or knows as erased.
+    pub skip_unknown: bool,
     /// The officer's reason. Kept sealed.
     pub reason: String,
     /// Only show what would be forgotten.
     pub dry_run: bool,
+}
+
+/// One person who is to be forgotten.
+pub struct Asked {
+    /// Her key, as the officer has it.
+    pub key: SecretText,
+    /// Her line in a list.
+    pub line: Option<usize>,
+}
+
+/// Somebody in a list who was left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Skipped {
+    /// Her line.
+    pub line: usize,
+    /// Why, as one sentence.
+    pub reason: String,
 }
 
 /// What an erasure concerns.
@@ -61,6 +82,8 @@ pub struct EraseReport {
     pub class: String,
     /// The people.
     pub subjects: Vec<ErasedSubject>,
+    /// Those of the list who were left out.
+    pub skipped: Vec<Skipped>,
     /// Their rows, all backups together.
     pub rows: u64,
     /// Backups that hold rows of any of them.
@@ -124,18 +147,10 @@ pub async fn erase(
             let unlocked = access.unlock(credentials).await?;
             access.check_store().await?;
             let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
-            let mut references = Vec::new();
-            for subject in &request.subjects {
-                let key = subject_map::canonical_key(&class, subject.expose())?;
-                let made =
-                    unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
-                if references.contains(&made) {
-                    continue;
-                }
-                access.name_object(&made.to_string())?;
-                ensure_known(vault, &unlocked, &source, &class, made)?;
-                references.push(made);
-            }
+            let (references, skipped) =
+                people(vault, &unlocked, &source, &class, request, |reference| {
+                    access.name_object(&reference.to_string())
+                })?;
 
             let mut found = look::look(vault, &unlocked, &source, &references).await?;
             let subjects = std::mem::take(&mut found.subjects);
@@ -146,6 +161,7 @@ pub async fn erase(
                 rows: subjects.iter().map(|subject| subject.rows).sum(),
                 backups: found.backups.len() as u64,
                 subjects,
+                skipped,
                 epoch_before: unlocked.ring().epoch(),
                 epoch_after: None,
                 confirmed_at: None,
@@ -217,6 +233,62 @@ pub async fn erase(
             Ok(report)
         })
         .await
+}
+
+/// The people of a request, each once, and those of a list who are left out.
+fn people(
+    vault: &Vault,
+    unlocked: &Arc<Unlocked>,
+    source: &SourceRow,
+    class: &SubjectClass,
+    request: &EraseRequest,
+    name: impl Fn(&SubjectReference) -> Result<(), OpsError>,
+) -> Result<(Vec<SubjectReference>, Vec<Skipped>), OpsError> {
+    let (mut references, mut skipped) = (Vec::new(), Vec::new());
+    let mut unknown_only = true;
+    for subject in &request.subjects {
+        let reference = match known(vault, unlocked, source, class, &subject.key, &name) {
+            Ok(reference) => reference,
+            Err(error) => {
+                let Some(line) = subject.line else { return Err(error) };
+                let unknown =
+                    matches!(error, OpsError::NoSubject { .. } | OpsError::AlreadyErased { .. });
+                if !unknown && !matches!(error, OpsError::Map(_)) {
+                    return Err(error);
+                }
+                unknown_only &= unknown;
+                skipped.push(Skipped { line, reason: error.to_string() });
+                continue;
+            }
+        };
+        if !references.contains(&reference) {
+            references.push(reference);
+        }
+    }
+    let goes_on = request.skip_unknown && unknown_only && !references.is_empty();
+    if !skipped.is_empty() && !goes_on {
+        return Err(OpsError::PeopleRefused {
+            count: request.subjects.len(),
+            lines: skipped.into_iter().map(|one| (one.line, one.reason)).collect(),
+        });
+    }
+    Ok((references, skipped))
+}
+
+/// The reference of somebody whom the vault knows and has not forgotten.
+fn known(
+    vault: &Vault,
+    unlocked: &Arc<Unlocked>,
+    source: &SourceRow,
+    class: &SubjectClass,
+    key: &SecretText,
+    name: impl FnOnce(&SubjectReference) -> Result<(), OpsError>,
+) -> Result<SubjectReference, OpsError> {
+    let key = subject_map::canonical_key(class, key.expose())?;
+    let reference = unlocked.references.reference(source.source_id, &class.name, key.as_bytes());
+    name(&reference)?;
+    ensure_known(vault, unlocked, source, class, reference)?;
+    Ok(reference)
 }
 
 /// The reason, sealed, with the random id that its context holds before it.

@@ -17,7 +17,7 @@ use crate::vault::OpsError;
 /// A table of at most so many bytes is made in memory; of a longer one, the length is counted first,
 /// for an archive says it before the contents.
 const WHOLE_BYTES_MAX: u64 = 16 << 20;
-/// tar holds names of 100 bytes.
+/// tar holds names of 100 bytes, and the folder beside them.
 const NAME_CHARACTERS_MAX: usize = 70;
 
 /// A table of the export.

@@ -16,12 +16,11 @@ use serde::Serialize;
 pub use self::contents::{ExportedColumn, ExportedLargeObject, ExportedTable};
 
 use self::archive::Archive;
+pub use self::archive::Format;
 use self::person::{Person, Share};
 use crate::audit::Action;
 use crate::base::clock::timestamp;
 use crate::base::ids::{BackupId, SubjectReference};
-use crate::catalog::backups::{self, BackupFilter, BackupKind, BackupRow};
-use crate::catalog::sources::SourceRow;
 use crate::container::segment::Relation;
 use crate::crypto::SecretText;
 use crate::keys::master::{Credentials, Protection};
@@ -29,13 +28,12 @@ use crate::policy::subject_map;
 use crate::vault::OpsError;
 use crate::vault::access::{Access, access};
 use crate::vault::handle::Vault;
-use crate::vault::reader::{BackupReader, select};
+use crate::vault::reader::BackupReader;
+use crate::vault::reader::select::{self, Choice};
 use crate::vault::subject_keys::ensure_known;
 use crate::vault::subject_keys::{Standing, SubjectKeys};
 use crate::vault::{sources, subject_maps};
 
-/// The selector of the newest backup.
-const LATEST: &str = "latest";
 /// The audit log names so many receivers.
 const RECIPIENTS_NAMED_MAX: usize = 4;
 
@@ -47,12 +45,16 @@ pub struct ExportRequest {
     pub class: Option<String>,
     /// Her key, as the officer has it.
     pub subject: SecretText,
-    /// The backup's selector; `latest` is the newest of the source that has rows.
-    pub backup: String,
+    /// Which backup of the source; the newest is the newest that has rows.
+    pub backup: Choice,
     /// The age public keys of the receivers, at least one.
     pub recipients: Vec<String>,
     /// The file to write; must not exist.
     pub output: PathBuf,
+    /// The kind of archive.
+    pub format: Format,
+    /// The number of the case, which the folder is named by.
+    pub case: Option<String>,
 }
 
 /// What was handed out.
@@ -70,6 +72,10 @@ pub struct ExportReport {
     pub snapshot_at: String,
     /// The file.
     pub output: String,
+    /// The one folder in the archive that holds everything.
+    pub folder: String,
+    /// The number of the case.
+    pub case: Option<String>,
     /// Receivers who can open it.
     pub recipients: u64,
     /// Tables in which she has rows.
@@ -95,11 +101,14 @@ pub async fn export(
         _ => return Err(OpsError::Bug("an export without receivers")),
     };
     let source = sources::find(vault, &request.source)?;
-    let row = backup_of(vault, &source, &request.backup)?;
+    let row = select::backup_with_rows(vault, &source, &request.backup)?;
     let detail = format!("backup={} recipients={}", row.backup_id, recipients.len());
     access(vault, Action::Export, &source.name).detail(&detail).run(async |access| {
         let begun_at = vault.clock().now();
-        for recipient in request.recipients.iter().take(RECIPIENTS_NAMED_MAX) {
+        if let Some(case) = &request.case {
+            access.add_detail(&format!("case={case}"));
+        }
+        for recipient in recipients.iter().take(RECIPIENTS_NAMED_MAX) {
             access.add_detail(&format!("to={recipient}"));
         }
         let unlocked = access.unlock(credentials).await?;
@@ -137,6 +146,8 @@ pub async fn export(
             subject_reference: reference,
             snapshot_at: timestamp(row.snapshot_at),
             output: request.output.display().to_string(),
+            folder: folder(request.case.as_deref(), reference, &row.backup_id),
+            case: request.case.clone(),
             recipients: recipients.len() as u64,
             tables: Vec::new(),
             large_objects: Vec::new(),
@@ -144,7 +155,8 @@ pub async fn export(
             bytes: 0,
             seconds: 0.0,
         };
-        let mut archive = Archive::begin(&request.output, &recipients, begun_at)?;
+        let (path, folder) = (&request.output, &report.folder);
+        let mut archive = Archive::begin(path, request.format, &recipients, folder, begun_at)?;
         archive.file("README.txt", words::readme(&report, begun_at).as_bytes())?;
         write(&mut archive, &person, &shares, &mut report).await?;
         let index = words::index(&report, &key, begun_at)?;
@@ -157,25 +169,10 @@ pub async fn export(
     .await
 }
 
-/// The backup that was asked for, which must be of the source and have rows.
-fn backup_of(vault: &Vault, source: &SourceRow, selector: &str) -> Result<BackupRow, OpsError> {
-    if selector == LATEST {
-        let filter = BackupFilter { source_id: Some(source.source_id), class: None };
-        let rows = backups::list(vault.catalog().connection(), &filter)?;
-        let newest = rows.into_iter().find(|row| row.kind != BackupKind::SchemaOnly);
-        return newest.ok_or_else(|| OpsError::NoBackup {
-            selector: format!("{selector} of source {}", source.name),
-        });
-    }
-    let row = select::backup(vault, selector)?;
-    let reason = if row.source_id != source.source_id {
-        format!("is not of source {}", source.name)
-    } else if row.kind == BackupKind::SchemaOnly {
-        "holds the schema only, no rows".to_owned()
-    } else {
-        return Ok(row);
-    };
-    Err(OpsError::NotInBackup { backup: row.backup_id, reason })
+/// The folder in the archive: no two exports of other people, or from other backups, share one.
+fn folder(case: Option<&str>, reference: SubjectReference, backup: &BackupId) -> String {
+    let case = case.unwrap_or("export").replace('/', "-");
+    format!("{case}-{reference}-{backup}")
 }
 
 /// What an erasure says of someone who is gone, as an export says it.

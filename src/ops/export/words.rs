@@ -21,7 +21,7 @@ database held them at the moment of the backup. Nobody else's rows are here.
   person       of the class {class}; export.json says which one
   as of        {snapshot} UTC, when the backup was made
   backup       {backup}
-  written      {written} UTC, by strongroom {version}
+{case}  written      {written} UTC, by strongroom {version}
 
 tables/          one file a table in which the person has rows. They are CSV
                  files in UTF-8: spreadsheets open them. The first line names
@@ -38,6 +38,10 @@ part of it. What was written after the backup is not here either.
 
 This archive was encrypted for you. Whoever unpacked it has a readable copy.
 ",
+        case = report
+            .case
+            .as_ref()
+            .map_or_else(String::new, |case| format!("  case         {case}\n")),
         source = report.source,
         class = report.class,
         snapshot = day(&report.snapshot_at),
@@ -54,6 +58,7 @@ pub fn index(report: &ExportReport, key: &str, at: DateTime<Utc>) -> Result<Vec<
         "version": 1,
         "written_by": concat!("strongroom ", env!("CARGO_PKG_VERSION")),
         "written_at": timestamp(at),
+        "case": report.case,
         "source": report.source,
         "class": report.class,
         "subject": key,

@@ -23,7 +23,7 @@ use crate::base::ids::BackupId;
 use crate::base::progress::ProgressSink;
 use crate::base::schema::QualifiedName;
 use crate::catalog::backups::BackupRow;
-use crate::container::manifest::{Contents, Manifest};
+use crate::container::manifest::{Contents, Manifest, RelationSummary};
 use crate::container::segment::Relation;
 use crate::keys::master::Credentials;
 use crate::policy::subject_map::{OnGone, SubjectMap};
@@ -33,11 +33,12 @@ use crate::postgres::tools::{
 };
 use crate::postgres::{self, ConnectionSettings, Session};
 use crate::vault::OpsError;
-use crate::vault::access::access;
+use crate::vault::access::{DRY_RUN, access};
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
+use crate::vault::reader::BackupReader;
 use crate::vault::reader::authenticate::{Verified, authenticate, authenticate_for_salvage};
-use crate::vault::reader::{BackupReader, select};
+use crate::vault::reader::select::{self, Choice};
 use crate::vault::subject_keys::SubjectKeys;
 
 /// What to restore, and how.
@@ -45,8 +46,8 @@ use crate::vault::subject_keys::SubjectKeys;
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
-    /// The backup's selector.
-    pub backup: String,
+    /// Which backup.
+    pub backup: Choice,
     /// The database to restore into.
     pub target: ConnectionSettings,
     /// Whether to create the target database first.
@@ -79,6 +80,8 @@ pub struct RestoreRequest {
 pub struct RestoreReport {
     /// The backup.
     pub backup: BackupId,
+    /// The source that it is of.
+    pub source: String,
     /// The target, without its password.
     pub target: String,
     /// Tables whose rows were restored.
@@ -101,6 +104,56 @@ pub struct RestoreReport {
     pub seconds: f64,
     /// What the operator should know.
     pub notices: Vec<String>,
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestorePlan {
+    /// The backup.
+    pub backup: BackupId,
+    /// The source that it is of.
+    pub source: String,
+    /// The target, without its password.
+    pub target: String,
+    /// Tables whose rows would be restored.
+    pub tables: u64,
+    /// Rows of theirs in the backup; those of forgotten people would be left out.
+    pub rows: u64,
+}
+
+/// Sees whether a restore could begin, and what it would do. Nothing is made or changed.
+pub async fn plan(
+    vault: &Vault,
+    credentials: &Credentials,
+    request: &RestoreRequest,
+) -> Result<RestorePlan, OpsError> {
+    let row = select::backup(vault, &request.backup)?;
+    let detail = format!("{DRY_RUN} to={}", audit_name(&request.target.redacted()));
+    access(vault, Action::Restore, row.backup_id.as_str())
+        .detail(&detail)
+        .run(async |access| {
+            let unlocked = access.unlock(credentials).await?;
+            access.check_store().await?;
+            let identity = unlocked.backup_identity(&row)?;
+            let reader = BackupReader::open(vault, &row, identity).await?;
+            let manifest = reader.manifest();
+            check_request(request, manifest)?;
+            target::look(request, manifest).await?;
+            let with_rows = request.contents != Contents::SchemaOnly;
+            let chosen = manifest
+                .relations
+                .iter()
+                .filter(|one| with_rows && target::is_chosen(request, &one.relation));
+            let is_table = |one: &&RelationSummary| matches!(one.relation, Relation::Table(_));
+            Ok(RestorePlan {
+                backup: row.backup_id.clone(),
+                source: select::source_of(vault, &row)?,
+                target: request.target.redacted(),
+                tables: chosen.clone().filter(is_table).count() as u64,
+                rows: chosen.map(|one| one.rows).sum(),
+            })
+        })
+        .await
 }
 
 /// Restores a backup.
@@ -261,7 +314,7 @@ impl Work<'_> {
             }
         }
         let closed = self.protect(session, &statements, &mut failures).await?;
-        Ok(RestoreReport { failures, closed, ..self.report(manifest, &restored, mended) })
+        Ok(RestoreReport { failures, closed, ..self.report(manifest, &restored, mended)? })
     }
 
     /// Opens the database to those whom the source lets in, or leaves it closed where a policy or a right is
@@ -299,7 +352,7 @@ impl Work<'_> {
         let statements = self.about_database(&archive, manifest).await?;
         let failures = closed::open(&session, self.request.target.database(), &statements).await?;
         let closed = failures.iter().any(|failure| failure.statement.starts_with("REVOKE"));
-        Ok(RestoreReport { failures, closed, ..self.report(manifest, &[], Vec::new()) })
+        Ok(RestoreReport { failures, closed, ..self.report(manifest, &[], Vec::new())? })
     }
 
     /// The statements about the database itself that the request does not leave out.
@@ -370,10 +423,11 @@ impl Work<'_> {
         manifest: &Manifest,
         restored: &[RestoredRelation],
         mended: Vec<references::Mended>,
-    ) -> RestoreReport {
+    ) -> Result<RestoreReport, OpsError> {
         let is_table = |one: &&RestoredRelation| matches!(one.relation, Relation::Table(_));
-        RestoreReport {
+        Ok(RestoreReport {
             backup: manifest.backup.clone(),
+            source: select::source_of(self.vault, self.row)?,
             target: self.request.target.redacted(),
             tables: restored.iter().filter(is_table).count() as u64,
             rows: restored.iter().map(|one| one.rows).sum(),
@@ -385,6 +439,6 @@ impl Work<'_> {
             closed: false,
             seconds: 0.0,
             notices: target::notices(self.request, manifest),
-        }
+        })
     }
 }

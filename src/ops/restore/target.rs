@@ -4,7 +4,9 @@ use super::RestoreRequest;
 use crate::base::schema::ForeignKey;
 use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;
-use crate::postgres::schema::target::{create_database, ensure_empty, missing_roles};
+use crate::postgres::schema::target::{
+    create_database, ensure_empty, ensure_no_database, missing_roles,
+};
 use crate::postgres::{ConnectionSettings, Session};
 use crate::vault::OpsError;
 
@@ -21,9 +23,29 @@ pub async fn prepare(request: &RestoreRequest, manifest: &Manifest) -> Result<Se
         create_database(&maintenance, target.database(), &manifest.schema.database).await?;
     }
     let session = Session::connect(target).await?;
+    check(&session, request, manifest).await?;
+    Ok(session)
+}
+
+/// Checks as [`prepare`] does, without making or changing anything.
+pub async fn look(request: &RestoreRequest, manifest: &Manifest) -> Result<(), OpsError> {
+    let target = &request.target;
+    if request.create {
+        let maintenance: ConnectionSettings = target.with_database(MAINTENANCE_DATABASE);
+        let session = Session::connect(&maintenance).await?;
+        return Ok(ensure_no_database(&session, target.database()).await?);
+    }
+    check(&Session::connect(target).await?, request, manifest).await
+}
+
+async fn check(
+    session: &Session,
+    request: &RestoreRequest,
+    manifest: &Manifest,
+) -> Result<(), OpsError> {
     let data_only = request.contents == Contents::DataOnly;
     if !request.into_non_empty && !data_only {
-        ensure_empty(&session).await?;
+        ensure_empty(session).await?;
     }
     let (source_major, target_major) =
         (manifest.schema.server_version_num / 10_000, session.server_major());
@@ -32,12 +54,12 @@ pub async fn prepare(request: &RestoreRequest, manifest: &Manifest) -> Result<Se
     }
     let needs_roles = !(request.no_owner && request.no_privileges);
     if needs_roles && !data_only {
-        let roles = missing_roles(&session, &manifest.schema.roles).await?;
+        let roles = missing_roles(session, &manifest.schema.roles).await?;
         if !roles.is_empty() {
             return Err(OpsError::MissingRoles { roles });
         }
     }
-    Ok(session)
+    Ok(())
 }
 
 /// Whether a relation's rows are to be restored.

@@ -4,6 +4,7 @@ mod endpoint;
 pub mod locks;
 mod merged;
 mod passfile;
+mod service;
 pub mod session;
 pub mod tls;
 pub mod url;

@@ -18,6 +18,21 @@ pub(in crate::postgres) fn path(
         .or_else(|| environment("HOME").map(|home| Path::new(&home).join(".pgpass")))
 }
 
+/// What psql says of a file that it ignores.
+pub(in crate::postgres) fn warning(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let shown = path.display();
+    if !metadata.is_file() {
+        return Some(format!("the password file {shown} is not a plain file, and so is not read"));
+    }
+    (metadata.permissions().mode() & 0o077 != 0).then(|| {
+        format!(
+            "the password file {shown} can be read by others, and so is not read; `chmod 600` \
+             makes it yours alone"
+        )
+    })
+}
+
 /// The password of the first line that fits. As in libpq, a file that others may read is ignored.
 pub(in crate::postgres) fn password(
     path: &Path,
@@ -84,6 +99,10 @@ mod tests {
         assert_eq!(password(&path, &endpoint("h"), "d", "v").unwrap(), "last");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
         assert_eq!(password(&path, &endpoint("h"), "d", "u"), None);
+        assert!(warning(&path).unwrap().contains("chmod 600"));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(warning(&path), None);
+        assert_eq!(warning(&folder.path().join("none")), None);
     }
 
     #[test]

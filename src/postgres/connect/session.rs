@@ -393,6 +393,7 @@ fn config(settings: &ConnectionSettings) -> Config {
     if let Some(password) = &settings.password {
         config.password(password.as_bytes());
     }
+    config.channel_binding(settings.channel_binding);
     if let Some(options) = &settings.options {
         config.options(options);
     }

@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tokio_postgres::config::ChannelBinding;
 use zeroize::Zeroizing;
 
 pub use super::endpoint::Endpoint;
 use super::endpoint::endpoints;
 use super::passfile;
+use super::service;
 use super::url_text::parameters;
 use crate::postgres::error::PostgresError;
 
@@ -80,6 +82,8 @@ pub struct ConnectionSettings {
     pub(in crate::postgres) target_session: Option<String>,
     /// How long its sessions wait for a lock; none: without end.
     pub(in crate::postgres) lock_wait: Option<Duration>,
+    pub(in crate::postgres) channel_binding: ChannelBinding,
+    warning: Option<String>,
 }
 
 impl ConnectionSettings {
@@ -94,6 +98,12 @@ impl ConnectionSettings {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, PostgresError> {
         let mut given = parameters(text.trim())?;
+        if let Some(service) = given.remove("service").or_else(|| environment("PGSERVICE")) {
+            // What the text itself says comes before the service, and this before the environment.
+            for (name, value) in service::parameters(&service, environment)? {
+                given.entry(name).or_insert(value);
+            }
+        }
         for name in given.keys() {
             if !PARAMETERS.contains(&name.as_str()) && !IGNORED_PARAMETERS.contains(&name.as_str())
             {
@@ -164,14 +174,20 @@ impl ConnectionSettings {
             return Err(invalid("`target_session_attrs` is not any, read-write or read-only"));
         }
 
-        let password = match take("password", "PGPASSWORD") {
-            Some(password) => Some(Zeroizing::new(password)),
-            None => passfile::path(take("passfile", "PGPASSFILE"), environment).and_then(|path| {
-                endpoints.iter().find_map(|endpoint| {
-                    passfile::password(&path, endpoint, &database, &user).map(Zeroizing::new)
-                })
-            }),
+        let channel_binding = match take("channel_binding", "PGCHANNELBINDING") {
+            Some(name) => channel_binding(&name)?,
+            None => ChannelBinding::Prefer,
         };
+        let given_password = take("password", "PGPASSWORD").map(Zeroizing::new);
+        let passfile = passfile::path(take("passfile", "PGPASSFILE"), environment)
+            .filter(|_| given_password.is_none());
+        let warning = passfile.as_deref().and_then(passfile::warning);
+        let password = given_password.or_else(|| {
+            let path = passfile?;
+            endpoints.iter().find_map(|endpoint| {
+                passfile::password(&path, endpoint, &database, &user).map(Zeroizing::new)
+            })
+        });
         Ok(Self {
             endpoints,
             host_addresses,
@@ -187,7 +203,15 @@ impl ConnectionSettings {
             options: take("options", "PGOPTIONS"),
             target_session,
             lock_wait: None,
+            channel_binding,
+            warning,
         })
+    }
+
+    /// What the user should know of these settings, as one sentence.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The database's name.
@@ -297,6 +321,7 @@ impl ConnectionSettings {
         if let Some(options) = &self.options {
             variables.push(("PGOPTIONS", options.clone()));
         }
+        variables.push(("PGCHANNELBINDING", channel_binding_name(self.channel_binding).to_owned()));
         if let Some(kind) = &self.target_session {
             variables.push(("PGTARGETSESSIONATTRS", kind.clone()));
         }
@@ -350,7 +375,7 @@ pub const LIBPQ_VARIABLES: &[&str] = &[
 const PARAMETERS: &[&str] = &[
     "user", "password", "dbname", "host", "hostaddr", "port", "sslmode", "sslrootcert",
     "sslcert", "sslkey", "connect_timeout", "application_name", "options",
-    "target_session_attrs", "passfile",
+    "target_session_attrs", "passfile", "channel_binding",
 ];
 
 /// Parameters of libpq that change nothing here.
@@ -358,7 +383,7 @@ const PARAMETERS: &[&str] = &[
 const IGNORED_PARAMETERS: &[&str] = &[
     "client_encoding", "fallback_application_name", "gssencmode", "keepalives",
     "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-    "sslcompression", "sslsni", "channel_binding", "krbsrvname", "gsslib",
+    "sslcompression", "sslsni", "krbsrvname", "gsslib",
 ];
 
 pub(in crate::postgres) fn invalid(reason: impl Into<String>) -> PostgresError {
@@ -373,6 +398,22 @@ fn unknown_parameter(name: &str) -> String {
         format!("it has an unknown parameter `{name}`")
     } else {
         "it has an unknown parameter".to_owned()
+    }
+}
+
+fn channel_binding(name: &str) -> Result<ChannelBinding, PostgresError> {
+    use ChannelBinding::{Disable, Prefer, Require};
+    [Disable, Prefer, Require]
+        .into_iter()
+        .find(|binding| channel_binding_name(*binding) == name)
+        .ok_or_else(|| invalid("`channel_binding` is not disable, prefer or require"))
+}
+
+fn channel_binding_name(binding: ChannelBinding) -> &'static str {
+    match binding {
+        ChannelBinding::Disable => "disable",
+        ChannelBinding::Require => "require",
+        _ => "prefer",
     }
 }
 
@@ -466,11 +507,36 @@ mod tests {
     }
 
     #[test]
+    fn a_service_stands_between_the_text_and_the_environment() {
+        let home = tempfile::tempdir().unwrap();
+        let file = "[finance]\nhost=one,two\nport=5433\nuser=backup\nchannel_binding=require\n";
+        std::fs::write(home.path().join(".pg_service.conf"), file).unwrap();
+        let environment = |name: &str| match name {
+            "HOME" => Some(home.path().display().to_string()),
+            "PGSERVICE" => Some("finance".to_owned()),
+            "PGUSER" => Some("nobody".to_owned()),
+            _ => None,
+        };
+        for text in ["postgres:///d?service=finance", "service=finance dbname=d", "dbname=d"] {
+            let settings = ConnectionSettings::parse_with(text, &environment).unwrap();
+            assert_eq!(settings.redacted(), "postgres://backup@one:5433,two:5433/d", "{text}");
+            assert_eq!(settings.channel_binding, ChannelBinding::Require);
+            let told = settings.environment();
+            assert!(told.contains(&("PGCHANNELBINDING", "require".to_owned())), "{told:?}");
+        }
+        let near = "postgres://me@three/d";
+        let settings = ConnectionSettings::parse_with(near, &environment).unwrap();
+        assert_eq!(settings.redacted(), "postgres://me@three:5433/d");
+        assert!(ConnectionSettings::parse_with("service=none", &environment).is_err());
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for url in [
             "postgres://u@h:x/d",
             "postgres://u@h/d?sslmode=maybe",
             "postgres://u@h/d?sllmode=require",
+            "postgres://u@h/d?channel_binding=maybe",
             "postgres://u@h/d?sslrootcert=system&sslmode=require",
             "postgres://u@h/d?connect_timeout=soon",
             "postgres://u@[::1/d",

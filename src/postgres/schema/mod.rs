@@ -36,6 +36,18 @@ pub async fn describe(session: &Session) -> Result<DatabaseSchema, PostgresError
     })
 }
 
+/// The role that a session works as, and the tables of users that it may not read.
+pub async fn may_read(session: &Session) -> Result<(String, Vec<QualifiedName>), PostgresError> {
+    let row = session.query_one("SELECT current_user::text", &[]).await?;
+    let refused = format!(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND {OF_THE_USER} AND NOT (
+            has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+        ORDER BY 1, 2"
+    );
+    Ok((value(&row, 0)?, names(session, &refused).await?))
+}
+
 /// Makes of a query's first two text columns a list of names.
 async fn names(session: &Session, statement: &str) -> Result<Vec<QualifiedName>, PostgresError> {
     let rows = session.query(statement, &[]).await?;

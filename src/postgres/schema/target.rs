@@ -69,6 +69,15 @@ pub async fn user_relations(
         .collect()
 }
 
+/// Refuses the name of a database that the server has.
+pub async fn ensure_no_database(session: &Session, name: &str) -> Result<(), PostgresError> {
+    let found = session.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(PostgresError::DatabaseExists { database: name.to_owned() })
+}
+
 /// Refuses a database that holds anything of a user's.
 pub async fn ensure_empty(session: &Session) -> Result<(), PostgresError> {
     const NAMED: u32 = 5;

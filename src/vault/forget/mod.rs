@@ -326,7 +326,9 @@ async fn finish(
 
 fn sentence(waiting: Waiting) -> String {
     let Waiting { custodian, epoch, reason } = waiting;
-    format!("the share of epoch {epoch} at `{custodian}` may still be there, for {reason}")
+    format!(
+        "the custodian `{custodian}` may still hold the old secret (number {epoch}), for {reason}"
+    )
 }
 
 /// The shards that get fresh keys.

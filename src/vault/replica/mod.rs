@@ -11,6 +11,7 @@ mod newest;
 mod open;
 mod places;
 mod sync;
+mod verify;
 
 use crate::catalog::Connection;
 use crate::store::read_whole;
@@ -21,6 +22,7 @@ pub use error::ReplicaError;
 pub use newest::{ensure_newest, newest_head};
 pub use open::{CellReader, open_head};
 pub use sync::{SyncReport, sync};
+pub use verify::{ReplicaCopy, ReplicaHealth, verify};
 
 use super::OpsError;
 use super::handle::{Vault, Writing};

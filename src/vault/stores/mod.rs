@@ -112,6 +112,14 @@ impl Stores {
         Ok(NamedStore { name, store: Arc::clone(one.opened.get_or_init(|| store)) })
     }
 
+    /// What an earlier look at the store of that name found, if it was at the same place.
+    pub(crate) fn known_of(&self, name: &str) -> Result<Option<Capabilities>, OpsError> {
+        match self.all.iter().find(|one| one.settings.name == name) {
+            Some(one) => self.known(&one.settings),
+            None => Ok(None),
+        }
+    }
+
     /// What an earlier look at a store found, if it was at the same place.
     fn known(&self, settings: &StoreSettings) -> Result<Option<Capabilities>, OpsError> {
         let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);

@@ -152,7 +152,7 @@ async fn a_share_of_an_epoch_that_never_began_keeps_later_erasures_provisional()
     assert_eq!(ran.code, Some(12), "{}", ran.all());
     assert_eq!(ran.document.as_ref().unwrap()["state"], "provisional", "{}", ran.all());
     assert!(
-        ran.all().contains("the share of epoch 2 at `late` may still be there"),
+        ran.all().contains("the custodian `late` may still hold the old secret (number 2)"),
         "{}",
         ran.all()
     );

@@ -163,6 +163,12 @@ fn every_field_that_is_printed_is_documented() {
     all.sandbox.set("FINANCE_URL", &database.url);
     all.run("source add", "finance --url env:FINANCE_URL", 0);
     all.run("source list", "", 0);
+    all.run("source set-url", "finance --url env:FINANCE_URL", 0);
+    all.run("source test", "finance", 0);
+    all.run("source rename", "finance other", 0);
+    all.run("source rename", "other finance", 0);
+    all.run("source add", "gone --url env:NO_SUCH", 0);
+    all.run("source remove", "gone", 0);
     all.run("map", "finance --root public.users", 4);
     all.run("map", &format!("finance {DECIDED} --shared scratch --write"), 0);
     sql(&database, "CREATE TABLE public.letters (id bigint PRIMARY KEY, address text)");
@@ -172,16 +178,20 @@ fn every_field_that_is_printed_is_documented() {
     all.run("backup", "finance --note first", 0);
     waiter.join().unwrap();
     all.run("list", "", 0);
-    all.run("show", "latest", 0);
-    all.run("verify", "latest", 0);
+    all.run("show", "finance:latest", 0);
+    all.run("verify", "latest --source finance", 0);
+    all.run("verify", "latest --each-source --read-data-subset 1/2", 0);
     let export = "--source finance --subject 2 --recipient $RECIPIENT --output export.age";
     all.run("export", export, 0);
-    all.run("erase", "--source finance --subject 2 --reason case --dry-run", 0);
+    fs::write(all.sandbox.path("people.txt"), "2\n99999\n").unwrap();
+    let listed =
+        "--source finance --subjects-from people.txt --skip-unknown --reason case --dry-run";
+    all.run("erase", listed, 0);
     all.run("erase", "--source finance --subject 2 --reason case --yes", 0);
     let copy = existing(&format!("{}_copy", database.name));
     all.sandbox.set("COPY_URL", &copy.url);
-    all.run("restore", "latest --to env:COPY_URL --create", 0);
-    all.run("restore", "latest --to env:COPY_URL --into-non-empty --schema-only", 14);
+    all.run("restore", "finance:latest --to env:COPY_URL --create", 0);
+    all.run("restore", "finance:latest --to env:COPY_URL --into-non-empty --schema-only", 14);
     all.run("verify", "--all", 0);
     all.custody();
     all.run("subject readmit", "--source finance --subject 2", 0);
@@ -192,17 +202,18 @@ fn every_field_that_is_printed_is_documented() {
     all.run("backup", "finance", 0);
     let oldest = all.documents.iter().find(|(command, _)| *command == "backup");
     let oldest = oldest.unwrap().1["backup"].as_str().unwrap().to_owned();
+    all.run("expire", &format!("{oldest} --dry-run"), 0);
     all.run("expire", &format!("{oldest} --yes"), 0);
     all.run("store list", "", 0);
     all.run("store check", "", 0);
-    all.run("store copy", "latest --to main", 0);
+    all.run("store copy", "finance:latest --to main", 0);
     all.run("store reconcile", "", 0);
     for pack in all.sandbox.objects("packs") {
         let mut bytes = fs::read(&pack).unwrap();
         bytes[50..].fill(0);
         fs::write(&pack, &bytes).unwrap();
     }
-    all.run("verify", "latest", 3);
+    all.run("verify", "finance:latest", 3);
     let left = all.sandbox.path("backups/backups/20260101T000000Z-abcdef");
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("index"), "left by a crash").unwrap();

@@ -10,7 +10,7 @@ use strongroom::container::manifest::Contents;
 use strongroom::crypto::SecretText;
 use strongroom::keys::master::{Protection, kit};
 use strongroom::ops::backup::{BackupRequest, LockRules, backup};
-use strongroom::ops::erase::{EraseRequest, erase};
+use strongroom::ops::erase::{Asked, EraseRequest, erase};
 use strongroom::ops::expire::expire;
 use strongroom::ops::prune::prune;
 use strongroom::ops::recover::{RecoverRequest, Recovered, recover};
@@ -20,6 +20,7 @@ use strongroom::ops::verify::verify_all;
 use strongroom::vault::OpsError;
 use strongroom::vault::custody::Quorum;
 use strongroom::vault::handle::Vault;
+use strongroom::vault::reader::select::Choice;
 use strongroom::vault::replica::ReplicaError;
 
 use crate::histories::beginning::{PEOPLE, rows};
@@ -51,13 +52,14 @@ impl History<'_> {
             11 => {
                 let to = ["near", "far"][self.random.random_range(0..2_usize)];
                 let (vault, credentials) = (self.rough_vault(), self.credentials());
-                let done = stores::copy_to(&vault, &credentials, "latest", to, &progress()).await;
+                let done =
+                    stores::copy_to(&vault, &credentials, &Choice::LATEST, to, &progress()).await;
                 self.say("copy", &format!(" to {to}"), done);
             }
             12 => {
                 let (vault, credentials) = (self.rough_vault(), self.credentials());
-                let done = verify_all(&vault, &credentials, &progress()).await;
-                self.say("verify", "", done);
+                let done = verify_all(&vault, &credentials, None, None, &progress()).await;
+                self.say("verify", "", done.map(|done| done.backups));
             }
             13 | 14 => {
                 let complete: Vec<_> = self.promises.complete.iter().cloned().collect();
@@ -123,7 +125,8 @@ impl History<'_> {
         let request = EraseRequest {
             source: "main".to_owned(),
             class: None,
-            subjects: vec![SecretText::new(person.to_string())],
+            subjects: vec![Asked { key: SecretText::new(person.to_string()), line: None }],
+            skip_unknown: false,
             reason: "case".to_owned(),
             dry_run: false,
         };
@@ -146,7 +149,7 @@ impl History<'_> {
     async fn expire(&mut self) {
         let Some(id) = self.promises.complete.first().cloned() else { return };
         let (vault, credentials) = (self.rough_vault(), self.credentials());
-        let done = expire(&vault, &credentials, std::slice::from_ref(&id), |_| true).await;
+        let done = expire(&vault, &credentials, &[id.parse().unwrap()], |_| true).await;
         let done = self.say("expire", &format!(" {id}"), done);
         if done.is_some() || !backups_in(&vault).contains(&id) {
             self.promises.complete.remove(&id);
@@ -161,7 +164,7 @@ impl History<'_> {
     pub async fn restore(&mut self, vault: &Vault, id: &str) -> Result<(), OpsError> {
         self.beginning.empty_target().await;
         let request = RestoreRequest {
-            backup: id.to_owned(),
+            backup: id.parse().unwrap(),
             target: self.beginning.target.settings(),
             create: false,
             tables: Vec::new(),

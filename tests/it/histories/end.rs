@@ -44,7 +44,8 @@ impl History<'_> {
         let mut given_up: BTreeSet<String> =
             backups_in(vault).intersection(&self.promises.given_up).cloned().collect();
         if self.second == Second::Liar && !complete {
-            let reports = verify_all(vault, &credentials, &progress()).await.unwrap();
+            let reports =
+                verify_all(vault, &credentials, None, None, &progress()).await.unwrap().backups;
             let damaged = reports.iter().filter(|report| !report.intact);
             given_up.extend(damaged.map(|report| report.backup.to_string()));
         }
@@ -53,7 +54,8 @@ impl History<'_> {
         }
         if !given_up.is_empty() {
             let given_up: Vec<String> = given_up.into_iter().collect();
-            let done = expire(vault, &credentials, &given_up, |_| true).await.unwrap();
+            let choices: Vec<_> = given_up.iter().map(|id| id.parse().unwrap()).collect();
+            let done = expire(vault, &credentials, &choices, |_| true).await.unwrap();
             assert_eq!(done.state, "confirmed", "{done:?}\n{}", self.story());
             self.promises.expired.extend(given_up);
         }
@@ -69,7 +71,8 @@ impl History<'_> {
 
     /// Every backup that there is is whole in every store, and none is lost.
     async fn examine(&self, vault: &Vault) {
-        let reports = verify_all(vault, &self.credentials(), &progress()).await.unwrap();
+        let reports =
+            verify_all(vault, &self.credentials(), None, None, &progress()).await.unwrap().backups;
         let mut seen = BTreeSet::new();
         for report in &reports {
             assert!(report.intact, "{report:?}\n{}", self.story());
@@ -127,7 +130,8 @@ impl History<'_> {
             let mut places = self.vault_places(self.machine);
             (places.catalog, places.master) = (old.join("catalog.sqlite"), old.join("master.age"));
             let old = Vault::open(places, environment()).unwrap();
-            let opened = verify_all(&old, &self.credentials(), &progress()).await;
+            let opened = verify_all(&old, &self.credentials(), None, None, &progress()).await;
+            let opened = opened.map(|all| all.backups);
             assert!(opened.is_err(), "{opened:?}\n{}", self.story());
         }
     }

@@ -49,6 +49,7 @@ pub const FILTERS: &[(&str, &str)] = &[
     (r"\(subject [0-9a-f]{32}\)", "(subject [reference])"),
     (r" at \d+ in pack", " at [n] in pack"),
     (r"packs/[0-9a-f]{2}/", "packs/00/"),
+    (r"export-[0-9a-f]{32}-\d{8}T\d{6}Z-[0-9a-f]{6}", "export-[reference]-[backup]"),
     // Rows and schema are written side by side: either may be the first that cannot be.
     (
         r"(cannot be written to|does not permit s3:PutObject) \(object `[^`]+`\)",

@@ -2,7 +2,9 @@
 //!
 //! Order: master secret, epoch secret, catalog (all keys in one durable step), the stores' markers.
 //! The config is the command line's and comes last: a vault without it was never finished, and holds
-//! nothing yet.
+//! nothing yet. All is made or nothing is (`unfinished.rs`).
+
+mod unfinished;
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use crate::catalog::vault_keys::VaultKeyRow;
 use crate::catalog::{Catalog, NewVault, shards, vault_keys as catalog_keys};
 use crate::container::names;
 use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
-use crate::keys::custodians::quorum;
+use crate::keys::custodians::{Custodian, quorum};
 use crate::keys::master::{self, Protection};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::quarter;
@@ -31,6 +33,8 @@ use crate::vault::stores::row_of;
 use crate::vault::unlock::{Begun, unlock_new};
 use crate::vault::{OpsError, replica};
 
+use self::unfinished::Place;
+
 /// The vault's own shards are never filled: they hold a handful of keys, and the backups'.
 const OWN_SHARD_CAPACITY: u64 = 1 << 31;
 const FIRST_SHARD_CAPACITY: u64 = 256;
@@ -41,46 +45,119 @@ pub async fn init(
     environment: Environment,
     protection: &Protection,
 ) -> Result<Begun, OpsError> {
+    init_with(places, environment, protection, async |_| Ok(())).await
+}
+
+/// The same, with what the caller does last: it counts as a part of it. All is made, or nothing is.
+pub async fn init_with<E: From<OpsError>>(
+    places: VaultPlaces,
+    environment: Environment,
+    protection: &Protection,
+    last: impl AsyncFnOnce(&Begun) -> Result<(), E>,
+) -> Result<Begun, E> {
+    let (mut place, left) = Place::hold(&places).await?;
+    let warn = Arc::clone(&environment.warn);
+    if let Some(kept) = left {
+        warn("an earlier `init` did not come to its end here; what it had made was removed");
+        kept.iter().for_each(|sentence| warn(sentence));
+    }
+    let made = async {
+        let begun = make(places, environment, protection, &mut place).await?;
+        last(&begun).await?;
+        Ok(begun)
+    };
+    match made.await {
+        Ok(begun) => {
+            // All is made. A note that stays does no harm: a vault that is used is never removed.
+            if let Err(error) = place.finish() {
+                warn(&error.to_string());
+            }
+            Ok(begun)
+        }
+        Err(error) => {
+            place.give_up().await.iter().for_each(|sentence| warn(sentence));
+            Err(error)
+        }
+    }
+}
+
+/// Sees that no vault is in the places yet and that they can hold one. Nothing is made.
+pub async fn check(places: &VaultPlaces) -> Result<(), OpsError> {
+    // What an earlier one left is what the next one removes first.
+    if unfinished::is_left(&places.catalog) { Ok(()) } else { require_nothing(places).await }
+}
+
+async fn require_nothing(places: &VaultPlaces) -> Result<(), OpsError> {
     for place in [&places.master, &places.catalog] {
         if place.exists() {
             return Err(OpsError::VaultExists { place: place.display().to_string() });
         }
     }
-    let custodian = places
-        .custodians
-        .first()
-        .ok_or(OpsError::Bug("a vault was to be made without a custodian"))?
-        .open()?;
+    let custodian = first_custodian(places)?;
     match custodian.epochs(VaultId([0; 16])) {
-        // It was never used.
-        Err(KeyError::Unreachable { .. }) => {}
+        // It was never used. The catalog's own folder will be made.
+        Err(KeyError::Unreachable { .. }) if unfinished::is_beside_the_catalog(places) => {}
+        Err(KeyError::Unreachable { .. }) => custodian.require_place()?,
         Ok(_) | Err(KeyError::OtherVault { .. }) => {
             let place = format!("an epoch secret in {}", custodian.place());
             return Err(OpsError::VaultExists { place });
         }
         Err(error) => return Err(error.into()),
     }
+    for settings in &places.stores {
+        match crate::store::open(&settings.url) {
+            Ok(store) => require_free(&*store).await?,
+            // A folder that will be made; a bucket that cannot be reached says so when it is asked.
+            Err(StoreError::Unreachable { .. })
+                if crate::store::folder_of(&settings.url).is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn first_custodian(places: &VaultPlaces) -> Result<Box<dyn Custodian>, OpsError> {
+    let first = places.custodians.first();
+    let first = first.ok_or(OpsError::Bug("a vault was to be made without a custodian"))?;
+    Ok(first.open()?)
+}
+
+/// A store with a marker, or with copies of a catalog, is a vault's.
+async fn require_free(store: &dyn Store) -> Result<(), OpsError> {
     let marker: ObjectName = names::VAULT_MARKER.parse()?;
+    let is_free = match store.size(&marker).await {
+        Err(StoreError::NotFound { .. }) => store.list(names::REPLICA_HEADS).await?.is_empty(),
+        Ok(_) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if is_free {
+        return Ok(());
+    }
+    let place = format!("a vault in the store {}", store.location());
+    Err(OpsError::VaultExists { place })
+}
+
+async fn make(
+    places: VaultPlaces,
+    environment: Environment,
+    protection: &Protection,
+    place: &mut Place,
+) -> Result<Begun, OpsError> {
+    require_nothing(&places).await?;
+    let custodian = first_custodian(&places)?;
+    let marker: ObjectName = names::VAULT_MARKER.parse()?;
+    let random = &mut random::system();
+    let vault = VaultId(random::bytes(random));
+    place.begin(vault, &places)?;
     let mut stores = Vec::new();
     let mut probed = Vec::new();
     for settings in &places.stores {
         let store = crate::store::create_telling(&settings.url, Arc::clone(&environment.warn))?;
-        match store.size(&marker).await {
-            Err(StoreError::NotFound { .. }) => {}
-            Ok(_) => {
-                let place = format!("a vault in the store {}", store.location());
-                return Err(OpsError::VaultExists { place });
-            }
-            Err(error) => return Err(error.into()),
-        }
         if crate::store::is_service(&settings.url) {
             probed.push(probe(settings, &*store, &environment).await?);
         }
         stores.push(store);
     }
-
-    let random = &mut random::system();
-    let vault = VaultId(random::bytes(random));
     let master = MasterSecret::generate(random);
     let sealed = master::seal(&master, vault, protection)?;
     let file = places.master.display().to_string();

@@ -83,8 +83,13 @@ pub fn verified(world: &World, when: &Point) -> Vec<(u64, u64)> {
 
 /// Nothing of an interrupted forgetting is left, and the audit log holds.
 pub fn assert_settled(world: &World, when: &Point) {
-    assert_eq!(count(world, "SELECT count(*) FROM forgetting"), 0, "{when:?}");
     assert_eq!(world.ok(&["audit", "verify"])["intact"], true, "{when:?}");
+    assert_nothing_is_left(world, when);
+}
+
+/// No forgetting is under way, and the custodians hold shares of the present epoch and no others.
+pub fn assert_nothing_is_left(world: &World, when: &Point) {
+    assert_eq!(count(world, "SELECT count(*) FROM forgetting"), 0, "{when:?}");
     let (secrets, epoch) = (world.epoch_secrets(), count(world, "SELECT epoch FROM vault"));
     assert_eq!(secrets.len(), world.custodians().len(), "{when:?}: {secrets:?}");
     for secret in secrets {
@@ -322,6 +327,36 @@ impl Erasing {
         }
     }
 
+    /// Whatever an erasure has done, it was on record before: its entry is the first thing that it wrote.
+    pub fn assert_recorded(&self, world: &World, point: &Point) {
+        let begun = "SELECT count(*) FROM audit_entry WHERE action = 'erase' AND outcome = 'begun'";
+        assert!(count(world, begun) > 0, "{point:?}: an erasure is under way without an entry");
+    }
+
+    /// Nothing of the catalog's files has a key of a subject that was re-wrapped or went.
+    pub fn assert_no_old_key(&self, world: &World, point: &Point) {
+        let keys = |world: &World| -> BTreeSet<Vec<u8>> {
+            let catalog = world.catalog();
+            let mut statement = catalog.prepare("SELECT wrapped_key FROM subject").unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        // The files first: to open a catalog changes them.
+        let files = ["catalog.sqlite", "catalog.sqlite-wal"];
+        let files = files.map(|name| fs::read(world.path().join(name)).unwrap_or_default());
+        let (before, since) = (keys(&self.world.copy()), keys(world));
+        let old: Vec<_> = before.difference(&since).collect();
+        assert!(
+            old.len() > 100,
+            "{point:?}: she has a shard with others, whose keys were re-wrapped"
+        );
+        for file in files {
+            let is_there = |key: &&&Vec<u8>| memchr::memmem::find(&file, key).is_some();
+            let left = old.iter().filter(is_there).count();
+            assert_eq!(left, 0, "{point:?}: keys under the secret that is about to be destroyed");
+        }
+    }
+
     /// Whether she is gone after a crash that left this: at all of its points, or at none.
     pub fn is_gone(&self, image: &Image) -> bool {
         let gone = image.point().place >= self.committed;
@@ -406,6 +441,7 @@ impl Erasing {
         let found = verified(world, point);
         let found = &found[found.len() - self.rows.len()..];
         assert_eq!(found, self.rows_if(gone), "{point:?}: she is {}", word(gone));
+        assert_nothing_is_left(world, point);
 
         let again = world.run(&ERASE);
         assert_eq!(again.code, Some(if gone { 5 } else { 0 }), "{point:?}: {}", again.all());

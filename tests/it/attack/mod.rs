@@ -2,6 +2,7 @@
 //! someone edits the audit log. Nothing of hers opens, and nobody else is lost.
 
 mod audit_log;
+mod expired;
 mod shares;
 mod sizes;
 

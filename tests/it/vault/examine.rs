@@ -14,6 +14,7 @@ use strongroom::keys::custodians::file::FileCustodian;
 use strongroom::keys::custodians::{Custodian as _, quorum};
 use strongroom::keys::master::{self, Credentials};
 use strongroom::keys::ring::{KeyName, KeyRing};
+use strongroom::keys::{EpochSecret, MasterSecret};
 
 use super::World;
 
@@ -84,25 +85,43 @@ pub fn credentials(world: &World, passphrase: Option<&str>) -> Credentials {
     }
 }
 
-/// Every key of a vault that the test can open by itself.
-pub fn keys_of(world: &World, credentials: &Credentials) -> Vec<Needle> {
+/// The keys that open with what the vault has now.
+pub fn present_ring(world: &World, credentials: &Credentials) -> KeyRing {
     let catalog = Catalog::open(&world.path().join("catalog.sqlite")).unwrap();
+    let (_, _, ring) = opened(&catalog, world, credentials);
+    ring
+}
+
+/// The master secret, the epoch's secret, and the keys that open with them.
+fn opened(
+    catalog: &Catalog,
+    world: &World,
+    credentials: &Credentials,
+) -> (MasterSecret, EpochSecret, KeyRing) {
     let connection = catalog.connection();
     let row = vault::read(connection).unwrap();
     let (id, epoch): (VaultId, Epoch) = (row.vault_id, row.epoch);
     let sealed = fs::read(world.path().join("master.age")).unwrap();
     let master = master::open(&sealed, id, credentials, "master.age").unwrap();
     let custodian = FileCustodian::new("main", &world.path().join("custodian"));
-    let secret = custodian.get(id, epoch).unwrap();
-    let secret = quorum::combine(&[secret]).unwrap();
+    let secret = quorum::combine(&[custodian.get(id, epoch).unwrap()]).unwrap();
+    let shards = shards::all(connection).unwrap();
+    let wrapped = shards.iter().map(|shard| (shard.shard_id, shard.wrapped_key.as_slice()));
+    let ring = KeyRing::open(id, epoch, &master, &secret, wrapped).unwrap();
+    (master, secret, ring)
+}
+
+/// Every key of a vault that the test can open by itself.
+pub fn keys_of(world: &World, credentials: &Credentials) -> Vec<Needle> {
+    let catalog = Catalog::open(&world.path().join("catalog.sqlite")).unwrap();
+    let connection = catalog.connection();
+    let (master, secret, ring) = opened(&catalog, world, credentials);
+    let epoch = vault::read(connection).unwrap().epoch;
     let mut needles = vec![
         Needle::key("the master secret", master.expose()),
         Needle::key(&format!("the secret of epoch {epoch}"), secret.expose()),
     ];
-    let shards = shards::all(connection).unwrap();
-    let wrapped = shards.iter().map(|shard| (shard.shard_id, shard.wrapped_key.as_slice()));
-    let ring = KeyRing::open(id, epoch, &master, &secret, wrapped).unwrap();
-    for shard in &shards {
+    for shard in &shards::all(connection).unwrap() {
         for row in subjects::by_shard(connection, shard.shard_id).unwrap() {
             let name = KeyName::Subject(row.reference);
             let key = ring.unwrap(&name, shard.shard_id, &row.wrapped_key).unwrap();

@@ -124,9 +124,10 @@ fn describe_replica(copy: &ReplicaCopy) -> String {
     let problem = copy.problem.as_deref().unwrap_or_default();
     match copy.state {
         ReplicaHealth::Intact => format!("{name}  intact: {}\n", bytes(copy.bytes)),
-        ReplicaHealth::Behind => {
+        ReplicaHealth::Behind if problem.is_empty() => {
             format!("{name}  behind: the next command that writes brings it up to date\n")
         }
+        ReplicaHealth::Behind => format!("{name}  behind: {problem}\n"),
         ReplicaHealth::Damaged => format!("{name}  DAMAGED: {problem}\n"),
         ReplicaHealth::Unreachable => format!("{name}  OUT OF REACH: {problem}\n"),
     }

@@ -6,6 +6,7 @@ use super::{CellReader, newest_head, open_head, places};
 use crate::catalog::replica;
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
+use crate::container::replica::head::HeadHeader;
 use crate::store::read_whole;
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
@@ -17,7 +18,8 @@ crate::words! {
     ReplicaHealth, "state of a replica",
     /// Everything of it was read and is right.
     Intact = "intact",
-    /// It is older than the newest, or not there: the next command that writes brings it up to date.
+    /// It is older than the newest, of another epoch, or not there: the next command that writes brings it
+    /// up to date.
     Behind = "behind",
     /// Something of it is missing or wrong.
     Damaged = "damaged",
@@ -54,8 +56,8 @@ pub async fn verify(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<ReplicaCop
             problem: None,
         };
         match read(vault, unlocked, &store, &mut copy).await {
-            Ok(()) if copy.number.is_some_and(|number| number >= known) => {}
-            Ok(()) => copy.state = ReplicaHealth::Behind,
+            Ok(true) if copy.number.is_some_and(|number| number >= known) => {}
+            Ok(_) => copy.state = ReplicaHealth::Behind,
             Err(error) => {
                 let damaged = error.is_damage();
                 copy.state =
@@ -75,17 +77,25 @@ pub async fn verify(vault: &Vault, unlocked: &Unlocked) -> Result<Vec<ReplicaCop
     Ok(found)
 }
 
+/// Whether there is one of the catalog's own epoch, and all of it was read.
 async fn read(
     vault: &Vault,
     unlocked: &Unlocked,
     store: &NamedStore,
     copy: &mut ReplicaCopy,
-) -> Result<(), OpsError> {
-    let Some(number) = newest_head(&*store.store, 0, true).await? else { return Ok(()) };
+) -> Result<bool, OpsError> {
+    let Some(number) = newest_head(&*store.store, 0, true).await? else { return Ok(false) };
     copy.number = Some(number);
     let bytes =
         read_whole(&*store.store, &names::replica_head(number).parse()?, HEAD_BYTES_MAX).await?;
     copy.bytes += bytes.len() as u64;
+    let epoch = unlocked.ring().epoch();
+    let header = HeadHeader::expect(&bytes, vault.id(), number, &names::replica_head(number))?;
+    if header.epoch != epoch {
+        // Of an old store, or of a catalog that was put back: nobody can say whether it is right.
+        copy.problem = Some(format!("it is of epoch {}, the catalog of {epoch}", header.epoch));
+        return Ok(false);
+    }
     let keys = unlocked.ring().replica_keys();
     let head = open_head(&bytes, number, &keys)?;
     // Of this store alone: what another one has right does not make this copy right.
@@ -95,5 +105,5 @@ async fn read(
         reader.cell(place).await?;
         copy.bytes += place.length;
     }
-    Ok(())
+    Ok(true)
 }

@@ -176,6 +176,9 @@ fn hint(error: &OpsError) -> String {
             "nothing was forgotten yet; check the custodian, then run any command: it resumes"
         }
         OpsError::Bug(_) => "nothing was lost; please report it",
+        OpsError::Compress { .. } => {
+            "nothing was lost; give the command more memory, or fewer --jobs, and run it again"
+        }
         OpsError::Store(StoreError::NotWritable { .. }) => {
             "check the permissions of the store, and whether it is mounted read-only"
         }

@@ -8,6 +8,7 @@ use self::commands::{
     audit, backup, completions, custody, doctor, erase, expire, export, init, keys, kit, list, man,
     map, prune, recover, restore, show, source, store, subject, verify,
 };
+use clap::CommandFactory as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -100,8 +101,8 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Kit(args) => kit::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Command::Completions(args) => completions::run(args, args::Cli::command()),
+        Command::Man(args) => man::run(args, args::Cli::command()),
     }
 }
 

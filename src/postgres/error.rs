@@ -237,6 +237,10 @@ fn found_instead(newest: Option<u32>) -> String {
     newest.map_or_else(String::new, |major| format!(" (the newest there are of {major})"))
 }
 
+pub(in crate::postgres) fn invalid(reason: impl Into<String>) -> PostgresError {
+    PostgresError::InvalidUrl { reason: reason.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! What can go wrong with a verb. Hints and exit codes are the command line's.
 
+use super::error_kind::ErrorKind;
 use std::io;
 
 use super::CustodyError;
@@ -57,6 +58,12 @@ pub enum OpsError {
     #[error("the spill folder (sealed rows that do not fit in memory): {source}")]
     Spill {
         /// What the system said.
+        source: io::Error,
+    },
+    /// The compressor failed, which writes to memory only.
+    #[error("compressing rows failed: {source}")]
+    Compress {
+        /// What it said.
         source: io::Error,
     },
     /// A vault is already there.
@@ -413,53 +420,6 @@ pub enum OpsError {
 /// The SQLSTATE of a database that is there already (`duplicate_database`).
 const DATABASE_EXISTS: &str = "42P04";
 
-/// What sort of failure it is. The command line gives each sort its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// A defect of strongroom.
-    Internal,
-    /// A wrong argument, config or subject map.
-    Usage,
-    /// Something stored is not what was written.
-    Integrity,
-    /// A rule forbids it, or it was not confirmed.
-    Refused,
-    /// What was named does not exist.
-    NotFound,
-    /// A database failed.
-    Source,
-    /// The store failed.
-    Store,
-    /// The vault's own files failed.
-    Vault,
-    /// The passphrase or identity is wrong or missing.
-    Identity,
-    /// Another command has the vault.
-    Busy,
-    /// A backup met people who were erased.
-    ErasedPersonMet,
-}
-
-impl ErrorKind {
-    /// The stable name, as the audit log has it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::Usage => "usage",
-            Self::Integrity => "integrity",
-            Self::Refused => "refused",
-            Self::NotFound => "not-found",
-            Self::Source => "source",
-            Self::Store => "store",
-            Self::Vault => "vault",
-            Self::Identity => "identity",
-            Self::Busy => "busy",
-            Self::ErasedPersonMet => "erased-person-met",
-        }
-    }
-}
-
 impl OpsError {
     /// A thread of work panicked.
     pub(crate) const THREAD_ENDED: Self = Self::Bug("a thread of work ended abnormally");
@@ -549,7 +509,7 @@ impl OpsError {
             | Self::NoClass { .. } => ErrorKind::NotFound,
             Self::Postgres(_) | Self::Lock(_) | Self::CutShort | Self::Tuples => ErrorKind::Source,
             Self::ErasedInSource { .. } => ErrorKind::ErasedPersonMet,
-            Self::Bug(_) => ErrorKind::Internal,
+            Self::Bug(_) | Self::Compress { .. } => ErrorKind::Internal,
         }
     }
 
@@ -584,12 +544,6 @@ impl crate::base::durable::Injected for OpsError {
 impl From<crate::store::InvalidObjectName> for OpsError {
     fn from(_: crate::store::InvalidObjectName) -> Self {
         Self::Bug("an object has no valid name")
-    }
-}
-
-impl From<crate::container::columns::Malformed> for OpsError {
-    fn from(_: crate::container::columns::Malformed) -> Self {
-        Self::Tuples
     }
 }
 

@@ -7,6 +7,7 @@ pub mod custody;
 mod custody_error;
 pub mod custody_report;
 mod error;
+mod error_kind;
 mod error_lists;
 pub mod forget;
 pub mod garbage;
@@ -25,5 +26,6 @@ pub mod subject_maps;
 pub mod unlock;
 
 pub use custody_error::CustodyError;
-pub use error::{ErrorKind, OpsError};
+pub use error::OpsError;
+pub use error_kind::ErrorKind;
 pub use lock_error::{LockError, table_or_end};

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use serde_json::json;
 
-use crate::cli::args::Cli;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Report, counted};
@@ -21,12 +19,12 @@ pub struct Args {
     pub folder: PathBuf,
 }
 
-/// Writes the pages.
+/// Writes the pages of `commands`.
 ///
 /// # Errors
 /// `Vault` (the local disk) when a page cannot be written.
-pub fn run(args: &Args) -> Result<Report, CliError> {
-    let pages = write_pages(&args.folder).map_err(|error| {
+pub fn run(args: &Args, commands: clap::Command) -> Result<Report, CliError> {
+    let pages = write_pages(&args.folder, commands).map_err(|error| {
         let message =
             format!("cannot write the manual's pages to {}: {error}", args.folder.display());
         CliError::new(Exit::Vault, message).hint("name a folder that you may write to")
@@ -36,9 +34,9 @@ pub fn run(args: &Args) -> Result<Report, CliError> {
     Report::new(&json!({"folder": args.folder, "pages": pages}), text)
 }
 
-fn write_pages(folder: &Path) -> std::io::Result<Vec<String>> {
+fn write_pages(folder: &Path, commands: clap::Command) -> std::io::Result<Vec<String>> {
     std::fs::create_dir_all(folder)?;
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = commands.disable_help_subcommand(true);
     command.build();
     let mut pages = Vec::new();
     write_page(folder, &command, &mut pages)?;
@@ -94,11 +92,13 @@ fn with_sections(page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Cli;
+    use clap::CommandFactory as _;
 
     #[test]
     fn every_command_has_a_page() {
         let folder = tempfile::tempdir().unwrap();
-        let pages = write_pages(&folder.path().join("man1")).unwrap();
+        let pages = write_pages(&folder.path().join("man1"), Cli::command()).unwrap();
         for page in ["strongroom.1", "strongroom-backup.1", "strongroom-audit-list.1"] {
             assert!(pages.iter().any(|name| name == page), "{page} in {pages:?}");
             let text = std::fs::read_to_string(folder.path().join("man1").join(page)).unwrap();

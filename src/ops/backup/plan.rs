@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::read::forms::{self, OwnerField, RowForm};
 use super::read::unknown::Counted;
-use super::seal::segment_sink::Sealed;
+use super::seal::sealed::Sealed;
 use crate::base::schema::{Column, DatabaseSchema, OwnerWays, Table, TableKind};
 use crate::container::columns::Layout;
 use crate::container::manifest::{RelationSummary, RowFormat};

@@ -1,5 +1,6 @@
 //! What all readers of a backup share, and the relations that are being read.
 
+use super::seal::sealed::Sealed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::index_stream::IndexStream;
@@ -8,7 +9,7 @@ use super::index::relation_index::RelationIndex;
 use super::pack_stream::PackList;
 use super::plan::RelationPlan;
 use super::read::partitions::{MemoryBudget, Partitions};
-use super::seal::segment_sink::{Sealed, SegmentsOf};
+use super::seal::segment_sink::SegmentsOf;
 use super::seal::tools::ToolPool;
 use crate::base::ids::{SourceId, VaultId};
 use crate::base::progress::ProgressSink;

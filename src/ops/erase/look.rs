@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{BackupShare, ErasedSubject};
+use super::report::{BackupShare, ErasedSubject};
 use crate::base::clock::timestamp;
 use crate::base::ids::SubjectReference;
 use crate::catalog::backups::{self, BackupFilter, BackupRow};

@@ -1,6 +1,5 @@
 //! Erase: people are forgotten in every backup there is, by one forgetting however many they are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +7,7 @@ use serde::Serialize;
 
 use crate::audit::Action;
 use crate::base::clock::timestamp;
-use crate::base::ids::{BackupId, Digest, Epoch, SubjectReference};
+use crate::base::ids::{Digest, Epoch, SubjectReference};
 use crate::base::random;
 use crate::catalog::Transaction;
 use crate::catalog::erasures::{self, NewErasure};
@@ -33,8 +32,10 @@ use crate::vault::{sources, subject_maps};
 mod look;
 mod proof;
 pub mod readmit;
+mod report;
 
 pub use proof::Proof;
+pub use report::{BackupShare, ErasedSubject};
 
 use proof::Before;
 
@@ -99,34 +100,6 @@ pub struct EraseReport {
     pub waiting: Vec<String>,
     /// What the negative test found; absent from a dry run, and where the store could not be read.
     pub proof: Option<Proof>,
-}
-
-/// One person's part of an erasure.
-#[derive(Debug, Clone, Serialize)]
-pub struct ErasedSubject {
-    /// The erasure's number; absent from a dry run.
-    pub erasure: Option<u64>,
-    /// The subject's reference: what the audit log calls her.
-    pub subject_reference: SubjectReference,
-    /// Backups that hold rows of hers, the newest first.
-    pub backups: Vec<BackupShare>,
-    /// Rows of hers, all those backups together.
-    pub rows: u64,
-}
-
-/// A subject's share of one backup.
-#[derive(Debug, Clone, Serialize)]
-pub struct BackupShare {
-    /// The backup.
-    pub backup: BackupId,
-    /// The backup's snapshot.
-    pub snapshot_at: String,
-    /// Her rows by table.
-    pub tables: BTreeMap<String, u64>,
-    /// Her rows.
-    pub rows: u64,
-    /// Her segments.
-    pub segments: u64,
 }
 
 /// Erases people, after `confirm` has seen what it concerns. `confirm` is not asked on a dry run.

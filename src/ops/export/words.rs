@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::ExportReport;
+use super::report::ExportReport;
 use crate::base::clock::timestamp;
 use crate::vault::OpsError;
 

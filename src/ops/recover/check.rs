@@ -4,42 +4,11 @@ use super::choose::Chosen;
 use crate::audit::{self, Verdict};
 use crate::base::ids::VaultId;
 use crate::catalog::{Catalog, shards, vault, vault_keys};
-use crate::container::bounds::MARKER_BYTES_MAX;
-use crate::container::names;
-use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::{audit_head_key, kinds, name};
 use crate::keys::{EpochSecret, MasterSecret};
-use crate::store::read_whole;
-use crate::store::{Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::replica::ReplicaError;
-
-/// The store must be that of the recovery kit's vault.
-pub async fn marker(store: &dyn Store, expected: VaultId) -> Result<(), OpsError> {
-    let location = store.location();
-    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?, MARKER_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { .. }) => {
-            return Err(OpsError::StoreWithoutVault { location });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let known = FORMAT_VERSION;
-    match serde_json::from_slice::<VaultMarker>(&bytes) {
-        Ok(VaultMarker { format_version: found, .. }) if found > known => {
-            Err(OpsError::NewerStore { location, found, known })
-        }
-        Ok(marker) if marker.what != VaultMarker::WHAT => {
-            Err(OpsError::StoreMarkerDamaged { location })
-        }
-        Ok(VaultMarker { vault: found, .. }) if found != expected => {
-            Err(ReplicaError::OtherVaultsKit { location, found, expected }.into())
-        }
-        Ok(_) => Ok(()),
-        Err(_) => Err(OpsError::StoreMarkerDamaged { location }),
-    }
-}
 
 /// The catalog must be the vault's and of the head's epoch, and every shard and the canary must open.
 pub fn keys(

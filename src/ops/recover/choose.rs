@@ -1,5 +1,8 @@
 //! Which replica a recovery takes, and whether the custodians let it.
 
+use crate::container::bounds::MARKER_BYTES_MAX;
+use crate::container::vault_marker::{FORMAT_VERSION, VaultMarker};
+use crate::store::StoreError;
 use std::sync::Arc;
 
 use crate::store::read_whole;
@@ -57,7 +60,7 @@ pub async fn stores(
         let opened = async {
             let tell = Arc::clone(&environment.warn);
             let store = crate::store::open_telling(&settings.url, None, tell)?;
-            super::check::marker(&*store, vault).await?;
+            marker(&*store, vault).await?;
             Ok::<_, OpsError>(store)
         };
         let name = settings.name.clone();
@@ -209,4 +212,30 @@ pub fn open(
         }
     };
     Err(ReplicaError::SecretGone { sequence, epoch, held }.into())
+}
+
+/// The store must be that of the recovery kit's vault.
+async fn marker(store: &dyn Store, expected: VaultId) -> Result<(), OpsError> {
+    let location = store.location();
+    let bytes = match read_whole(store, &names::VAULT_MARKER.parse()?, MARKER_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(StoreError::NotFound { .. }) => {
+            return Err(OpsError::StoreWithoutVault { location });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let known = FORMAT_VERSION;
+    match serde_json::from_slice::<VaultMarker>(&bytes) {
+        Ok(VaultMarker { format_version: found, .. }) if found > known => {
+            Err(OpsError::NewerStore { location, found, known })
+        }
+        Ok(marker) if marker.what != VaultMarker::WHAT => {
+            Err(OpsError::StoreMarkerDamaged { location })
+        }
+        Ok(VaultMarker { vault: found, .. }) if found != expected => {
+            Err(ReplicaError::OtherVaultsKit { location, found, expected }.into())
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err(OpsError::StoreMarkerDamaged { location }),
+    }
 }

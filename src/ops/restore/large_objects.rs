@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::RestoreRequest;
+use super::request::RestoreRequest;
 use crate::container::ContainerError;
 use crate::postgres::Session;
 use crate::postgres::rows::large_objects;

@@ -8,72 +8,38 @@ mod closed;
 mod failures;
 pub mod large_objects;
 pub mod references;
+mod request;
 mod rows;
 mod target;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::failures::Failure;
+pub use self::request::RestoreRequest;
 use self::rows::RestoredRelation;
 use crate::audit::Action;
 use crate::base::ids::BackupId;
 use crate::base::progress::ProgressSink;
-use crate::base::schema::QualifiedName;
 use crate::catalog::backups::BackupRow;
 use crate::container::manifest::{Contents, Manifest, RelationSummary};
 use crate::container::segment::Relation;
 use crate::keys::master::Credentials;
-use crate::policy::subject_map::{OnGone, SubjectMap};
+use crate::policy::subject_map::SubjectMap;
 use crate::postgres::tools::{
     DatabaseStatement, DatabaseStatementKind, RestoreOptions, Section, Tools, database_statements,
     restore_section,
 };
-use crate::postgres::{self, ConnectionSettings, Session};
+use crate::postgres::{self, Session};
 use crate::vault::OpsError;
 use crate::vault::access::{DRY_RUN, access};
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
 use crate::vault::reader::BackupReader;
 use crate::vault::reader::authenticate::{Verified, authenticate, authenticate_for_salvage};
-use crate::vault::reader::select::{self, Choice};
+use crate::vault::reader::select;
 use crate::vault::subject_keys::SubjectKeys;
-
-/// What to restore, and how.
-// Each is a choice of its own, independent of the others.
-#[allow(clippy::struct_excessive_bools)]
-#[derive(Debug, Clone)]
-pub struct RestoreRequest {
-    /// Which backup.
-    pub backup: Choice,
-    /// The database to restore into.
-    pub target: ConnectionSettings,
-    /// Whether to create the target database first.
-    pub create: bool,
-    /// Rows of these tables only; all when empty.
-    pub tables: Vec<QualifiedName>,
-    /// Schema, rows, or both.
-    pub contents: Contents,
-    /// Everything belongs to the restoring role.
-    pub no_owner: bool,
-    /// No rights are granted.
-    pub no_privileges: bool,
-    /// Connections that write at the same time, at least 1.
-    pub jobs: usize,
-    /// What becomes of references to forgotten people, where it differs from the subject map:
-    /// by table and column.
-    pub on_gone: BTreeMap<(QualifiedName, String), OnGone>,
-    /// Whether the target may have tables already.
-    pub into_non_empty: bool,
-    /// Whether to restore what is left of a damaged backup.
-    pub salvage: bool,
-    /// Whether everything goes into the database's own tablespace.
-    pub no_tablespaces: bool,
-    /// Whether a copy that an earlier restore left closed is opened, and nothing restored.
-    pub open: bool,
-}
 
 /// What was restored.
 #[derive(Debug, Clone, Serialize)]

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{RestoreRequest, target};
+use super::request::RestoreRequest;
+use super::target;
 use crate::base::schema::{ForeignKey, QualifiedName, quote_identifier, quote_literal};
 use crate::container::manifest::Manifest;
 use crate::container::segment::Relation;

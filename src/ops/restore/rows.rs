@@ -12,7 +12,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{RestoreRequest, large_objects};
+use super::large_objects;
+use super::request::RestoreRequest;
 use crate::base::progress::ProgressSink;
 use crate::base::schema::{QualifiedName, Table, TableKind};
 use crate::container::manifest::{Contents, RelationSummary, RowFormat};

@@ -1,6 +1,6 @@
 //! The target database: made or checked before anything is written, and what is left out of it.
 
-use super::RestoreRequest;
+use super::request::RestoreRequest;
 use crate::base::schema::ForeignKey;
 use crate::container::manifest::{Contents, Manifest};
 use crate::container::segment::Relation;

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::url::invalid;
-use crate::postgres::error::PostgresError;
+use crate::postgres::error::{PostgresError, invalid};
 
 /// One place where the server may be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::url::invalid;
 use crate::postgres::error::PostgresError;
+use crate::postgres::error::invalid;
 
 /// The file's name in a user's home.
 const USER_FILE: &str = ".pg_service.conf";

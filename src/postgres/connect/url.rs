@@ -19,7 +19,7 @@ use super::endpoint::endpoints;
 use super::passfile;
 use super::service;
 use super::url_text::parameters;
-use crate::postgres::error::PostgresError;
+use crate::postgres::error::{PostgresError, invalid};
 
 /// The longest wait for a connection where the URL sets none, in seconds.
 const CONNECT_TIMEOUT_SECONDS: u64 = 30;
@@ -385,10 +385,6 @@ const IGNORED_PARAMETERS: &[&str] = &[
     "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
     "sslcompression", "sslsni", "krbsrvname", "gsslib",
 ];
-
-pub(in crate::postgres) fn invalid(reason: impl Into<String>) -> PostgresError {
-    PostgresError::InvalidUrl { reason: reason.into() }
-}
 
 /// Names the parameter only if it looks like one: it might be a part of a password.
 fn unknown_parameter(name: &str) -> String {

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::url::invalid;
-use crate::postgres::error::PostgresError;
+use crate::postgres::error::{PostgresError, invalid};
 
 /// The parameters by name, in either form, before any of them is understood.
 pub(in crate::postgres) fn parameters(

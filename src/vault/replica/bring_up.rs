@@ -3,12 +3,12 @@
 
 use crate::store::read_exact;
 use crate::store::read_whole;
+use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::base::digest::{self, RunningDigest};
 use crate::base::durable;
 use crate::catalog::replica::{self, ObjectRow};
-use crate::catalog::stores as rows;
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::replica::data::{HEADER_BYTES, check_header};
 use crate::container::{ContainerError, names};
@@ -19,7 +19,7 @@ use crate::vault::handle::Vault;
 use crate::vault::stores::copy::{self, CopyObject};
 use crate::vault::stores::{Copies, NamedStore};
 
-use super::newest::is_damaged;
+use super::open::is_damaged;
 use super::{ReplicaError, places};
 
 /// Stretches that no cell lies in are read in pieces of this length.
@@ -52,7 +52,7 @@ pub async fn bring_up(
             let written = places::create(&*to.store, &name, &head);
             durable::step_async("replica.head", written).await?;
         }
-        note(vault, std::slice::from_ref(to), state.sequence)
+        places::note(vault, std::slice::from_ref(to), state.sequence)
     };
     match up.await {
         Err(error) if verify && error.is_damage() => {
@@ -104,30 +104,13 @@ pub async fn all(vault: &Vault, keys: &ReplicaKeys) -> Result<(), OpsError> {
     Ok(())
 }
 
-/// Notes that stores hold a replica whole.
-pub fn note(vault: &Vault, stores: &[NamedStore], sequence: u64) -> Result<(), OpsError> {
-    if !vault.stores().are_several() {
-        return Ok(());
-    }
-    let known = rows::replicas(vault.catalog().connection())?;
-    if stores.iter().all(|store| known.get(&store.name) == Some(&sequence)) {
-        return Ok(());
-    }
-    vault.catalog().transaction(|transaction| {
-        for store in stores {
-            rows::put_replica(transaction, &store.name, sequence)?;
-        }
-        Ok::<_, OpsError>(())
-    })
-}
-
 async fn head(
     vault: &Vault,
     all: &[NamedStore],
     to: &NamedStore,
     name: &ObjectName,
     expected: crate::base::ids::Digest,
-) -> Result<bytes::Bytes, OpsError> {
+) -> Result<Bytes, OpsError> {
     let others: Vec<_> = all.iter().filter(|store| store.name != to.name).cloned().collect();
     let copies = Copies::among(vault.stores(), others);
     let mut attempts = copies.attempts(name);
@@ -245,4 +228,64 @@ async fn authenticated(
         at += length;
     }
     Ok(running.finish())
+}
+
+/// Writes a head to every store, once the store has everything that it names. Where these very bytes
+/// are there already, an earlier attempt has written them. Returns the stores that have it.
+///
+/// # Errors
+/// [`ReplicaError::AnotherMachine`] when other bytes have the name; they are left as they are. Any
+/// other failure only when no store took it.
+pub async fn write_head(
+    vault: &Vault,
+    sequence: u64,
+    name: &str,
+    bytes: &Bytes,
+) -> Result<Vec<NamedStore>, OpsError> {
+    let name: ObjectName = name.parse()?;
+    let all = places::stores(vault).await?;
+    let (mut took, mut first) = (Vec::new(), None);
+    for store in &all {
+        match write_head_to(vault, store, &all, sequence, &name, bytes).await {
+            Ok(()) => took.push(store.clone()),
+            Err(error @ OpsError::Replica(ReplicaError::AnotherMachine { .. })) => {
+                return Err(error);
+            }
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match (took.is_empty(), first) {
+        (true, first) => Err(first.unwrap_or(OpsError::StoreStopped)),
+        (false, first) => {
+            if let Some(error) = first {
+                vault.warn(&format!("a store has not taken the catalog's replica: {error}"));
+            }
+            Ok(took)
+        }
+    }
+}
+
+async fn write_head_to(
+    vault: &Vault,
+    store: &NamedStore,
+    all: &[NamedStore],
+    sequence: u64,
+    name: &ObjectName,
+    bytes: &Bytes,
+) -> Result<(), OpsError> {
+    if vault.stores().are_several() {
+        data(vault, store, all, false).await?;
+    }
+    let store = &*store.store;
+    match durable::step_async("replica.head", places::create(store, name, bytes)).await {
+        Ok(()) => Ok(()),
+        Err(StoreError::AlreadyExists { .. }) => {
+            if read_whole(store, name, HEAD_BYTES_MAX).await? == *bytes {
+                return Ok(());
+            }
+            let (location, found, known) = (store.location(), sequence, sequence - 1);
+            Err(ReplicaError::AnotherMachine { location, found, known }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }

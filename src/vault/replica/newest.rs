@@ -1,12 +1,12 @@
 //! Which replica in a store is the newest, and whether this catalog comes from it.
 
-use super::{ReplicaError, bring_up, open_head, places};
+use super::open::is_damaged;
+use super::{ReplicaError, places};
 use crate::base::digest;
 use crate::base::ids::VaultId;
 use crate::catalog::replica::{self, State};
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
-use crate::container::replica::head::HeadHeader;
 use crate::keys::replica_key::ReplicaKeys;
 use crate::store::{Store, StoreError, read_whole};
 use crate::vault::OpsError;
@@ -80,9 +80,9 @@ pub async fn ensure_newest(vault: &Vault, keys: Option<&ReplicaKeys>) -> Result<
     if let (true, true, Some(error)) = (holders.is_empty(), lacking.is_empty(), failure) {
         return Err(error);
     }
-    bring_up::note(vault, &lacking, 0)?;
+    places::note(vault, &lacking, 0)?;
     if state.pending.is_none() {
-        bring_up::note(vault, &holders, state.sequence)?;
+        places::note(vault, &holders, state.sequence)?;
     }
     if holders.is_empty() && state.sequence > 0 {
         vault.catalog().transaction(replica::mark_all)?;
@@ -122,17 +122,4 @@ async fn standing(
     }
     let (location, known) = (store.location(), state.sequence);
     Err(ReplicaError::AnotherMachine { location, found, known }.into())
-}
-
-/// Whether a head is nobody's. Another machine's opens with the keys of its epoch; of an epoch whose
-/// keys are not at hand, nobody can say.
-pub fn is_damaged(vault: VaultId, keys: Option<&ReplicaKeys>, head: &[u8], sequence: u64) -> bool {
-    let object = names::replica_head(sequence);
-    match (HeadHeader::expect(head, vault, sequence, &object), keys) {
-        (Err(_), _) => true,
-        (Ok(header), Some(keys)) if header.epoch == keys.epoch() => {
-            open_head(head, sequence, keys).is_err()
-        }
-        _ => false,
-    }
 }

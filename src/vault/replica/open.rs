@@ -86,3 +86,16 @@ async fn check(
     let header = read_exact(store, name, 0, HEADER_BYTES as u64).await?;
     Ok(seal.check_header(&header, name.as_str())?)
 }
+
+/// Whether a head is nobody's. Another machine's opens with the keys of its epoch; of an epoch whose
+/// keys are not at hand, nobody can say.
+pub fn is_damaged(vault: VaultId, keys: Option<&ReplicaKeys>, head: &[u8], sequence: u64) -> bool {
+    let object = names::replica_head(sequence);
+    match (HeadHeader::expect(head, vault, sequence, &object), keys) {
+        (Err(_), _) => true,
+        (Ok(header), Some(keys)) if header.epoch == keys.epoch() => {
+            open_head(head, sequence, keys).is_err()
+        }
+        _ => false,
+    }
+}

@@ -6,16 +6,12 @@
 //! what is superseded is removed only where the newer head is: so each store by itself holds a whole
 //! replica, if not always the newest.
 
-use crate::store::read_whole;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::{ReplicaError, bring_up};
-use crate::base::durable;
 use crate::catalog::stores as rows;
-use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::store::{ObjectInfo, ObjectName, Store, StoreError};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
@@ -86,66 +82,6 @@ impl Streams {
     }
 }
 
-/// Writes a head to every store, once the store has everything that it names. Where these very bytes
-/// are there already, an earlier attempt has written them. Returns the stores that have it.
-///
-/// # Errors
-/// [`ReplicaError::AnotherMachine`] when other bytes have the name; they are left as they are. Any
-/// other failure only when no store took it.
-pub async fn write_head(
-    vault: &Vault,
-    sequence: u64,
-    name: &str,
-    bytes: &Bytes,
-) -> Result<Vec<NamedStore>, OpsError> {
-    let name: ObjectName = name.parse()?;
-    let all = stores(vault).await?;
-    let (mut took, mut first) = (Vec::new(), None);
-    for store in &all {
-        match write_head_to(vault, store, &all, sequence, &name, bytes).await {
-            Ok(()) => took.push(store.clone()),
-            Err(error @ OpsError::Replica(ReplicaError::AnotherMachine { .. })) => {
-                return Err(error);
-            }
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    match (took.is_empty(), first) {
-        (true, first) => Err(first.unwrap_or(OpsError::StoreStopped)),
-        (false, first) => {
-            if let Some(error) = first {
-                vault.warn(&format!("a store has not taken the catalog's replica: {error}"));
-            }
-            Ok(took)
-        }
-    }
-}
-
-async fn write_head_to(
-    vault: &Vault,
-    store: &NamedStore,
-    all: &[NamedStore],
-    sequence: u64,
-    name: &ObjectName,
-    bytes: &Bytes,
-) -> Result<(), OpsError> {
-    if vault.stores().are_several() {
-        bring_up::data(vault, store, all, false).await?;
-    }
-    let store = &*store.store;
-    match durable::step_async("replica.head", create(store, name, bytes)).await {
-        Ok(()) => Ok(()),
-        Err(StoreError::AlreadyExists { .. }) => {
-            if read_whole(store, name, HEAD_BYTES_MAX).await? == *bytes {
-                return Ok(());
-            }
-            let (location, found, known) = (store.location(), sequence, sequence - 1);
-            Err(ReplicaError::AnotherMachine { location, found, known }.into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Writes a whole object.
 pub async fn create(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<(), StoreError> {
     let mut writer = store.create(name).await?;
@@ -192,4 +128,21 @@ pub async fn list(store: &dyn Store) -> Result<Vec<ObjectInfo>, OpsError> {
         }
     }
     Ok(objects)
+}
+
+/// Notes that stores hold a replica whole.
+pub fn note(vault: &Vault, stores: &[NamedStore], sequence: u64) -> Result<(), OpsError> {
+    if !vault.stores().are_several() {
+        return Ok(());
+    }
+    let known = rows::replicas(vault.catalog().connection())?;
+    if stores.iter().all(|store| known.get(&store.name) == Some(&sequence)) {
+        return Ok(());
+    }
+    vault.catalog().transaction(|transaction| {
+        for store in stores {
+            rows::put_replica(transaction, &store.name, sequence)?;
+        }
+        Ok::<_, OpsError>(())
+    })
 }

@@ -333,7 +333,7 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<Option<OpsErr
     let Some(pending) = state.pending else { return Ok(None) };
     let head = Bytes::from(pending.head);
     let name = names::replica_head(pending.sequence);
-    let (took, void) = match places::write_head(vault, pending.sequence, &name, &head).await {
+    let (took, void) = match bring_up::write_head(vault, pending.sequence, &name, &head).await {
         Ok(took) => (took, None),
         Err(error) if error.is_damage() => (Vec::new(), Some(error)),
         Err(error) => return Err(error),
@@ -350,7 +350,7 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<Option<OpsErr
             Ok::<_, OpsError>(dead)
         })
     })?;
-    bring_up::note(vault, &took, pending.sequence)?;
+    places::note(vault, &took, pending.sequence)?;
     report.sequence = pending.sequence;
     report.bytes += head.len() as u64;
     let mut superseded: Vec<String> = dead.into_iter().map(|object| object.name).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::schema::{DatabaseSchema, OwnerWays, Table, TableKind};
 use crate::container::columns::patterns::{Collector, Patterns};
-use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout};
+use crate::container::columns::{CellWriter, ColumnKind, ColumnLayout, Fields, Layout, Malformed};
 use crate::postgres::rows::owners::Verdict;
 use crate::postgres::rows::tuples::Tuples;
 use crate::postgres::{CopyFormat, Part, Session, TableRead};
@@ -100,6 +100,11 @@ pub fn owner_field(schema: &DatabaseSchema, table: &Table, owner: &OwnerWays) ->
     }
 }
 
+/// The server sent other tuples than it was asked for. (Stored columns that are malformed are damage.)
+fn not_as_asked(_: Malformed) -> OpsError {
+    OpsError::Tuples
+}
+
 /// A layout of columns of these kinds.
 pub fn without_patterns(kinds: &[ColumnKind]) -> Layout {
     let column = |kind: &ColumnKind| ColumnLayout { kind: *kind, patterns: Patterns::default() };
@@ -147,15 +152,18 @@ async fn patterns(
     while let Some(chunk) = rows.next_chunk().await {
         tuples.push(chunk?);
         while let Some(tuple) = tuples.next_tuple()? {
-            let (_, mut fields) = Fields::of(tuple)?;
-            let key = fields.take()?;
+            let (_, mut fields) = Fields::of(tuple).map_err(not_as_asked)?;
+            let key = fields.take().map_err(not_as_asked)?;
             // Only people of whom it is certain make a pattern theirs.
             let is_certain = owner.proven().is_some()
-                || matches!(fields.take()?.map(verdict).transpose()?, Some(Verdict::Has(_)));
+                || matches!(
+                    fields.take().map_err(not_as_asked)?.map(verdict).transpose()?,
+                    Some(Verdict::Has(_))
+                );
             let Some(key) = key.filter(|_| is_certain) else { continue };
             let person = people.hash_one(key);
             for (kind, collector) in kinds.iter().zip(&mut collectors) {
-                if let Some(value) = fields.take()?
+                if let Some(value) = fields.take().map_err(not_as_asked)?
                     && *kind == ColumnKind::Text
                 {
                     collector.look(person, value);
@@ -202,7 +210,7 @@ impl<'a> TupleReader<'a> {
 
     /// The owner of a tuple; its cells take the place of what is in `row`.
     pub fn read<'t>(&mut self, tuple: &'t [u8], row: &mut Vec<u8>) -> Result<Owner<'t>, OpsError> {
-        let (count, mut fields) = Fields::of(tuple)?;
+        let (count, mut fields) = Fields::of(tuple).map_err(not_as_asked)?;
         let before = match self.owner {
             Some(OwnerField::Judged) => 2,
             Some(OwnerField::Before | OwnerField::BeforeAsValue { .. }) => 1,
@@ -213,24 +221,32 @@ impl<'a> TupleReader<'a> {
         }
         let owner = match self.owner {
             None => Owner::Nobody,
-            Some(OwnerField::Before) => fields.take()?.map_or(Owner::Nobody, Owner::Text),
+            Some(OwnerField::Before) => {
+                fields.take().map_err(not_as_asked)?.map_or(Owner::Nobody, Owner::Text)
+            }
             Some(OwnerField::Judged) => {
-                let key = fields.take()?;
-                Owner::Judged(key, verdict(fields.take()?.ok_or(OpsError::Tuples)?)?)
+                let key = fields.take().map_err(not_as_asked)?;
+                Owner::Judged(
+                    key,
+                    verdict(fields.take().map_err(not_as_asked)?.ok_or(OpsError::Tuples)?)?,
+                )
             }
-            Some(OwnerField::BeforeAsValue { type_oid }) => {
-                fields.take()?.map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
-            }
+            Some(OwnerField::BeforeAsValue { type_oid }) => fields
+                .take()
+                .map_err(not_as_asked)?
+                .map_or(Owner::Nobody, |value| Owner::Value(type_oid, value)),
             Some(OwnerField::Own { place, type_oid }) => {
-                let (_, mut look) = Fields::of(tuple)?;
+                let (_, mut look) = Fields::of(tuple).map_err(not_as_asked)?;
                 for _ in 0..place {
-                    look.take()?;
+                    look.take().map_err(not_as_asked)?;
                 }
-                look.take()?.map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
+                look.take()
+                    .map_err(not_as_asked)?
+                    .map_or(Owner::Nobody, |value| Owner::Value(type_oid, value))
             }
         };
         row.clear();
-        self.cells.write(self.layout, fields, row)?;
+        self.cells.write(self.layout, fields, row).map_err(not_as_asked)?;
         Ok(owner)
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::spill::{Spill, SpilledChunk};
+use super::spill::{Spill, SpillError, SpilledChunk};
 use crate::base::ids::SubjectReference;
 use crate::base::random;
 
@@ -58,7 +58,7 @@ impl MemoryBudget {
 /// What becomes of the rows, in the order of the calls.
 pub trait RowSink {
     /// Why it could not go on.
-    type Error: From<io::Error>;
+    type Error: From<SpillError>;
 
     /// Some subjects' rows, sorted: every row of each of these subjects that was not handed over
     /// by [`RowSink::heavy_row`].
@@ -111,8 +111,9 @@ impl Partitions {
     }
 
     /// Takes one row.
-    pub fn push(&mut self, reference: SubjectReference, row: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(row.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    pub fn push(&mut self, reference: SubjectReference, row: &[u8]) -> Result<(), SpillError> {
+        let length =
+            u32::try_from(row.len()).map_err(|_| SpillError(io::ErrorKind::FileTooLarge.into()))?;
         let pieces = &mut self.buffers[usize::from(reference.0[self.byte])];
         let buffer = match pieces.last_mut() {
             Some(last) if last.len() + HEAD_BYTES + row.len() <= last.capacity() => last,
@@ -143,7 +144,7 @@ impl Partitions {
         }
     }
 
-    fn spill_all(&mut self) -> io::Result<()> {
+    fn spill_all(&mut self) -> Result<(), SpillError> {
         let spill = match &mut self.spill {
             Some(spill) => spill,
             none => none.insert(Spill::create(&self.spill_folder, &mut random::system())?),
@@ -274,7 +275,7 @@ impl Gathered {
     }
 
     /// Takes what was dealt.
-    fn take_pieces(&self, dealt: Dealt, all: &mut Pieces) -> io::Result<()> {
+    fn take_pieces(&self, dealt: Dealt, all: &mut Pieces) -> Result<(), SpillError> {
         for (reader, (chunks, pieces)) in self.readers.iter().zip(dealt.parts) {
             if let Some(spill) = &reader.spill {
                 for chunk in chunks {
@@ -287,7 +288,7 @@ impl Gathered {
     }
 
     /// What was dealt, piece by piece in the order in which it came.
-    fn each_piece<E: From<io::Error>>(
+    fn each_piece<E: From<SpillError>>(
         &self,
         dealt: &Dealt,
         mut piece: impl FnMut(&[u8]) -> Result<(), E>,
@@ -310,7 +311,7 @@ impl Gathered {
         let mut majority = Majority::default();
         self.each_piece(dealt, |records| {
             Records(records).for_each(|(reference, row)| majority.weigh(reference, row.len()));
-            Ok::<_, io::Error>(())
+            Ok::<_, SpillError>(())
         })?;
         let mut rest = Partitions::by_byte(first.byte + 1, &first.budget, &first.spill_folder);
         self.each_piece(dealt, |records| {
@@ -462,16 +463,16 @@ mod tests {
     }
 
     impl RowSink for Collected {
-        type Error = io::Error;
+        type Error = SpillError;
 
-        fn sorted(&mut self, rows: &SortedRows) -> io::Result<()> {
+        fn sorted(&mut self, rows: &SortedRows) -> Result<(), SpillError> {
             self.sorted.extend(
                 rows.subjects().map(|(one, rows)| (one, rows.map(<[u8]>::to_vec).collect())),
             );
             Ok(())
         }
 
-        fn heavy_row(&mut self, reference: SubjectReference, row: &[u8]) -> io::Result<()> {
+        fn heavy_row(&mut self, reference: SubjectReference, row: &[u8]) -> Result<(), SpillError> {
             self.heavy.push((reference, row.to_vec()));
             Ok(())
         }

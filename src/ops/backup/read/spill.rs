@@ -9,6 +9,23 @@ use std::path::Path;
 use crate::base::durable;
 use crate::base::random::CryptoRng;
 use crate::crypto::{Context, aead, labels};
+use crate::vault::OpsError;
+
+/// Spilled rows could not be written or read. Nothing else that fails on a disk is one of these.
+#[derive(Debug)]
+pub struct SpillError(pub io::Error);
+
+impl From<io::Error> for SpillError {
+    fn from(error: io::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<SpillError> for OpsError {
+    fn from(SpillError(source): SpillError) -> Self {
+        Self::Spill { source }
+    }
+}
 
 crate::secret_key!(
     /// Seals the spilled rows of one relation; never leaves the process.
@@ -35,13 +52,13 @@ pub struct SpilledChunk {
 
 impl Spill {
     /// A spill file in `folder`.
-    pub fn create(folder: &Path, random: &mut impl CryptoRng) -> io::Result<Self> {
+    pub fn create(folder: &Path, random: &mut impl CryptoRng) -> Result<Self, SpillError> {
         let file = durable::unnamed_file(folder)?;
         Ok(Self { file, key: SpillKey::generate(random), end: 0, chunks: 0 })
     }
 
     /// Puts a chunk away.
-    pub fn write(&mut self, chunk: Vec<u8>) -> io::Result<SpilledChunk> {
+    pub fn write(&mut self, chunk: Vec<u8>) -> Result<SpilledChunk, SpillError> {
         let (number, raw_bytes) = (self.chunks, chunk.len());
         let mut sealed = chunk;
         sealed.reserve_exact(aead::TAG_BYTES);
@@ -55,11 +72,11 @@ impl Spill {
     }
 
     /// Reads a chunk back.
-    pub fn read(&self, place: SpilledChunk) -> io::Result<Vec<u8>> {
+    pub fn read(&self, place: SpilledChunk) -> Result<Vec<u8>, SpillError> {
         let mut sealed = vec![0; place.sealed_bytes];
         self.file.read_exact_at(&mut sealed, place.offset)?;
         aead::open_in_place(self.key.expose(), place.number, &context(place.number), &mut sealed)
-            .map_err(|_| io::ErrorKind::InvalidData)?;
+            .map_err(|_| SpillError(io::ErrorKind::InvalidData.into()))?;
         Ok(sealed)
     }
 }

@@ -1,8 +1,9 @@
 //! What the readers of a relation have dealt, sealed by several threads.
 
+use super::sealed::Sealed;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::segment_sink::{Sealed, SegmentSink, SegmentsOf};
+use super::segment_sink::{SegmentSink, SegmentsOf};
 use crate::container::index_block::IndexEntry;
 use crate::ops::backup::index::previous::Part;
 use crate::ops::backup::index::relation_index::PartEntries;

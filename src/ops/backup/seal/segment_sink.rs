@@ -1,5 +1,6 @@
 //! Rows in the order of subjects into sealed segments and index entries: one unit of one relation.
 
+use super::sealed::Sealed;
 use std::io;
 use std::sync::Arc;
 
@@ -16,34 +17,6 @@ use crate::ops::backup::read::partitions::{RowSink, SortedRows};
 use crate::vault::OpsError;
 use crate::vault::subject_keys::{Resolved, SubjectKeys};
 
-/// What was sealed of one relation.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Sealed {
-    /// Rows.
-    pub rows: u64,
-    /// Segments.
-    pub segments: u64,
-    /// Subjects, the commons not counted.
-    pub subjects: u64,
-    /// Bytes before compression.
-    pub raw_bytes: u64,
-    /// Bytes sealed, now or by an earlier backup.
-    pub stored_bytes: u64,
-    /// Rows left out because their subject had been erased.
-    pub rows_of_erased: u64,
-}
-
-impl std::ops::AddAssign for Sealed {
-    fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.segments += other.segments;
-        self.subjects += other.subjects;
-        self.raw_bytes += other.raw_bytes;
-        self.stored_bytes += other.stored_bytes;
-        self.rows_of_erased += other.rows_of_erased;
-    }
-}
-
 /// What a sealing thread works with, from one unit to the next.
 pub struct SealingTools {
     /// Where segments go.
@@ -55,16 +28,25 @@ pub struct SealingTools {
 
 impl SealingTools {
     /// Tools that write to `packs`.
-    pub fn new(packs: PackStream) -> io::Result<Self> {
+    pub fn new(packs: PackStream) -> Result<Self, OpsError> {
         let filling = Filling {
-            compressor: Compressor::new()?,
-            encoder: Encoder::new()?,
+            compressor: Compressor::new().map_err(compressing)?,
+            encoder: Encoder::new().map_err(compressing)?,
             lines: Vec::new(),
             rows: 0,
             raw_bytes: 0,
         };
         Ok(Self { packs, known: KnownReferences::default(), filling })
     }
+}
+
+fn compressing(source: io::Error) -> OpsError {
+    OpsError::Compress { source }
+}
+
+/// Columns fail to be compressed only where memory does.
+fn no_memory() -> OpsError {
+    compressing(io::ErrorKind::OutOfMemory.into())
 }
 
 /// The one segment that is being filled.
@@ -87,7 +69,7 @@ impl Filling {
                 self.raw_bytes += row.len();
             }
             RowForm::Tuples(layout) => {
-                self.encoder.push(layout, row)?;
+                self.encoder.push(layout, row).map_err(|_| OpsError::Tuples)?;
                 self.raw_bytes += columns::tuple_bytes(row);
             }
         }
@@ -97,8 +79,10 @@ impl Filling {
     /// The payload, and its rows and their length.
     fn finish(&mut self, form: &RowForm) -> Result<(Codec, Vec<u8>, u64, u64), OpsError> {
         let (codec, payload) = match form {
-            RowForm::Lines => self.compressor.compress(&self.lines)?,
-            RowForm::Tuples(layout) => (Codec::Columns, self.encoder.finish(layout)?),
+            RowForm::Lines => self.compressor.compress(&self.lines).map_err(compressing)?,
+            RowForm::Tuples(layout) => {
+                (Codec::Columns, self.encoder.finish(layout).map_err(|_| no_memory())?)
+            }
         };
         self.lines.clear();
         let (rows, raw_bytes) =
@@ -294,8 +278,21 @@ impl RowSink for SegmentSink<'_> {
     }
 }
 
-impl From<io::Error> for OpsError {
-    fn from(source: io::Error) -> Self {
-        Self::Spill { source }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::backup::read::spill::SpillError;
+    use crate::vault::ErrorKind;
+
+    #[test]
+    fn only_what_fails_in_the_spill_folder_is_blamed_on_it() {
+        let failed = || io::Error::other("failed");
+        let spill = OpsError::from(SpillError(failed()));
+        assert!(spill.to_string().contains("spill folder"), "{spill}");
+        assert_eq!(spill.kind(), ErrorKind::Vault);
+        let compressor = compressing(failed());
+        assert!(!compressor.to_string().contains("spill"), "{compressor}");
+        assert_eq!(compressor.kind(), ErrorKind::Internal);
+        assert!(!no_memory().to_string().contains("database"), "{}", no_memory());
     }
 }

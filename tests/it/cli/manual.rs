@@ -90,19 +90,27 @@ fn every_command_of_the_documents_is_taken_as_written() {
         let text = fs::read_to_string(&document).unwrap();
         let name = document.file_name().unwrap().to_string_lossy().into_owned();
         let blocks = command_lines(&text);
-        let inline = (1..).zip(text.lines()).flat_map(|(number, line)| {
+        // In running text a command stands for its name; the table of habits has them whole.
+        let whole = if name == "habits.md" { text.as_str() } else { "" };
+        let inline = (1..).zip(whole.lines()).flat_map(|(number, line)| {
             let spans = line.split('`').skip(1).step_by(2);
             spans.map(move |span| (number, span.to_owned())).collect::<Vec<_>>()
         });
         for (number, line) in blocks.into_iter().chain(inline) {
             let Some(command) = of_strongroom(&line) else { continue };
             // Ways of writing that stand for several commands, and names of none.
-            let plain = command.replace("age1…", "age1");
-            let is_sketch = ["|", "...", "[", "…"].iter().any(|mark| plain.contains(mark));
-            if is_sketch || command.split(' ').count() < 2 {
+            // Variables of a script, in which a backup's id is; and labels of the format's keys.
+            let command = command.replace("$BACKUP", "20261122T020000Z-3fa9c1");
+            if name == "format.md" || command.ends_with(" v1") {
                 continue;
             }
-            let words: Vec<OsString> = words(command).into_iter().map(OsString::from).collect();
+            let plain = command.replace("age1…", "age1");
+            let is_sketch = ["|", "...", "[", "…"].iter().any(|mark| plain.contains(mark));
+            let is_name = command.split(' ').count() < 3 && name == "habits.md";
+            if is_sketch || is_name {
+                continue;
+            }
+            let words: Vec<OsString> = words(&command).into_iter().map(OsString::from).collect();
             if let Err(error) = args::parse(words) {
                 panic!("{name}, line {number}: `{command}`: {error}");
             }

@@ -10,6 +10,7 @@
 #     name = "far"
 #     kind = "command"
 #     program = ["/usr/local/bin/ssh.sh", "strongroom@far.example", "/srv/strongroom"]
+#     env = ["SSH_AUTH_SOCK"]     # where an agent has the key
 #
 # The folder must be there; its machine needs a POSIX shell and GNU coreutils (shred, sync). HOST is
 # anything that ssh takes; the key that logs in must not ask for a passphrase. A share goes through

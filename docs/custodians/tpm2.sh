@@ -11,6 +11,7 @@
 #     name = "tpm"
 #     kind = "command"
 #     program = ["/usr/local/bin/tpm2.sh", "0x1500000"]
+#     env = ["TPM_OWNER_AUTH"]
 #
 # BASE is the first of 64 NV indices that nothing else uses; EPOCH 0 (the mark) and the last digits
 # of an epoch choose one. Needs tpm2-tools, and access to the TPM (/dev/tpmrm0, group tss; or

@@ -45,6 +45,10 @@ crate::words!(
     Readmit = "readmit",
     /// The vault's parts were examined.
     Doctor = "doctor",
+    /// The record of erasures was read.
+    ErasureList = "erasure-list",
+    /// Tombstones whose time is over were taken away.
+    Tombstones = "tombstones",
     /// The audit log was read.
     AuditList = "audit-list",
     /// The audit log was checked.

@@ -5,7 +5,7 @@
 use rusqlite_migration::{M, Migrations};
 
 /// The files, in order. The catalog's version is how many of them were applied.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     include_str!("../../catalog-schema/0001_keys.sql"),
     include_str!("../../catalog-schema/0002_backups.sql"),
     include_str!("../../catalog-schema/0003_forgetting.sql"),
@@ -15,12 +15,13 @@ const FILES: [&str; 9] = [
     include_str!("../../catalog-schema/0007_stores.sql"),
     include_str!("../../catalog-schema/0008_layers.sql"),
     include_str!("../../catalog-schema/0009_custody.sql"),
+    include_str!("../../catalog-schema/0010_tombstones.sql"),
 ];
 
 /// The version that this program writes.
 pub(super) const VERSION: i64 = {
-    assert!(FILES.len() == 9, "one more file is one more version");
-    9
+    assert!(FILES.len() == 10, "one more file is one more version");
+    10
 };
 
 /// All migrations, with a check of all foreign keys after each.

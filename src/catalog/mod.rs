@@ -19,6 +19,7 @@ pub mod backups;
 pub mod custody;
 pub mod erasure_proofs;
 pub mod erasures;
+pub mod erasures_met;
 pub mod forgetting;
 pub mod packs;
 pub mod replica;

@@ -1,11 +1,11 @@
 //! Proofs that a subject was erased, without her identity.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::CatalogError;
 use super::error::Doing;
-use super::value::Moment;
+use super::value::{Count, Moment};
 use crate::base::ids::{Digest, Epoch};
 
 /// One tombstone.
@@ -19,6 +19,10 @@ pub struct TombstoneRow {
     pub epoch: Epoch,
     /// When the erasure was recorded.
     pub erased_at: DateTime<Utc>,
+    /// The erasure that set it; nothing where an older strongroom erased several people at once.
+    pub erasure_id: Option<u64>,
+    /// The snapshot of the newest backup that met her in the source, if one did.
+    pub met_at: Option<DateTime<Utc>>,
 }
 
 /// The quarters that have tombstones, oldest first: whoever looks for a subject needs her MAC under
@@ -45,7 +49,7 @@ pub fn contains(connection: &Connection, mac: &Digest) -> Result<bool, CatalogEr
 pub fn all(connection: &Connection) -> Result<Vec<TombstoneRow>, CatalogError> {
     let query = || -> rusqlite::Result<Vec<_>> {
         connection
-            .prepare("SELECT mac, quarter, epoch, erased_at FROM tombstone ORDER BY mac")?
+            .prepare("SELECT mac, quarter, epoch, erased_at, erasure_id, met_at FROM tombstone ORDER BY mac")?
             .query_map([], from_row)?
             .collect()
     };
@@ -55,12 +59,12 @@ pub fn all(connection: &Connection) -> Result<Vec<TombstoneRow>, CatalogError> {
 /// Sets a tombstone. One that is already there stays as it is: an erasure may be finished by a
 /// second run.
 pub fn insert(transaction: &Transaction<'_>, tombstone: &TombstoneRow) -> Result<(), CatalogError> {
-    let TombstoneRow { mac, quarter, epoch, erased_at } = tombstone;
+    let TombstoneRow { mac, quarter, epoch, erased_at, erasure_id, met_at } = tombstone;
     transaction
         .execute(
-            "INSERT INTO tombstone (mac, quarter, epoch, erased_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (mac) DO NOTHING",
-            (mac, quarter, epoch, Moment(*erased_at)),
+            "INSERT INTO tombstone (mac, quarter, epoch, erased_at, erasure_id, met_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (mac) DO NOTHING",
+            (mac, quarter, epoch, Moment(*erased_at), erasure_id.map(Count), met_at.map(Moment)),
         )
         .doing("set a tombstone")?;
     Ok(())
@@ -74,21 +78,30 @@ pub fn delete(transaction: &Transaction<'_>, mac: &Digest) -> Result<bool, Catal
         .doing("take a tombstone away")
 }
 
-/// Takes all tombstones of a quarter away, and says how many there were.
-pub fn delete_quarter(transaction: &Transaction<'_>, quarter: &str) -> Result<u64, CatalogError> {
-    transaction
-        .execute("DELETE FROM tombstone WHERE quarter = ?1", [quarter])
-        .map(|deleted| deleted as u64)
-        .doing("take the tombstones of a quarter away")
-}
-
-/// The newest epoch that an erasure of the quarter began, if it has a tombstone.
-pub fn newest_epoch(connection: &Connection, quarter: &str) -> Result<Option<Epoch>, CatalogError> {
-    connection
-        .query_row("SELECT max(epoch) FROM tombstone WHERE quarter = ?1", [quarter], |row| {
-            row.get(0)
-        })
-        .doing("read the epochs of a quarter's tombstones")
+/// Records that a backup met somebody who was erased, and says which erasure hers was.
+///
+/// # Errors
+/// [`CatalogError::Missing`] when none of the tombstones is there.
+pub fn met(
+    transaction: &Transaction<'_>,
+    macs: &[Digest],
+    at: DateTime<Utc>,
+) -> Result<Option<u64>, CatalogError> {
+    for mac in macs {
+        let erasure: Option<Option<Count>> = transaction
+            .query_row(
+                "UPDATE tombstone SET met_at = max(coalesce(met_at, ''), ?2) WHERE mac = ?1
+                 RETURNING erasure_id",
+                (mac, Moment(at)),
+                |row| row.get(0),
+            )
+            .optional()
+            .doing("record that an erased person was met")?;
+        if let Some(erasure) = erasure {
+            return Ok(erasure.map(|number| number.0));
+        }
+    }
+    Err(CatalogError::Missing { object: "tombstone of a person whom a backup met".into() })
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<TombstoneRow> {
@@ -97,6 +110,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TombstoneRow> {
         quarter: row.get(1)?,
         epoch: row.get(2)?,
         erased_at: row.get::<_, Moment>(3)?.0,
+        erasure_id: row.get::<_, Option<Count>>(4)?.map(|number| number.0),
+        met_at: row.get::<_, Option<Moment>>(5)?.map(|moment| moment.0),
     })
 }
 
@@ -113,6 +128,8 @@ mod tests {
             quarter: quarter.into(),
             epoch: Epoch(2),
             erased_at: moment(5),
+            erasure_id: None,
+            met_at: None,
         };
         let rows = [tombstone(1, "2027Q1"), tombstone(2, "2026Q4"), tombstone(2, "2026Q4")];
         catalog.transaction(|tx| rows.iter().try_for_each(|row| insert(tx, row))).unwrap();
@@ -120,6 +137,15 @@ mod tests {
         assert!(!contains(catalog.connection(), &Digest([3; 32])).unwrap());
         assert_eq!(quarters(catalog.connection()).unwrap(), ["2026Q4", "2027Q1"]);
         assert_eq!(all(catalog.connection()).unwrap(), rows[..2]);
+        let meet = |byte: u8, at| {
+            let macs = [Digest([9; 32]), Digest([byte; 32])];
+            catalog.transaction(|tx| met(tx, &macs, moment(at)))
+        };
+        for (at, newest) in [(20, 20), (30, 30), (25, 30)] {
+            assert_eq!(meet(1, at).unwrap(), None);
+            assert_eq!(all(catalog.connection()).unwrap()[0].met_at, Some(moment(newest)));
+        }
+        meet(8, 40).unwrap_err();
     }
 
     #[test]
@@ -131,6 +157,8 @@ mod tests {
                 quarter: quarter.into(),
                 epoch: Epoch(2),
                 erased_at: moment(5),
+                erasure_id: None,
+                met_at: None,
             };
             catalog.transaction(|tx| insert(tx, &row)).unwrap_err();
         }

@@ -7,8 +7,8 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::commands::{
-    audit, backup, completions, custody, doctor, erase, expire, export, init, keys, kit, list, man,
-    map, prune, recover, restore, show, source, store, subject, verify,
+    audit, backup, completions, custody, doctor, erase, erasure, expire, export, init, keys, kit,
+    list, man, map, prune, recover, restore, show, source, store, subject, verify,
 };
 use super::demo;
 use super::error::CliError;
@@ -65,7 +65,9 @@ pub enum Command {
     Export(export::Args),
     /// Forget one person in every backup that exists
     Erase(erase::Args),
-    /// Back up people again who were erased
+    /// Read the record of erasures
+    Erasure(erasure::Args),
+    /// Back up people again who were erased, and see whom a backup met
     Subject(subject::Args),
     /// Forget backups
     Expire(expire::Args),
@@ -230,6 +232,10 @@ mod tests {
             "strongroom export latest --source NAME --subject 7 --class c --recipient a --output F",
             "strongroom erase --source NAME --subject 7 --class users --reason TEXT --dry-run",
             "strongroom erase --source NAME --subject 7 --reason TEXT --yes",
+            "strongroom erase --source NAME --subject 7 --case 2026-118 --yes",
+            "strongroom erasure list",
+            "strongroom erasure forget-tombstones --yes",
+            "strongroom subject met --backup latest --subject 7",
             "strongroom init --store DIR --kit kit.html",
             "strongroom kit print",
             "strongroom kit print --format html --output FILE",

@@ -81,8 +81,8 @@ impl Context {
     /// environment, else typed twice at the terminal.
     ///
     /// # Errors
-    /// `Identity`, or `Usage` when what was typed twice differs.
-    pub fn new_passphrase(&self) -> Result<Zeroizing<String>, CliError> {
+    /// `Identity`; `Usage` when what was typed twice differs; `Refused` when it is weak and nobody insists.
+    pub fn new_passphrase(&self, weak: bool) -> Result<Zeroizing<String>, CliError> {
         let passphrase = if let Some(file) = &self.global.passphrase_file {
             prompt::passphrase_file(file)?
         } else {
@@ -93,9 +93,7 @@ impl Context {
                 _ => error,
             })?
         };
-        if let Some(weakness) = prompt::weakness(&passphrase) {
-            self.output.warning(&weakness);
-        }
+        prompt::refuse_weak(&passphrase, weak)?;
         Ok(passphrase)
     }
 
@@ -103,14 +101,16 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::new_passphrase`].
-    pub fn another_passphrase(&self, file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
+    pub fn another_passphrase(
+        &self,
+        file: Option<&Path>,
+        weak: bool,
+    ) -> Result<Zeroizing<String>, CliError> {
         let passphrase = match file {
             Some(file) => prompt::passphrase_file(file)?,
             None => prompt::new_passphrase("New passphrase of the vault")?,
         };
-        if let Some(weakness) = prompt::weakness(&passphrase) {
-            self.output.warning(&weakness);
-        }
+        prompt::refuse_weak(&passphrase, weak)?;
         Ok(passphrase)
     }
 

@@ -61,6 +61,10 @@ fn hint(error: &OpsError) -> String {
             "without an entry in the audit log nothing is accessed; look at the disk that holds \
              the catalog"
         }
+        OpsError::RemovedMeanwhile { .. } => {
+            "does another machine prune this store, or a rule of the bucket remove objects? stop it, \
+             then run the backup again: it stores anew what is gone"
+        }
         OpsError::Container(_) | OpsError::Damaged { .. } | OpsError::RowsMissing { .. } => {
             "`strongroom verify --all` tells which backups are damaged and what of them still \
              restores; `restore --salvage` restores that"

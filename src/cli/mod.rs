@@ -5,8 +5,8 @@
 //! layer prints.
 
 use self::commands::{
-    audit, backup, completions, custody, doctor, erase, expire, export, init, keys, kit, list, man,
-    map, prune, recover, restore, show, source, store, subject, verify,
+    audit, backup, completions, custody, doctor, erase, erasure, expire, export, init, keys, kit,
+    list, man, map, prune, recover, restore, show, source, store, subject, verify,
 };
 use clap::CommandFactory as _;
 use std::ffi::OsString;
@@ -90,6 +90,7 @@ async fn run(context: &Context, command: &Command) -> Result<Report, CliError> {
         Command::Restore(args) => restore::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
+        Command::Erasure(args) => erasure::run(context, args).await,
         Command::Subject(args) => subject::run(context, args).await,
         Command::Expire(args) => expire::run(context, args).await,
         Command::Custody(args) => custody::run(context, args).await,

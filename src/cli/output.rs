@@ -97,7 +97,7 @@ impl Output {
         if self.quiet && !report.is_product {
             return Ok(());
         }
-        to_reader(report.text.as_bytes())
+        to_reader(printable(&report.text).as_bytes())
     }
 
     /// Prints an error: text on standard error, or the JSON document on standard output.
@@ -134,12 +134,12 @@ impl Output {
     /// Prints what is good to know, on standard error.
     pub fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            to_stderr(&format!("{}\n", printable(text)));
+            to_stderr(&format!("{}\n", shown(text)));
         }
     }
 
     fn labelled(&self, label: &str, colour: &str, text: &str) -> String {
-        let text = printable(text);
+        let text = shown(text);
         if self.colour {
             format!("\x1b[{colour}m{label}:\x1b[0m {text}\n")
         } else {
@@ -176,7 +176,7 @@ impl Output {
         }
         table.set_header(headers.iter().map(|header| header.to_uppercase()));
         for row in rows {
-            table.add_row(row.iter().map(|cell| printable(cell)));
+            table.add_row(row.iter().map(|cell| shown(cell)));
         }
         for (index, column) in table.column_iter_mut().enumerate() {
             // Two spaces between columns, none at the left edge.
@@ -213,8 +213,24 @@ pub fn wrapped(indent: &str, sentence: &str) -> String {
     text
 }
 
-/// The text without control characters other than line feeds: a table's name in a database must
-/// not be able to command a terminal.
+/// A text that others wrote (a table's name, a note) without any control character: it must be able
+/// neither to command a terminal nor to begin a line of its own, which could say anything. Nor may it
+/// turn the direction of writing round.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let turns = |character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || turns(character) {
+            clean.extend(character.escape_unicode());
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+/// A report's lines without control characters.
 fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
@@ -311,6 +327,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\nb\\u{9b}");
+        assert_eq!(shown("a\x1b[2J\r\nb\u{202e}"), "a\\u{1b}[2J\\u{d}\\u{a}b\\u{202e}");
         let table = narrow().unbounded().table(&["t"], &[], &[vec!["x\x07".to_owned()]]);
         assert!(!table.contains('\x07'));
     }

@@ -1,5 +1,6 @@
 //! Asking a person: passphrases, and confirmation of what cannot be undone.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
@@ -13,6 +14,8 @@ use super::exit::Exit;
 const PASSPHRASE_FILE_BYTES_MAX: u64 = 4096;
 /// How long a new passphrase should be at least, in characters.
 const PASSPHRASE_CHARACTERS_GOOD: usize = 12;
+/// How many different ones it should have.
+const PASSPHRASE_DIFFERENT_GOOD: usize = 6;
 
 /// Lets a person type `expected` before something that cannot be undone.
 ///
@@ -86,15 +89,32 @@ pub fn new_passphrase(question: &str) -> Result<Zeroizing<String>, CliError> {
     }
 }
 
-/// What to say of a new passphrase that is easy to guess. It is the person's choice all the same.
+/// Why a new passphrase is easy to guess, as the end of "the passphrase …".
 #[must_use]
 pub fn weakness(passphrase: &str) -> Option<String> {
-    (passphrase.chars().count() < PASSPHRASE_CHARACTERS_GOOD).then(|| {
-        format!(
-            "the passphrase is shorter than {PASSPHRASE_CHARACTERS_GOOD} characters, so whoever \
-             copies the master secret may guess it; five or six random words are good and easy"
+    let different: BTreeSet<char> = passphrase.chars().collect();
+    if passphrase.chars().count() < PASSPHRASE_CHARACTERS_GOOD {
+        Some(format!("is shorter than {PASSPHRASE_CHARACTERS_GOOD} characters"))
+    } else if different.len() < PASSPHRASE_DIFFERENT_GOOD {
+        Some(format!("has fewer than {PASSPHRASE_DIFFERENT_GOOD} different characters"))
+    } else {
+        None
+    }
+}
+
+/// Refuses a new passphrase that is easy to guess, unless somebody insists.
+///
+/// # Errors
+/// `Refused`.
+pub fn refuse_weak(passphrase: &str, insists: bool) -> Result<(), CliError> {
+    match weakness(passphrase).filter(|_| !insists) {
+        None => Ok(()),
+        Some(why) => Err(CliError::new(
+            Exit::Refused,
+            format!("the passphrase {why}, so that whoever copies the master secret may guess it"),
         )
-    })
+        .hint("five or six random words are good and easy; --weak takes this one all the same")),
+    }
 }
 
 /// Reads a passphrase from a file: its first line.
@@ -154,8 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_new_passphrase_is_warned_of_without_being_repeated() {
-        assert!(!weakness("hunter2").unwrap().contains("hunter2"));
-        assert_eq!(weakness("twelve chars"), None);
+    fn a_weak_new_passphrase_is_refused_without_being_repeated() {
+        for weak in ["x", "hunter2", "aaaaaaaaaaaaaaaa", "abababababababab"] {
+            let refused = refuse_weak(weak, false).unwrap_err();
+            assert_eq!(refused.exit(), Exit::Refused);
+            assert!(weak.len() < 2 || !refused.message().contains(weak), "{}", refused.message());
+            refuse_weak(weak, true).unwrap();
+        }
+        refuse_weak("twelve chars", false).unwrap();
     }
 }

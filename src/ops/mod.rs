@@ -5,6 +5,7 @@ pub mod backup;
 pub mod custody;
 pub mod doctor;
 pub mod erase;
+pub mod erasures;
 pub mod expire;
 pub mod export;
 pub mod init;

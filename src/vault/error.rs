@@ -402,6 +402,19 @@ pub enum OpsError {
         /// The root table.
         table: QualifiedName,
     },
+    /// What a backup needs was removed while it ran.
+    #[error(
+        "{count} of the objects that this backup needs are not in {location} any more as they were \
+         written, such as `{name}`: they were removed while it ran, and it does not count"
+    )]
+    RemovedMeanwhile {
+        /// The store.
+        location: String,
+        /// One of them.
+        name: String,
+        /// How many.
+        count: usize,
+    },
     /// The index leads to another number of rows than the manifest says.
     #[error("{relation}: {expected} rows were sealed and {found} found")]
     RowsMissing {
@@ -470,6 +483,7 @@ impl OpsError {
             | Self::NewerStore { .. }
             | Self::RowCount { .. }
             | Self::RowsMissing { .. }
+            | Self::RemovedMeanwhile { .. }
             | Self::Canary { .. } => ErrorKind::Integrity,
             Self::Catalog(_)
             | Self::Audit(_)

@@ -16,6 +16,7 @@ pub mod keys;
 mod lock_error;
 pub mod object_stream;
 pub mod reader;
+pub mod reasons;
 mod record;
 pub mod replica;
 pub mod settings;

@@ -32,6 +32,13 @@ pub fn settings(
     if let Some(warning) = settings.warning() {
         vault.warn(warning);
     }
+    if let Some(host) = settings.unchecked_host() {
+        vault.warn(&format!(
+            "the connection to {host} is not protected against somebody in between (sslmode={}): use \
+             sslmode=verify-full",
+            settings.ssl_mode().as_str()
+        ));
+    }
     Ok(settings)
 }
 

@@ -2,7 +2,7 @@
 //! the catalog before a segment is sealed under them, erased people recognised.
 
 use crate::vault::unlock::commons_of;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::OpsError;
@@ -65,6 +65,8 @@ pub struct SubjectKeys {
     now: DateTime<Utc>,
     resolving: Mutex<()>,
     reading: Option<Reading>,
+    /// Rows of erased people that were left out.
+    left_out: Mutex<BTreeMap<SubjectReference, u64>>,
 }
 
 /// The backup whose segments are being opened.
@@ -82,7 +84,8 @@ impl SubjectKeys {
         source: SourceId,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { catalog, unlocked, source, now, resolving: Mutex::new(()), reading: None }
+        let (resolving, left_out) = (Mutex::new(()), Mutex::default());
+        Self { catalog, unlocked, source, now, resolving, reading: None, left_out }
     }
 
     /// The keys that open a backup's segments: the commons key of its time, and nobody's who was
@@ -189,6 +192,31 @@ impl SubjectKeys {
         }
         let key = SubjectKey::generate(&mut random::system());
         self.insert(transaction, &[(reference, &key)], Some(epoch))
+    }
+
+    /// Counts rows of somebody who was erased, which are left out.
+    pub fn leave_out(&self, reference: SubjectReference, rows: u64) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        *left_out.entry(reference).or_default() += rows;
+    }
+
+    /// The erased people who were met: their tombstones (one of which is there), and how many rows of
+    /// theirs were left out.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<(Vec<Digest>, u64)> {
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let tombstones = |(reference, rows): (&SubjectReference, &u64)| {
+            (self.tombstones(*reference).collect(), *rows)
+        };
+        left_out.iter().filter(|(_, rows)| **rows > 0).map(tombstones).collect()
+    }
+
+    /// The number of the subject's erasure, if she was erased and it is known.
+    pub fn erasure_of(&self, reference: SubjectReference) -> Result<Option<u64>, OpsError> {
+        let macs: Vec<Digest> = self.tombstones(reference).collect();
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = crate::catalog::tombstones::all(catalog.connection())?;
+        Ok(all.into_iter().find(|row| macs.contains(&row.mac)).and_then(|row| row.erasure_id))
     }
 
     /// When the subject was erased, if she was.

@@ -10,10 +10,12 @@ mod attack;
 mod bad_input;
 mod cli;
 mod custodians;
+mod erasures;
 mod export;
 mod format_vectors;
 #[cfg(debug_assertions)]
 mod histories;
+mod hostile_names;
 mod incremental;
 mod independent_reader;
 mod kit;

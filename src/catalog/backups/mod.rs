@@ -302,6 +302,9 @@ pub fn delete(transaction: &Transaction<'_>, backup_id: &BackupId) -> Result<boo
         .and_then(|_| {
             transaction.execute("DELETE FROM backup_layer WHERE backup_id = ?1", [backup_id])
         })
+        .and_then(|_| {
+            transaction.execute("DELETE FROM erasure_met WHERE backup_id = ?1", [backup_id])
+        })
         .and_then(|_| transaction.execute("DELETE FROM backup WHERE backup_id = ?1", [backup_id]))
         .map(|deleted| deleted == 1)
         .doing("delete a backup's row")

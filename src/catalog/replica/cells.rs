@@ -49,7 +49,7 @@ enum By {
     Numbers(&'static str),
 }
 
-const DIVISIONS: [Division; 15] = [
+const DIVISIONS: [Division; 16] = [
     Division { table: "audit_entry", cell: "audit", by: By::Numbers("seq") },
     Division { table: "audit_head", cell: "audit-head", by: By::Whole },
     Division { table: "backup", cell: "backup", by: By::Text("backup_id") },
@@ -57,6 +57,7 @@ const DIVISIONS: [Division; 15] = [
     Division { table: "backup_layer", cell: "backup", by: By::Text("backup_id") },
     Division { table: "backup_pack", cell: "backup", by: By::Text("backup_id") },
     Division { table: "erasure", cell: "erasure", by: By::Numbers("erasure_id") },
+    Division { table: "erasure_met", cell: "backup", by: By::Text("backup_id") },
     Division { table: "erasure_proof", cell: "erasure", by: By::Numbers("erasure_id") },
     Division { table: "pack", cell: "pack", by: By::FirstByte("pack_id") },
     Division { table: "shard", cell: "shard", by: By::Whole },

@@ -70,13 +70,15 @@ fn filled() -> (tempfile::TempDir, Catalog) {
         "{}{}
          INSERT INTO subject_map (source_id, digest, toml, created_at)
              VALUES (x'{SOURCE}', zeroblob(32), 'a' || char(10) || '\"', {at});
-         INSERT INTO tombstone VALUES (x'{:064}', '2026Q4', 2, {at}), (x'{}', '2026Q4', 2, {at});
+         INSERT INTO tombstone (mac, quarter, epoch, erased_at)
+             VALUES (x'{:064}', '2026Q4', 2, {at}), (x'{}', '2026Q4', 2, {at});
          INSERT INTO erasure (requested_at, source_id, epoch_before, epoch_after, reason_sealed,
              backup_count, segment_count, row_count, subject_key_count)
              VALUES ({at}, x'{SOURCE}', 1, 2, zeroblob(40), 1, 1, 1, 1);
          INSERT INTO forgetting (only, kind, epoch_from, epoch_to, begun_at, step)
              VALUES (1, 'erasure', 1, 2, {at}, 'begun');
          INSERT INTO erasure_proof VALUES (1, {at}, 1, 1, 1, 0, 1);
+         INSERT INTO erasure_met VALUES ('20231114T221320Z-000002', 1, 7);
          INSERT INTO share_set VALUES (zeroblob(16), 1, 1, 'present', {at}),
              (zeroblob(16), 256, 1, 'leaving', {at});
          INSERT INTO share VALUES (1, zeroblob(16), 'main', 1, 'held', {at}),
@@ -158,6 +160,9 @@ fn every_change_marks_the_cells_that_it_changes_and_no_other() {
         "UPDATE backup_pack SET backup_id = '20231114T221320Z-000003'",
         "UPDATE backup_layer SET backup_id = '20231114T221320Z-000003' WHERE written_by GLOB '*1'",
         "DELETE FROM backup_layer WHERE written_by GLOB '*2'",
+        "UPDATE erasure_met SET row_count = 8",
+        "UPDATE erasure_met SET backup_id = '20231114T221320Z-000003'",
+        "DELETE FROM erasure_met",
         "DELETE FROM backup WHERE backup_id = '20231114T221320Z-000002'",
         "UPDATE pack SET bytes = 11 WHERE pack_id > x'01'",
         "UPDATE pack SET pack_id = x'abababababababababababababababab' WHERE pack_id > x'f0'",

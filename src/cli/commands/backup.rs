@@ -9,7 +9,8 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Report, bytes, count, counted, when};
 use crate::cli::part_args::PartArgs;
 use crate::cli::values::{DurationOrNever, duration, jobs, source_name};
-use crate::ops::backup::{BackupRequest, LockRules, Waited, backup};
+use crate::ops::backup::{BackupRequest, ErasedMet, LockRules, Waited, backup};
+use crate::policy::free_text;
 use crate::policy::subject_map::{TableOwners, Unknown};
 
 /// What `backup` takes.
@@ -33,6 +34,10 @@ pub struct Args {
     /// A word for those who read the list later; never a person's data
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+
+    /// Take the note as it is: it holds no personal data, whatever it looks like
+    #[arg(long, requires = "note")]
+    pub not_personal: bool,
 
     /// Which part of the database.
     #[command(flatten)]
@@ -81,6 +86,14 @@ pub enum Class {
 /// # Errors
 /// See [`crate::cli::exit::Exit`].
 pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
+    let note = args.note.as_deref().filter(|_| !args.not_personal).unwrap_or_default();
+    if let Some(why) = free_text::looks_personal(note, &[]) {
+        // A nightly job must not stop because of a word.
+        context.output.alert(&format!(
+            "the text of --note {why}; it stays when that person is forgotten. With --not-personal \
+             it is taken without this warning"
+        ));
+    }
     let config = context.config()?;
     let vault = context.vault(&config)?;
     let credentials = context.credentials(&config)?;
@@ -112,8 +125,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     if report.rows_of_erased > 0 {
         context.output.warning(&format!(
             "{} of people who were erased from this vault are still in the source. They were left \
-             out of the backup; delete them in the live database too",
-            counted(report.rows_of_erased, "row", "rows")
+             out of the backup; delete them in the live database too. {} (`strongroom subject met \
+             --backup {}` has their cases)",
+            counted(report.rows_of_erased, "row", "rows"),
+            met(&report.erased_met),
+            report.backup,
         ));
     }
     let mut exit = Exit::Done;
@@ -228,6 +244,29 @@ fn unknown_owners(table: &TableOwners) -> Option<String> {
         }
     };
     Some(format!("of the rows of {}, {}. {done}", table.table, what.join(", and ")))
+}
+
+/// Whom the backup met, by erasure, as one sentence.
+fn met(met: &[ErasedMet]) -> String {
+    const SHOWN_MAX: usize = 20;
+    let unknown: u64 = met.iter().filter(|one| one.erasure.is_none()).map(|one| one.rows).sum();
+    let mut named: Vec<String> = met
+        .iter()
+        .filter_map(|one| {
+            let number = one.erasure?;
+            Some(format!("erasure {number}: {}", counted(one.rows, "row", "rows")))
+        })
+        .collect();
+    let more = named.len().saturating_sub(SHOWN_MAX);
+    named.truncate(SHOWN_MAX);
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    if unknown > 0 {
+        let rows = counted(unknown, "row", "rows");
+        named.push(format!("erasures of an older strongroom that has no number for them: {rows}"));
+    }
+    format!("By erasure: {}", named.join("; "))
 }
 
 impl From<Class> for BackupClass {

@@ -73,6 +73,10 @@ pub struct AddArgs {
     #[arg(long, value_name = "PROGRAM", group = "place", num_args = 1..)]
     pub program: Vec<String>,
 
+    /// A variable of the environment that the program gets besides PATH, HOME and LANG; repeatable
+    #[arg(long, value_name = "NAME", requires = "program")]
+    pub env: Vec<String>,
+
     /// An HSM, through this PKCS #11 library
     #[arg(long, value_name = "FILE", group = "place", requires_all = ["token", "pin_file"])]
     pub pkcs11_module: Option<PathBuf>,
@@ -169,6 +173,7 @@ fn configure(config: &Config, args: &AddArgs) -> Result<(), CliError> {
         CustodianKind::Command {
             program: args.program.clone(),
             timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
+            env: args.env.clone(),
         }
     } else if let (Some(module), Some(token), Some(pin_file)) =
         (&args.pkcs11_module, &args.token, &args.pin_file)

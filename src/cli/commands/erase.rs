@@ -1,29 +1,33 @@
 //! `strongroom erase`: forgets people in every backup that exists.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Report, count, counted, when, wrapped};
+use crate::cli::output::{Report, count, counted, shown, when, wrapped};
 use crate::cli::prompt::confirm_by_typing;
 use crate::cli::subject_list;
-use crate::cli::values::source_name;
+use crate::cli::values::{case_number, source_name};
 use crate::crypto::SecretText;
 use crate::ops::erase::{Asked, EraseReport, EraseRequest, ErasedSubject, Skipped, erase};
+use crate::policy::free_text;
 use crate::vault::OpsError;
+use crate::vault::reasons::Reason;
 
 /// What `erase` takes.
 // Each is a flag of its own on the command line.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(clap::Args)]
-#[command(override_usage = "strongroom erase --source NAME --subject KEY --reason TEXT [OPTIONS]")]
+#[command(override_usage = "strongroom erase --source NAME --subject KEY --case NUMBER [OPTIONS]")]
 #[command(after_help = "\
 Example:
-  strongroom erase --source finance --subject 48211 --reason 2026-118 --dry-run
-  strongroom erase --source finance --subject 48211 --reason 2026-118
-  strongroom erase --source finance --subjects-from requests.txt --reason 2026-118
-  strongroom erase --source finance --subjects-from desk.csv --column id --reason 2026-118
+  strongroom erase --source finance --subject 48211 --case 2026-118 --dry-run
+  strongroom erase --source finance --subject 48211 --case 2026-118 --reason \"by letter\"
+  strongroom erase --source finance --subjects-from requests.txt --case 2026-118
+  strongroom erase --source finance --subjects-from desk.csv --column id --case 2026-118
+
+`strongroom erasure list` shows case and reason again.
 
 Many people at once are one forgetting. What is on a command line, every process of the machine can \
 read; --subjects-from - reads from standard input.
@@ -60,9 +64,17 @@ pub struct Args {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
 
-    /// Why: a case number, never personal data. It is kept sealed in the catalog
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// The number of the case
+    #[arg(long, value_name = "NUMBER", value_parser = case_number)]
+    pub case: Option<String>,
+
+    /// Why, in a few words, never with personal data. It is kept sealed in the catalog
+    #[arg(long, value_name = "TEXT", required_unless_present = "case", value_parser = words)]
+    pub reason: Option<String>,
+
+    /// Take case and reason as they are: they hold no personal data, whatever they look like
+    #[arg(long)]
+    pub not_personal: bool,
 
     /// Only tell which backups and rows it concerns
     #[arg(long, conflicts_with = "yes")]
@@ -88,11 +100,17 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let request = EraseRequest {
         source: args.source.clone(),
         class: args.class.clone(),
-        subjects: subjects(args)?,
+        subjects: subjects(&args.subject, args.subjects_from.as_deref(), &args.column)?,
         skip_unknown: args.skip_unknown,
-        reason: args.reason.clone(),
+        reason: Reason { case: args.case.clone(), text: args.reason.clone().unwrap_or_default() },
         dry_run: args.dry_run,
     };
+    if !args.not_personal {
+        let keys: Vec<&str> = request.subjects.iter().map(|one| one.key.expose()).collect();
+        for (option, text) in [("--case", &args.case), ("--reason", &args.reason)] {
+            refuse_personal(option, text.as_deref().unwrap_or_default(), &keys)?;
+        }
+    }
     // Why the person at the terminal did not confirm says more than that she did not.
     let mut refusal = None;
     let outcome = erase(&vault, &credentials, &request, |report| {
@@ -131,13 +149,36 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     Ok(Report::new(&report, text)?.with_exit(exit))
 }
 
+/// Refuses words that look as if they named somebody: what is written there stays.
+fn refuse_personal(option: &str, text: &str, keys: &[&str]) -> Result<(), CliError> {
+    let Some(why) = free_text::looks_personal(text, keys) else { return Ok(()) };
+    let message = format!("the text of {option} {why}; nothing was changed");
+    Err(CliError::new(Exit::Refused, message).hint(
+        "it stays when she is forgotten: use a case number, and keep the rest in the case file; with \
+         --not-personal it is taken as it is",
+    ))
+}
+
+/// Words, not empty.
+fn words(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty; a case number says enough".to_owned()),
+        text if text.len() > 8000 => Err("give at most 8,000 characters".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// The people, from the arguments or the file that they name.
-fn subjects(args: &Args) -> Result<Vec<Asked>, CliError> {
-    let Some(path) = &args.subjects_from else {
-        let given = args.subject.iter().cloned().map(SecretText::new);
+pub(super) fn subjects(
+    named: &[String],
+    from: Option<&Path>,
+    columns: &[String],
+) -> Result<Vec<Asked>, CliError> {
+    let Some(path) = from else {
+        let given = named.iter().cloned().map(SecretText::new);
         return Ok(given.map(|key| Asked { key, line: None }).collect());
     };
-    let listed = subject_list::read(path, &args.column)?;
+    let listed = subject_list::read(path, columns)?;
     Ok(listed.into_iter().map(|one| Asked { key: one.key, line: Some(one.line) }).collect())
 }
 
@@ -223,6 +264,7 @@ fn found(subject: &ErasedSubject, details: bool) -> String {
             let rows = counted(share.rows, "row", "rows");
             text.push_str(&format!("\n  {}, {rows}\n", share.backup));
             for (table, rows) in &share.tables {
+                let table = shown(table);
                 text.push_str(&format!("    {:>9}  {table}\n", count(*rows)));
             }
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Report, bytes, count, counted, when};
+use crate::cli::output::{Report, bytes, count, counted, shown, when};
 use crate::cli::values::{case_number, of_source, source_name};
 use crate::crypto::SecretText;
 use crate::ops::export::{ExportReport, ExportRequest, Format, export};
@@ -118,7 +118,7 @@ of source {}, class {}, as of {} UTC, is in {}.
         report.seconds,
     );
     for table in &report.tables {
-        text.push_str(&format!("    {:>9}  {}\n", count(table.rows), table.table));
+        text.push_str(&format!("    {:>9}  {}\n", count(table.rows), shown(&table.table)));
     }
     let open = match format {
         Format::Tar => "age --decrypt --identity KEY EXPORT | tar -x",

@@ -42,6 +42,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub custodian: Option<PathBuf>,
 
+    /// Take a passphrase that is easy to guess
+    #[arg(long)]
+    pub weak: bool,
+
     /// Write the recovery kit, which holds the master secret, to this file; with a QR code if its
     /// name ends in .html
     #[arg(long, value_name = "FILE")]
@@ -87,7 +91,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         if let Some(file) = &context.global.passphrase_file {
             config.passphrase_file = Some(absolute(file)?);
         }
-        let passphrase = context.new_passphrase()?;
+        let passphrase = context.new_passphrase(args.weak)?;
         Protection::Passphrase(SecretText::new(passphrase.to_string()))
     };
     let last = async |begun: &Begun| {

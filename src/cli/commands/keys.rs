@@ -54,6 +54,10 @@ pub struct RotateMasterArgs {
     /// Encrypt it to the passphrase in the first line of this file; without either, it is typed
     #[arg(long, value_name = "FILE", conflicts_with = "recipient")]
     pub new_passphrase_file: Option<std::path::PathBuf>,
+
+    /// Take a passphrase that is easy to guess
+    #[arg(long)]
+    pub weak: bool,
 }
 
 /// Rotates keys.
@@ -72,7 +76,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         Command::RotateMaster(args) => {
             let protection = if args.recipients.is_empty() {
                 let file = args.new_passphrase_file.as_deref();
-                let passphrase = context.another_passphrase(file)?;
+                let passphrase = context.another_passphrase(file, args.weak)?;
                 Protection::Passphrase(SecretText::new(passphrase.to_string()))
             } else {
                 Protection::recipients(&args.recipients).map_err(OpsError::from)?

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Report, counted};
+use crate::cli::output::{Report, counted, shown};
 use crate::cli::values::source_name;
 use crate::ops::subject_maps::{self, MapAction, MapReport};
 use crate::policy::subject_map::{Decisions, Undecided};
@@ -144,10 +144,11 @@ fn questions(source: &str, decided: usize, open: &[Undecided]) -> String {
     );
     for Undecided { table, reason, flags, why } in open {
         let table = table.as_ref().map_or_else(|| "the database".to_owned(), ToString::to_string);
+        let (table, reason) = (shown(&table), shown(reason));
         text.push_str(&format!("\n  {table}: {reason}\n"));
         for (flag, why) in flags.iter().zip(why) {
             let why = if why.is_empty() { String::new() } else { format!("  # {why}") };
-            text.push_str(&format!("    {flag}{why}\n"));
+            text.push_str(&format!("    {}{}\n", shown(flag), shown(&why)));
         }
     }
     for (column, tables) in many_alike(open) {
@@ -185,7 +186,7 @@ fn checked(report: &MapReport, document: &serde_json::Value) -> Result<Report, C
     }
     let mut text = format!("The map {} does not fit the database:\n", report.path.display());
     for drift in &report.drift {
-        text.push_str(&format!("  - {drift}\n"));
+        text.push_str(&format!("  - {}\n", shown(&drift.to_string())));
     }
     Ok(Report::new(document, text)?.with_exit(Exit::Refused))
 }

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod custody;
 pub mod doctor;
 pub mod erase;
+pub mod erasure;
 pub mod expire;
 pub mod export;
 pub mod init;

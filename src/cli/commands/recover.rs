@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(long = "recipient", id = "recipient", value_name = "AGE1…")]
     pub recipients: Vec<String>,
 
+    /// Take a passphrase that is easy to guess
+    #[arg(long)]
+    pub weak: bool,
+
     /// Go back to the replica of this epoch, although the custodians know a newer one
     #[arg(long, value_name = "NUMBER")]
     pub epoch: Option<u64>,
@@ -167,7 +171,7 @@ fn protection(context: &Context, args: &Args, config: &mut Config) -> Result<Pro
         if let Some(file) = &context.global.passphrase_file {
             config.passphrase_file = Some(absolute(file)?);
         }
-        let passphrase = context.new_passphrase()?;
+        let passphrase = context.new_passphrase(args.weak)?;
         return Ok(Protection::Passphrase(SecretText::new(passphrase.to_string())));
     }
     if let Some(file) = &context.global.identity {

@@ -4,7 +4,7 @@ use crate::base::schema::QualifiedName;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Report, count, counted};
+use crate::cli::output::{Report, count, counted, shown};
 use crate::cli::part_args::PartArgs;
 use crate::cli::values::{BackupArgs, ColumnName, ConnectionUrl, OnGoneChoice, jobs};
 use crate::ops::restore::{Failure, RestoreReport, RestoreRequest, plan, restore};
@@ -169,7 +169,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
             OnGone::DropRow => format!("{rows} left out, for the person is erased"),
             OnGone::Placeholder => format!("{rows} led to the placeholder"),
         };
-        text.push_str(&format!("\n  {} ({}):\n    {done}\n", mended.table, mended.constraint));
+        let (table, constraint) = (shown(&mended.table.to_string()), shown(&mended.constraint));
+        text.push_str(&format!("\n  {table} ({constraint}):\n    {done}\n"));
     }
     if report.rows_damaged > 0 {
         context.output.warning(&format!(

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::output::{Report, bytes, count, counted, when};
+use crate::cli::output::{Report, bytes, count, counted, shown, when};
 use crate::cli::values::BackupArgs;
 use crate::ops::inspect;
 
@@ -57,10 +57,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
 {table}",
         summary.backup,
         summary.source,
-        details.server_version,
+        shown(&details.server_version),
         summary.class,
         summary.contents,
-        summary.note.as_deref().unwrap_or("none"),
+        summary.note.as_deref().map_or_else(|| "none".to_owned(), shown),
         when(&summary.snapshot_at),
         when(&details.finished_at),
         count(summary.rows),

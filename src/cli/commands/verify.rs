@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Report, bytes, count, counted};
+use crate::cli::output::{Report, bytes, count, counted, shown};
 use crate::cli::values::{of_source, source_name};
 use crate::ops::verify::{self, CopyHealth, Subset, VerifyReport};
 use crate::vault::reader::select::Choice;
@@ -144,7 +144,7 @@ fn describe(report: &VerifyReport) -> String {
     for copy in report.copies.iter().filter(|copy| copy.state != CopyHealth::Intact) {
         copies.push_str(&format!("  the copy in store `{}` is {}\n", copy.store, copy.state));
         for problem in copy.problems.iter().filter(|_| report.copies.len() > 1) {
-            copies.push_str(&format!("    {problem}\n"));
+            copies.push_str(&format!("    {}\n", shown(problem)));
         }
     }
     if report.intact && report.packs_read < report.packs {
@@ -160,12 +160,12 @@ fn describe(report: &VerifyReport) -> String {
     let damaged = counted(report.rows_damaged, "row is lost", "rows are lost");
     let mut text = format!("{name}  DAMAGED: {damaged}, {rows}{forgotten}\n");
     for problem in &report.problems {
-        text.push_str(&format!("  {problem}\n"));
+        text.push_str(&format!("  {}\n", shown(problem)));
     }
     for relation in &report.damaged {
         text.push_str(&format!(
             "  {}: {} of {} lost\n",
-            relation.relation,
+            shown(&relation.relation),
             count(relation.rows_damaged),
             counted(relation.rows_damaged + relation.rows, "row", "rows")
         ));

@@ -20,6 +20,7 @@ const KEYS: &[&str] = &[
     "path",
     "program",
     "timeout_seconds",
+    "env",
     "module",
     "token",
     "pin_file",
@@ -76,7 +77,12 @@ fn read_kind(section: &Section<'_>, folder: &Path) -> Result<CustodianKind, Conf
             }
             let timeout_seconds = section.number("timeout_seconds", 1..=3_600)?;
             let timeout_seconds = timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
-            (&["program", "timeout_seconds"], CustodianKind::Command { program, timeout_seconds })
+            let env = section.texts("env")?.unwrap_or_default();
+            if env.iter().any(|name| name.contains(['=', '\0'])) {
+                return Err(section.bad_value("env", "a list of names of environment variables"));
+            }
+            let kind = CustodianKind::Command { program, timeout_seconds, env };
+            (&["program", "timeout_seconds", "env"], kind)
         }
         "pkcs11" => {
             let module = section.required("module", path("module")?)?;
@@ -119,10 +125,14 @@ fn entries(settings: &CustodianSettings, folder: &Path) -> Vec<(&'static str, It
         vec![("name", value(&settings.name)), ("kind", value(settings.kind.as_str()))];
     match &settings.kind {
         CustodianKind::File { folder } => entries.push(("path", relative(folder))),
-        CustodianKind::Command { program, timeout_seconds } => {
+        CustodianKind::Command { program, timeout_seconds, env } => {
             let words: toml_edit::Array = program.iter().map(String::as_str).collect();
             entries.push(("program", value(words)));
             entries.push(("timeout_seconds", value(i64::from(*timeout_seconds))));
+            if !env.is_empty() {
+                let names: toml_edit::Array = env.iter().map(String::as_str).collect();
+                entries.push(("env", value(names)));
+            }
         }
         CustodianKind::Pkcs11 { module, token, pin } => {
             entries.push(("module", relative(module)));
@@ -253,7 +263,11 @@ mod tests {
             CustodianSettings::file("safe", "/etc/vault/safe".into()),
             CustodianSettings {
                 name: "far".into(),
-                kind: CustodianKind::Command { program, timeout_seconds: 9 },
+                kind: CustodianKind::Command {
+                    program,
+                    timeout_seconds: 9,
+                    env: vec!["TPM_OWNER_AUTH".into()],
+                },
             },
             CustodianSettings {
                 name: "hsm-1".into(),
@@ -283,6 +297,7 @@ mod tests {
         let kind = |first: &str, timeout_seconds| CustodianKind::Command {
             program: vec![first.into(), "x".into()],
             timeout_seconds,
+            env: Vec::new(),
         };
         assert_eq!(only.kind, kind("keep", 30));
         let text = "[[custodian]]\nkind = 'command'\nprogram = ['./keep', 'x']\n";

@@ -47,6 +47,21 @@ pub struct Config {
     pub custodians: Vec<CustodianSettings>,
     /// How backups are made.
     pub backup: BackupConfig,
+    /// How erasures are kept.
+    pub erasure: ErasureConfig,
+}
+
+/// Section `[erasure]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureConfig {
+    /// How many days a tombstone is kept after its person was erased, or met last, 1 to 36,500.
+    pub tombstone_days: u32,
+}
+
+impl Default for ErasureConfig {
+    fn default() -> Self {
+        Self { tombstone_days: 365 }
+    }
 }
 
 /// Section `[backup]`.
@@ -196,6 +211,7 @@ impl Config {
             stores: vec![StoreSettings::main(store_url)],
             custodians,
             backup: BackupConfig::default(),
+            erasure: ErasureConfig::default(),
         }
     }
 
@@ -248,6 +264,7 @@ impl Config {
             "store",
             "custodian",
             "backup",
+            "erasure",
         ];
         let folder = folder_of(file);
         let root = Section::parse(file, text, KEYS)?;
@@ -258,6 +275,7 @@ impl Config {
 
         let backup = root.section("backup", &["jobs", "memory_mib"])?;
         let defaults = BackupConfig::default();
+        let erasure = root.section("erasure", &["tombstone_days"])?;
         Ok(Self {
             file: file.to_path_buf(),
             catalog: path("catalog", "catalog.sqlite")?,
@@ -273,6 +291,11 @@ impl Config {
                 memory_mib: backup
                     .number("memory_mib", 16..=65_536)?
                     .unwrap_or(defaults.memory_mib),
+            },
+            erasure: ErasureConfig {
+                tombstone_days: erasure
+                    .number("tombstone_days", 1..=36_500)?
+                    .unwrap_or(ErasureConfig::default().tombstone_days),
             },
         })
     }
@@ -329,7 +352,12 @@ impl Config {
              # Connections to the database that read at the same time, 1 to 64.\n\
              jobs = {jobs}\n\
              # Memory for rows that wait to be sealed, in MiB.\n\
-             memory_mib = {memory_mib}\n"
+             memory_mib = {memory_mib}\n\n\
+             [erasure]\n\
+             # How many days the mark by which backups know an erased person is kept after she\n\
+             # was erased, or met in the database last. Only `erasure forget-tombstones` ends it.\n\
+             tombstone_days = {tombstone_days}\n",
+            tombstone_days = self.erasure.tombstone_days,
         );
         text
     }
@@ -389,6 +417,7 @@ mod tests {
         config.spill = Some("/spill".into());
         config.stores[0].url = "file:///mnt".into();
         config.backup = BackupConfig { jobs: 1, memory_mib: 16 };
+        config.erasure = ErasureConfig { tombstone_days: 30 };
         assert_eq!(read(&config.to_toml()).unwrap(), config);
         assert!(config.to_toml().lines().all(|line| line.len() <= 100));
     }

@@ -36,6 +36,7 @@ use crate::postgres::{ConnectionSettings, Session};
 use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 use crate::vault::reader::select::Choice;
+use crate::vault::reasons::Reason;
 
 const SOURCE: &str = "finance";
 /// The customer who asks to be forgotten: the third.
@@ -263,7 +264,7 @@ impl Demo<'_> {
             class: None,
             subjects: vec![Asked { key: SecretText::new(subject.to_owned()), line: None }],
             skip_unknown: false,
-            reason: "request by letter, case 1".to_owned(),
+            reason: Reason { case: Some("1".to_owned()), text: "request by letter".to_owned() },
             dry_run: false,
         };
         let begun = Instant::now();

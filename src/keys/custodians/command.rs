@@ -35,22 +35,30 @@ const TAKEN: i32 = 11;
 pub struct CommandCustodian {
     name: String,
     program: Vec<String>,
+    env: Vec<String>,
     timeout: Duration,
 }
 
 impl CommandCustodian {
-    /// The custodian that this program with these first arguments is; one call may take `timeout`.
+    /// The custodian that this program with these first arguments is; one call may take `timeout`, and
+    /// gets the variables `env` of this process besides `PATH`, `HOME` and `LANG`.
     ///
     /// # Errors
     /// [`KeyError::Unreachable`] when no program is named.
-    pub fn new(name: &str, program: &[String], timeout: Duration) -> Result<Self, KeyError> {
+    pub fn new(
+        name: &str,
+        program: &[String],
+        env: &[String],
+        timeout: Duration,
+    ) -> Result<Self, KeyError> {
         if program.first().is_none_or(String::is_empty) {
             return Err(KeyError::Unreachable {
                 custodian: format!("the custodian `{name}`"),
                 reason: "no program is named".to_owned(),
             });
         }
-        Ok(Self { name: name.to_owned(), program: program.to_vec(), timeout })
+        let (name, program, env) = (name.to_owned(), program.to_vec(), env.to_vec());
+        Ok(Self { name, program, env, timeout })
     }
 
     fn unreachable(&self, reason: impl std::fmt::Display) -> KeyError {
@@ -60,7 +68,7 @@ impl CommandCustodian {
     fn call(&self, words: &[&str], input: &[u8]) -> Result<Answer, KeyError> {
         let mut arguments: Vec<&str> = self.program.iter().map(String::as_str).collect();
         arguments.extend(words);
-        program::run(&arguments, input, TEXT_BYTES_MAX, self.timeout)
+        program::run(&arguments, &self.env, input, TEXT_BYTES_MAX, self.timeout)
             .map_err(|reason| self.unreachable(format_args!("its program {reason}")))
     }
 
@@ -70,8 +78,17 @@ impl CommandCustodian {
             "" => String::new(),
             text => format!(": {text}"),
         };
+        // What it had been given before it had to be named, and may miss.
+        let missed = if self.env.is_empty() { program::withheld() } else { Vec::new() };
+        let missed = match missed.as_slice() {
+            [] => String::new(),
+            names => format!(
+                " (it does not get {}; `env` in its section of the configuration names what it needs)",
+                names.join(", ")
+            ),
+        };
         self.unreachable(format_args!(
-            "its program ended with exit code {}{complaint}",
+            "its program ended with exit code {}{complaint}{missed}",
             answer.code
         ))
     }

@@ -21,6 +21,44 @@ const COMPLAINT_GRACE: Duration = Duration::from_millis(200);
 /// How often it is looked whether the program has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// The variables of the environment that every program gets.
+const GIVEN: [&str; 3] = ["PATH", "HOME", "LANG"];
+/// Variables that shells and terminals set and that no custodian misses.
+const USUAL: [&str; 14] = [
+    "_",
+    "COLUMNS",
+    "EDITOR",
+    "HOSTNAME",
+    "LINES",
+    "LOGNAME",
+    "LS_COLORS",
+    "MAIL",
+    "OLDPWD",
+    "PAGER",
+    "PWD",
+    "SHELL",
+    "SHLVL",
+    "TERM",
+];
+/// How many names are told at most.
+const NAMES_MAX: usize = 8;
+
+/// The names of variables that a program does not get and might miss: a few, never a value.
+pub(super) fn withheld() -> Vec<String> {
+    let mut names: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| !GIVEN.contains(&name.as_str()) && !USUAL.contains(&name.as_str()))
+        .filter(|name| !name.starts_with("STRONGROOM_") && !name.chars().any(char::is_control))
+        .collect();
+    names.sort();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    names.truncate(NAMES_MAX);
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names
+}
+
 /// What a program answered.
 pub(in crate::keys) struct Answer {
     /// Its exit code.
@@ -32,14 +70,15 @@ pub(in crate::keys) struct Answer {
 }
 
 /// Calls the program: `input` (at most some KiB) on its standard input, at most `output_max` bytes
-/// from its standard output. It starts in `/`, in a process group of its own, and sees none of this
-/// program's own environment variables (`STRONGROOM_…`).
+/// from its standard output. It starts in `/`, in a process group of its own, and sees of this process's
+/// environment only [`GIVEN`] and `env`: the rest is passwords and URLs of others.
 ///
 /// # Errors
 /// What went wrong, as a clause after "its program": it did not start, was killed, took too long
 /// (the whole process group is then killed), said too much.
 pub(in crate::keys) fn run(
     words: &[&str],
+    env: &[String],
     input: &[u8],
     output_max: usize,
     timeout: Duration,
@@ -49,9 +88,10 @@ pub(in crate::keys) fn run(
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"STRONGROOM_") {
-            command.env_remove(name);
+    command.env_clear();
+    for name in GIVEN.into_iter().chain(env.iter().map(String::as_str)) {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
         }
     }
     let child = command.spawn().map_err(|error| format!("could not be started: {error}"))?;
@@ -169,7 +209,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn shell(script: &str, input: &[u8], timeout: Duration) -> Result<Answer, String> {
-        run(&["sh", "-c", script], input, 4096, timeout)
+        run(&["sh", "-c", script], &[], input, 4096, timeout)
     }
 
     #[test]
@@ -178,6 +218,25 @@ mod tests {
             shell("cat; echo >&2; echo '  no \x1b[31mway' >&2; exit 7", b"abc", LONG).unwrap();
         assert_eq!((answer.code, answer.output.as_slice()), (7, &b"abc"[..]));
         assert_eq!(answer.complaint, "no  [31mway");
+    }
+
+    #[test]
+    fn a_program_sees_of_the_environment_only_what_it_is_given() {
+        let seen = |env: &[String]| {
+            let answer = run(&["env"], env, b"", 4096, LONG).unwrap();
+            let text = String::from_utf8_lossy(&answer.output).into_owned();
+            let names: Vec<_> = text.lines().map(|line| line.split('=').next().unwrap()).collect();
+            let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let given = |name: &&str| std::env::var_os(name).is_some();
+        let mut expected: Vec<_> = ["HOME", "LANG", "PATH"].into_iter().filter(given).collect();
+        assert_eq!(seen(&[]), expected);
+        // Cargo sets it.
+        expected.insert(0, "CARGO_PKG_NAME");
+        assert_eq!(seen(&["CARGO_PKG_NAME".to_owned(), "NO_SUCH_ONE".to_owned()]), expected);
+        assert!(withheld().iter().any(|name| name.starts_with("CARGO")), "{:?}", withheld());
     }
 
     #[test]
@@ -219,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_cannot_run_is_told() {
-        let missing = run(&["/nowhere/at/all"], b"", 10, LONG).err().unwrap();
+        let missing = run(&["/nowhere/at/all"], &[], b"", 10, LONG).err().unwrap();
         assert!(missing.starts_with("could not be started: "), "{missing}");
         assert_eq!(shell("kill -9 $$", b"", LONG).err().unwrap(), "was killed by signal 9");
         // It reads nothing of what it is given.

@@ -41,6 +41,8 @@ pub enum CustodianKind {
         program: Vec<String>,
         /// How long one call may take, in seconds.
         timeout_seconds: u32,
+        /// Variables of this program's environment that it gets besides `PATH`, `HOME` and `LANG`.
+        env: Vec<String>,
     },
     /// `pkcs11`: a token, such as a hardware security module.
     Pkcs11 {
@@ -88,9 +90,9 @@ impl CustodianSettings {
     pub fn open(&self) -> Result<Box<dyn Custodian>, KeyError> {
         Ok(match &self.kind {
             CustodianKind::File { folder } => Box::new(FileCustodian::new(&self.name, folder)),
-            CustodianKind::Command { program, timeout_seconds } => {
+            CustodianKind::Command { program, timeout_seconds, env } => {
                 let timeout = Duration::from_secs((*timeout_seconds).into());
-                Box::new(CommandCustodian::new(&self.name, program, timeout)?)
+                Box::new(CommandCustodian::new(&self.name, program, env, timeout)?)
             }
             CustodianKind::Pkcs11 { module, token, pin } => {
                 Box::new(Pkcs11Custodian::new(&self.name, module, token, pin.clone()))

@@ -7,10 +7,13 @@
 
 pub mod copies;
 mod index;
+mod met;
 mod pack_stream;
 mod plan;
+mod present;
 mod read;
 mod reading;
+mod report;
 mod seal;
 mod waits;
 mod write;
@@ -21,12 +24,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use tokio::runtime::Handle;
 
 use self::copies::Spread;
 use self::index::index_stream::{ClosedIndex, IndexStream};
 use self::index::previous::{LayerKind, Look, Previous};
+use self::met::LeftOut;
 use self::pack_stream::PackList;
 use self::plan::RelationPlan;
 use self::read::partitions::MemoryBudget;
@@ -61,6 +64,8 @@ use crate::vault::subject_maps::LoadedMap;
 use crate::vault::{LockError, OpsError, replica};
 use crate::vault::{sources, subject_maps};
 pub use copies::StoreCopy;
+pub use met::ErasedMet;
+pub use report::BackupReport;
 pub use waits::{LockRules, Waited};
 
 /// What to back up, and how.
@@ -84,47 +89,6 @@ pub struct BackupRequest {
     pub strict: bool,
     /// How it behaves towards others who need the tables.
     pub locks: LockRules,
-}
-
-/// What was backed up.
-#[derive(Debug, Clone, Serialize)]
-pub struct BackupReport {
-    /// The backup.
-    pub backup: BackupId,
-    /// Its source.
-    pub source: String,
-    /// Its class.
-    pub class: &'static str,
-    /// `full`, `schema-only` or `data-only`.
-    pub contents: &'static str,
-    /// The snapshot's moment.
-    pub snapshot_at: String,
-    /// Tables whose rows were read.
-    pub tables: u64,
-    /// Rows sealed.
-    pub rows: u64,
-    /// Data subjects: rows of the classes' root tables.
-    pub subjects: u64,
-    /// Rows left out because their subject was erased from the vault before.
-    pub rows_of_erased: u64,
-    /// Rows whose owner is in doubt, by table; tables of which there is nothing to say are left out.
-    pub owners: Vec<TableOwners>,
-    /// The rows' bytes before compression.
-    pub raw_bytes: u64,
-    /// Bytes that this backup wrote, everything included.
-    pub stored_bytes: u64,
-    /// Bytes that earlier backups wrote and that this one refers to.
-    pub referenced_bytes: u64,
-    /// The stores where it shall lie, and whether it is whole there.
-    pub copies: Vec<StoreCopy>,
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// How often it was begun: more than once when it gave way, or could not have a lock.
-    pub attempts: u32,
-    /// Who waited for a lock behind it, in the order in which they were seen.
-    pub waited: Vec<Waited>,
-    /// What the operator should know: unlogged tables, foreign tables, and so on.
-    pub notices: Vec<String>,
 }
 
 /// Backs a source up.
@@ -290,7 +254,7 @@ impl Work<'_> {
             };
             let rows = async {
                 if self.request.contents == Contents::SchemaOnly {
-                    return Ok((Vec::new(), Vec::new(), Vec::new()));
+                    return Ok((Vec::new(), Vec::new(), (Vec::new(), Vec::new())));
                 }
                 let database = (&session, &schema);
                 self.write_rows(&new, database, &snapshot, &packs, &mut notices).await
@@ -304,7 +268,7 @@ impl Work<'_> {
         // No table is kept from anybody while the rest is written.
         drop(session);
         let written = async {
-            let (schema_archive, (relations, layers, owners)) = read?;
+            let (schema_archive, (relations, layers, (owners, met))) = read?;
             self.progress.phase("sealing the manifest");
             let manifest = Manifest {
                 version: manifest::VERSION,
@@ -327,18 +291,24 @@ impl Work<'_> {
             };
             let written = self.write_manifest(&manifest, &identity).await?;
             self.hold_what_is_reused(&manifest, &packs).await?;
-            Ok((manifest, written, owners))
+            Ok((manifest, written, owners, met))
         }
         .await;
         match written {
             // From here on nothing is removed: a commit that reports a failure may have happened.
-            Ok((manifest, written, owners)) => {
+            Ok((manifest, written, owners, met)) => {
                 // New people's keys are in the store before a backup that needs them counts.
                 let keys = self.unlocked.ring().replica_keys();
                 replica::sync(self.vault, &keys, self.writing).await?;
-                let row = self.record(&manifest, &identity, written, &packs.own())?;
+                // After the sync, for from then on another machine's catalog is not the newest: it
+                // can write no more, and so remove nothing of this backup.
+                if let Err(error) = present::check(self.store.as_ref(), &manifest, written).await {
+                    write::discard(self.store.as_ref(), &backup, &packs.own()).await;
+                    return Err(error);
+                }
+                let (row, met) = self.record(&manifest, &identity, written, &packs.own(), &met)?;
                 let copies = self.spread.copy(self.vault, &manifest, &row, self.progress).await?;
-                Ok(self.report(&manifest, &row, copies, owners, notices))
+                Ok(self.report(&manifest, &row, met, copies, owners, notices))
             }
             Err(error) => {
                 write::discard(self.store.as_ref(), &backup, &packs.own()).await;
@@ -355,7 +325,8 @@ impl Work<'_> {
         snapshot: &postgres::SnapshotId,
         packs: &PackList,
         notices: &mut Vec<String>,
-    ) -> Result<(Vec<RelationSummary>, Vec<LayerSummary>, Vec<TableOwners>), OpsError> {
+    ) -> Result<(Vec<RelationSummary>, Vec<LayerSummary>, (Vec<TableOwners>, LeftOut)), OpsError>
+    {
         let jobs = self.request.jobs.max(1);
         let mut plans = RelationPlan::all(session, schema, &self.map.map, jobs).await?;
         let previous = self.previous(&plans, packs, notices).await?.map(Arc::new);
@@ -385,7 +356,7 @@ impl Work<'_> {
             settings: self.settings.clone(),
             snapshot: snapshot.clone(),
             unlocked: Arc::clone(&self.unlocked),
-            keys,
+            keys: Arc::clone(&keys),
             jobs,
             tools: Arc::new(tools),
             index: index.clone(),
@@ -417,7 +388,7 @@ impl Work<'_> {
             }
             _ => vec![finish(index, backup, packs).await?],
         };
-        Ok((summaries, layers, owners))
+        Ok((summaries, layers, (owners, keys.left_out())))
     }
 
     /// The backup before, unless everything is to be stored anew.
@@ -498,7 +469,8 @@ impl Work<'_> {
         identity: &BackupIdentity,
         written: Written,
         own_packs: &[PackSummary],
-    ) -> Result<BackupRow, OpsError> {
+        left_out: &LeftOut,
+    ) -> Result<(BackupRow, Vec<ErasedMet>), OpsError> {
         let wrapped_key = self.unlocked.ring().wrap(
             &KeyName::Backup(manifest.backup.clone()),
             ShardId::BACKUPS,
@@ -531,14 +503,15 @@ impl Work<'_> {
             commons_kind: self.unlocked.commons_kind.clone(),
         };
         let layers: Vec<_> = manifest.layers.iter().map(|layer| layer.backup.clone()).collect();
-        durable::step("backup.catalog", || {
+        let erased_met = durable::step("backup.catalog", || {
             self.vault.catalog().transaction(|transaction| {
                 let packs = write::pack_rows(transaction, manifest, own_packs)?;
                 crate::catalog::backups::insert(transaction, &row, &packs, &layers)?;
-                self.spread.record(transaction, &row)
+                self.spread.record(transaction, &row)?;
+                met::record(transaction, &row, left_out)
             })
         })?;
-        Ok(row)
+        Ok((row, erased_met))
     }
 
     /// Data subjects in a backup: those who have a row of their own in their class's root table.
@@ -555,6 +528,7 @@ impl Work<'_> {
         &self,
         manifest: &Manifest,
         row: &BackupRow,
+        erased_met: Vec<ErasedMet>,
         copies: Vec<StoreCopy>,
         owners: Vec<TableOwners>,
         notices: Vec<String>,
@@ -570,6 +544,7 @@ impl Work<'_> {
             rows: row.row_count,
             subjects: row.subject_count,
             rows_of_erased: manifest.rows_of_erased(),
+            erased_met,
             owners,
             raw_bytes: manifest.relations.iter().map(|relation| relation.raw_bytes).sum(),
             stored_bytes: row.bytes_stored,

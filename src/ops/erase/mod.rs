@@ -15,7 +15,7 @@ use crate::catalog::sources::SourceRow;
 use crate::catalog::tombstones::{self, TombstoneRow};
 use crate::catalog::vault_keys;
 use crate::catalog::vault_keys::VaultKeyRow;
-use crate::crypto::{SecretText, labels};
+use crate::crypto::SecretText;
 use crate::keys::master::Credentials;
 use crate::keys::ring::KeyRing;
 use crate::keys::vault_keys::quarter;
@@ -25,6 +25,7 @@ use crate::vault::access::{DRY_RUN, access};
 use crate::vault::forget::{self, Change};
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
+use crate::vault::reasons::{self, Reason};
 use crate::vault::subject_keys::ensure_known;
 use crate::vault::{ErrorKind, OpsError, custody, replica};
 use crate::vault::{sources, subject_maps};
@@ -50,7 +51,7 @@ pub struct EraseRequest {
     /// Go on without those of a list whom the vault does not know, or knows as erased.
     pub skip_unknown: bool,
     /// The officer's reason. Kept sealed.
-    pub reason: String,
+    pub reason: Reason,
     /// Only show what would be forgotten.
     pub dry_run: bool,
 }
@@ -148,8 +149,7 @@ pub async fn erase(
                 return Err(OpsError::NotConfirmed);
             }
             let before = Before::remember(vault, &references)?;
-            let reason_id = random::bytes::<16>(&mut random::system());
-            let reason_sealed = seal_reason(vault, &unlocked, reason_id, &request.reason);
+            let reason_sealed = reasons::seal(vault, &unlocked, &request.reason);
             let change = Change { subjects: &references, ..Change::default() };
             let forgotten =
                 forget::forget(vault, &unlocked, &lock, &change, |transaction, ring, epoch| {
@@ -162,7 +162,6 @@ pub async fn erase(
                         new: None,
                     };
                     for subject in &mut report.subjects {
-                        tombstones.write(subject.subject_reference)?;
                         let erasure = NewErasure {
                             requested_at,
                             source_id: source.source_id,
@@ -173,7 +172,9 @@ pub async fn erase(
                             row_count: subject.rows,
                             subject_key_count: 1,
                         };
-                        subject.erasure = Some(erasures::insert(transaction, &erasure)?);
+                        let number = erasures::insert(transaction, &erasure)?;
+                        tombstones.write(subject.subject_reference, number)?;
+                        subject.erasure = Some(number);
                     }
                     Ok(())
                 })
@@ -264,18 +265,6 @@ fn known(
     Ok(reference)
 }
 
-/// The reason, sealed, with the random id that its context holds before it.
-fn seal_reason(vault: &Vault, unlocked: &Unlocked, id: [u8; 16], reason: &str) -> Vec<u8> {
-    let sealed = unlocked.commons.seal_note(
-        vault.id(),
-        labels::ERASURE_REASON,
-        &id,
-        reason,
-        &mut random::system(),
-    );
-    [&id[..], &sealed].concat()
-}
-
 /// Sets tombstones, as a part of the transaction that takes the keys away.
 struct Tombstones<'a> {
     transaction: &'a Transaction<'a>,
@@ -288,12 +277,12 @@ struct Tombstones<'a> {
 }
 
 impl Tombstones<'_> {
-    fn write(&mut self, reference: SubjectReference) -> Result<(), OpsError> {
+    fn write(&mut self, reference: SubjectReference, erasure: u64) -> Result<(), OpsError> {
         let quarter = quarter(self.requested_at);
         let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
         let known = self.unlocked.tombstones.iter().find(|(name, _)| *name == quarter);
         let key = match (known, &self.new) {
-            // An expiry may have destroyed a key that this command still has.
+            // An end of tombstones may have destroyed a key that this command still has.
             (Some((_, key)), _) if vault_keys::get(self.transaction, &kind)?.is_some() => key,
             (_, Some(key)) => key,
             _ => {
@@ -307,7 +296,8 @@ impl Tombstones<'_> {
         };
         let mac = Digest(key.tombstone(reference));
         let (epoch, erased_at) = (self.epoch, self.requested_at);
-        let row = TombstoneRow { mac, quarter, epoch, erased_at };
+        let (erasure_id, met_at) = (Some(erasure), None);
+        let row = TombstoneRow { mac, quarter, epoch, erased_at, erasure_id, met_at };
         Ok(tombstones::insert(self.transaction, &row)?)
     }
 }

@@ -87,6 +87,23 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
+    /// The first host in another place that could be anybody: its name and certificate are not checked,
+    /// or nothing is encrypted at all.
+    #[must_use]
+    pub fn unchecked_host(&self) -> Option<&str> {
+        let is_checked =
+            !matches!(self.ssl_mode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
+        let is_here = |host: &str| {
+            host == "localhost" || host.parse().is_ok_and(|at: std::net::IpAddr| at.is_loopback())
+        };
+        let mut elsewhere = self
+            .endpoints
+            .iter()
+            .filter(|one| !is_checked && !one.is_socket() && !is_here(&one.host))
+            .map(|one| one.host.as_str());
+        elsewhere.next()
+    }
+
     /// Reads a URL or a key=value string; what is missing comes from this process's environment.
     pub fn parse(text: &str) -> Result<Self, PostgresError> {
         Self::parse_with(text, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

@@ -31,7 +31,7 @@ use super::handle::{Vault, Writing};
 use super::keys::Unlocked;
 use super::{ErrorKind, OpsError, replica};
 use crate::audit::{Action, Outcome};
-use crate::base::ids::{BackupId, Epoch, ShardId, ShareSet, SubjectReference, VaultId};
+use crate::base::ids::{BackupId, Digest, Epoch, ShardId, ShareSet, SubjectReference, VaultId};
 use crate::base::{durable, random};
 use crate::catalog::custody::{self as custody_rows, SetState, ShareRow, ShareSetRow, ShareState};
 use crate::catalog::forgetting::{self, Forgetting, ForgettingKind};
@@ -57,6 +57,8 @@ pub struct Change<'a> {
     pub subjects: &'a [SubjectReference],
     /// Backups whose keys go, with their rows.
     pub backups: &'a [BackupId],
+    /// Tombstones that go: whoever they are of can come back. With the last of a quarter, its key goes.
+    pub tombstones: &'a [Digest],
     /// Whether every shard gets a fresh key, and not only those that lose one.
     pub every_shard: bool,
     /// Who holds the next epoch's secret, where that changes.
@@ -347,35 +349,30 @@ fn concerned(
     for backup in change.backups {
         concerned.extend(backups::get(transaction, backup)?.map(|row| row.shard_id));
     }
-    if !change.backups.is_empty() {
-        let quarters = forget_quarters(transaction, change)?;
-        let commons = forget_commons(transaction, change)?;
-        if quarters || commons {
-            concerned.insert(ShardId::VAULT);
-        }
+    let tombstones = forget_tombstones(transaction, change)?;
+    let commons = !change.backups.is_empty() && forget_commons(transaction, change)?;
+    if tombstones || commons {
+        concerned.insert(ShardId::VAULT);
     }
     Ok(concerned)
 }
 
-/// Takes away tombstones, with the keys of their quarters, that no backup needs any more: all
-/// backups that are left were made after the quarter's last erasure. Says whether there were any.
-fn forget_quarters(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<bool, OpsError> {
-    let oldest_left = backups::list(transaction, &backups::BackupFilter::default())?
-        .into_iter()
-        .filter(|row| !change.backups.contains(&row.backup_id))
-        .map(|row| row.epoch)
-        .min();
+/// Takes tombstones away, and the keys of quarters that have none left. Says whether a key went.
+fn forget_tombstones(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<bool, OpsError> {
+    if change.tombstones.is_empty() {
+        return Ok(false);
+    }
+    let before = tombstones::quarters(transaction)?;
+    for mac in change.tombstones {
+        tombstones::delete(transaction, mac)?;
+    }
+    let left = tombstones::quarters(transaction)?;
     let mut any = false;
-    for quarter in tombstones::quarters(transaction)? {
-        let newest = tombstones::newest_epoch(transaction, &quarter)?;
-        let is_needed = oldest_left.is_some_and(|oldest| newest.is_some_and(|it| oldest < it));
-        if !is_needed {
-            tombstones::delete_quarter(transaction, &quarter)?;
-            let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
-            if vault_keys::get(transaction, &kind)?.is_some() {
-                vault_keys::delete(transaction, &kind)?;
-                any = true;
-            }
+    for quarter in before.iter().filter(|quarter| !left.contains(quarter)) {
+        let kind = format!("{}{quarter}", kinds::TOMBSTONE_PREFIX);
+        if vault_keys::get(transaction, &kind)?.is_some() {
+            vault_keys::delete(transaction, &kind)?;
+            any = true;
         }
     }
     Ok(any)

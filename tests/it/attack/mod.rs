@@ -5,6 +5,7 @@ mod audit_log;
 mod expired;
 mod shares;
 mod sizes;
+mod two_machines;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,8 +12,10 @@ fn a_vault_is_begun() {
     sandbox.fails("strongroom list", 2);
     sandbox.fails("strongroom init --store backups", 9);
     fs::write(sandbox.path("passphrase"), "hunter2\n").unwrap();
-    sandbox.remark("a short passphrase is the person's choice");
-    sandbox.run("strongroom init --store backups --passphrase-file passphrase").done();
+    sandbox.remark("a short passphrase is refused, unless the person insists");
+    sandbox.fails("strongroom init --store backups --passphrase-file passphrase", 4);
+    assert!(!sandbox.path("master.age").exists());
+    sandbox.run("strongroom init --store backups --passphrase-file passphrase --weak").done();
     sandbox.remark("a second vault never takes the first one's place");
     sandbox.fails("strongroom init --store backups --passphrase-file passphrase", 4);
     sandbox.fails("strongroom init --store backups --config other.toml --recipient $RECIPIENT", 4);

@@ -50,8 +50,13 @@ fn command(program: &[&str]) -> Box<dyn Custodian> {
 
 fn command_within(program: &[&str], timeout_seconds: u32) -> Box<dyn Custodian> {
     let program = program.iter().map(|word| (*word).to_owned()).collect();
-    let kind = CustodianKind::Command { program, timeout_seconds };
+    let kind = CustodianKind::Command { program, timeout_seconds, env: example_env() };
     CustodianSettings { name: "far".to_owned(), kind }.open().unwrap()
+}
+
+/// What the examples of the documents need of the environment.
+fn example_env() -> Vec<String> {
+    vec!["TPM_OWNER_AUTH".to_owned(), "TPM2TOOLS_TCTI".to_owned()]
 }
 
 /// An example program of the documents.

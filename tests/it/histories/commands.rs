@@ -21,6 +21,7 @@ use strongroom::vault::OpsError;
 use strongroom::vault::custody::Quorum;
 use strongroom::vault::handle::Vault;
 use strongroom::vault::reader::select::Choice;
+use strongroom::vault::reasons::Reason;
 use strongroom::vault::replica::ReplicaError;
 
 use crate::histories::beginning::{PEOPLE, rows};
@@ -99,7 +100,7 @@ impl History<'_> {
         };
         let made = backup(&vault, &credentials, &request, &progress()).await;
         for new in backups_in(&vault).difference(&before) {
-            let taken = self.promises.take(&vault, there.clone());
+            let taken = self.promises.take(there.clone());
             self.promises.taken.insert(new.clone(), taken);
         }
         if let Some(report) = self.say("backup", "", made) {
@@ -127,7 +128,7 @@ impl History<'_> {
             class: None,
             subjects: vec![Asked { key: SecretText::new(person.to_string()), line: None }],
             skip_unknown: false,
-            reason: "case".to_owned(),
+            reason: Reason { case: None, text: "case".to_owned() },
             dry_run: false,
         };
         let (vault, credentials) = (self.rough_vault(), self.credentials());

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom::base::ids::Epoch;
 use strongroom::catalog::backups::{self, BackupFilter};
-use strongroom::catalog::tombstones;
 use strongroom::vault::handle::Vault;
 
 use crate::histories::beginning::Rows;
@@ -37,12 +36,9 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// The rows that a backup takes now. The marks by which erased people are known go with the last
-    /// backup from before their erasure; whoever is still in the source is then taken as somebody new.
-    pub fn take(&self, vault: &Vault, mut rows: Rows) -> Taken {
-        if !tombstones::quarters(vault.catalog().connection()).unwrap().is_empty() {
-            rows.retain(|person, _| !self.erased.contains(person));
-        }
+    /// The rows that a backup takes now: erased people stay out, whatever expired since.
+    pub fn take(&self, mut rows: Rows) -> Taken {
+        rows.retain(|person, _| !self.erased.contains(person));
         Taken { rows, erasures: self.erased.len() }
     }
 

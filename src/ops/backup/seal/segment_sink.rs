@@ -230,6 +230,7 @@ impl<'a> SegmentSink<'a> {
             Resolved::Erased => {
                 let (_, _, rows, _) = self.tools.filling.finish(self.of.form)?;
                 self.sealed.rows_of_erased += rows;
+                self.keys.leave_out(reference, rows);
                 Ok(())
             }
         }

@@ -51,6 +51,21 @@ pub fn list(connection: &Connection) -> Result<Vec<ErasureRow>, CatalogError> {
     query().doing("read the erasures")
 }
 
+/// The erasures whose negative test has not run, or could not read everything, oldest first.
+pub fn unproven(connection: &Connection) -> Result<Vec<ErasureRow>, CatalogError> {
+    let query = || -> rusqlite::Result<Vec<_>> {
+        connection
+            .prepare(&format!(
+                "SELECT {COLUMNS} FROM erasure
+                 WHERE erasure_id NOT IN (SELECT erasure_id FROM erasure_proof)
+                 ORDER BY erasure_id"
+            ))?
+            .query_map([], from_row)?
+            .collect()
+    };
+    query().doing("read the erasures that are not proven")
+}
+
 /// One erasure, if there is one of that number.
 pub fn get(connection: &Connection, erasure_id: u64) -> Result<Option<ErasureRow>, CatalogError> {
     connection

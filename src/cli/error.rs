@@ -145,6 +145,8 @@ impl From<StoreError> for CliError {
             StoreError::ClockSkew { .. } => {
                 told(Exit::Store).hint("set this machine's clock, then run the command again")
             }
+            StoreError::Unfit { .. } => told(Exit::Store)
+                .hint("use another service, or a newer version of it; docs/stores.md lists some"),
             StoreError::NoObjectLock { .. } => told(Exit::Store).hint(
                 "use a bucket that was made with Object Lock, or leave `lock` and `legal_hold` out of \
                  the store's URL",

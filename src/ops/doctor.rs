@@ -6,7 +6,7 @@ use crate::audit::{self, Action, Outcome, Verdict};
 use crate::base::clock::timestamp;
 use crate::base::ids::VaultId;
 use crate::catalog::backups::{self, BackupFilter};
-use crate::catalog::sources;
+use crate::catalog::{erasures, sources};
 use crate::store::{
     Capabilities, Capability, StoreError, Verdict as CapabilityVerdict, try_writing,
 };
@@ -61,6 +61,7 @@ pub async fn doctor(vault: &Vault, more: Vec<Finding>) -> Result<DoctorReport, O
     findings.extend(every_store(vault).await);
     findings.push(replica(vault).await);
     findings.extend(custody(vault)?);
+    findings.extend(unproven(vault)?);
     findings.extend(more);
     vault.note(Action::Doctor, "vault", Outcome::Done, None)?;
     Ok(DoctorReport { vault: vault.id(), findings })
@@ -165,12 +166,36 @@ fn last_backup(vault: &Vault) -> Result<Option<String>, OpsError> {
     Ok(made.iter().map(|row| row.finished_at).max().map(timestamp))
 }
 
+fn unproven(vault: &Vault) -> Result<Vec<Finding>, OpsError> {
+    let rows = erasures::unproven(vault.catalog().connection())?;
+    let told = |row: &erasures::ErasureRow| {
+        let text = format!(
+            "the test after number {} could not read everything; `strongroom erase` of the same \
+             people makes up for it",
+            row.erasure_id
+        );
+        finding("erasure", Health::Note, text)
+    };
+    Ok(rows.iter().map(told).collect())
+}
+
 async fn replica(vault: &Vault) -> Finding {
     const WHAT: &str = "catalog's replica";
     if let Err(error) = replica::ensure_newest(vault, None).await {
         return finding(WHAT, Health::Failed, error.to_string());
     }
+    let superseded = match replica::garbage(vault).await {
+        Ok(objects) => objects.len(),
+        Err(error) => return finding(WHAT, Health::Failed, error.to_string()),
+    };
     match replica::is_behind(vault) {
+        Ok(false) if superseded > 0 => {
+            let text = format!(
+                "the store has the catalog as it stands, and {superseded} superseded objects that \
+                 it retains or does not let go; `strongroom prune` tells why"
+            );
+            finding(WHAT, Health::Note, text)
+        }
         Ok(false) => finding(WHAT, Health::Well, "the store has the catalog as it stands"),
         Ok(true) => finding(
             WHAT,

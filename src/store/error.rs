@@ -181,6 +181,14 @@ pub enum StoreError {
         /// What the service's clock shows, where it tells.
         said: Option<String>,
     },
+    /// The service does not do what a vault needs.
+    #[error("the service of {location} cannot hold a vault: {reason}")]
+    Unfit {
+        /// The store.
+        location: String,
+        /// Why not, as the rest of a sentence.
+        reason: String,
+    },
     /// A lock was asked for and the store cannot keep one.
     #[error("{location} cannot lock objects: {reason}")]
     NoObjectLock {

@@ -527,6 +527,12 @@ impl OpsError {
         }
     }
 
+    /// Whether an object lies in an archive, where nobody can read it now.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Archived { .. }))
+    }
+
     /// Whether stored bytes are not what was written: what `verify` reports rather than stops at.
     #[must_use]
     pub fn is_damage(&self) -> bool {

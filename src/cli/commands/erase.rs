@@ -33,7 +33,8 @@ Many people at once are one forgetting. What is on a command line, every process
 read; --subjects-from - reads from standard input.
 
 Where a custodian cannot be reached, the erasure is provisional (exit code 12): it is confirmed by \
-the next command that reaches it.
+the next command that reaches it. Where the test after it could not read everything, it is \
+inconclusive (exit code 13): the same command makes up for it.
 
 An erasure cannot be undone. It is confirmed by typing, or with --yes where nobody can type. The \
 live database is not touched: delete the person there as well.")]
@@ -145,7 +146,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
         ),
         _ => erased(&report, args.details),
     };
-    let exit = if report.state == "provisional" { Exit::Provisional } else { Exit::Done };
+    let exit = match report.state {
+        "dry-run" => Exit::Done,
+        "provisional" => Exit::Provisional,
+        _ if report.is_proven() => Exit::Done,
+        _ => Exit::Inconclusive,
+    };
     Ok(Report::new(&report, text)?.with_exit(exit))
 }
 
@@ -232,6 +238,9 @@ fn erased(report: &EraseReport, details: bool) -> String {
             proof.bystanders_opened,
         ));
     }
+    if !report.is_proven() {
+        text.push_str(&inconclusive(report));
+    }
     if report.waiting.is_empty() {
         text.push_str(
             "The key is destroyed. No backup, and no copy of the catalog from before, can\n\
@@ -250,6 +259,20 @@ fn erased(report: &EraseReport, details: bool) -> String {
     text.push_str(
         "\nNot reached: the live database, exports handed out and copies restored earlier.\n\
          Delete the person there as well.\n",
+    );
+    text
+}
+
+/// Why the test proves nothing yet, and what makes up for it.
+fn inconclusive(report: &EraseReport) -> String {
+    let mut text = "The test is INCONCLUSIVE: not everything could be read.\n".to_owned();
+    for sentence in report.proof.iter().flat_map(|proof| &proof.unread) {
+        text.push_str(&wrapped("  ", sentence));
+    }
+    text.push_str(
+        "That changes nothing about what is destroyed. Once it can be read again, the\n\
+         same command makes up for the test. Objects in an archive (Glacier) come back\n\
+         with `aws s3api restore-object`.\n\n",
     );
     text
 }

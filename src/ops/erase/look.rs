@@ -10,10 +10,10 @@ use crate::base::ids::SubjectReference;
 use crate::catalog::backups::{self, BackupFilter, BackupRow};
 use crate::catalog::sources::SourceRow;
 use crate::container::index_block::IndexEntry;
-use crate::vault::OpsError;
 use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
 use crate::vault::reader::{BackupReader, ReaderCache};
+use crate::vault::{ErrorKind, OpsError};
 
 /// What was found.
 pub struct Found {
@@ -21,6 +21,8 @@ pub struct Found {
     pub subjects: Vec<ErasedSubject>,
     /// Backup by backup, the newest first; only those that hold rows of any of them.
     pub backups: Vec<Affected>,
+    /// Why backups, or parts of them, could not be looked into, one sentence each.
+    pub unread: Vec<String>,
     /// What was opened of them.
     pub opened: Arc<ReaderCache>,
 }
@@ -35,8 +37,8 @@ pub struct Affected {
     pub bystander: Option<(u32, IndexEntry)>,
 }
 
-/// Looks people up in every backup of the source. What damage hides there is forgotten all the
-/// same: only the count is short.
+/// Looks people up in every backup of the source. What cannot be read there is forgotten all the same:
+/// only the count is short, and the test afterwards has nothing to try.
 pub async fn look(
     vault: &Vault,
     unlocked: &Unlocked,
@@ -48,6 +50,7 @@ pub async fn look(
     let wanted: BTreeSet<_> = references.iter().copied().collect();
     let mut shares: BTreeMap<SubjectReference, Vec<BackupShare>> = BTreeMap::new();
     let mut affected = Vec::new();
+    let mut unread = Vec::new();
     // Backups share layers of their indexes: each is read once for all.
     let opened = Arc::default();
     for row in rows {
@@ -57,7 +60,10 @@ pub async fn look(
         };
         let reader = match reader {
             Ok(reader) => reader,
-            Err(error) if error.is_damage() => continue,
+            Err(error) if cannot_be_read(&error) => {
+                unread.push(format!("backup {}: {error}", row.backup_id));
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let mut backup = Affected { row, segments: Vec::new(), bystander: None };
@@ -65,7 +71,11 @@ pub async fn look(
         for (number, summary) in (0..).zip(&reader.manifest().relations) {
             let looked_up = match reader.find_all(number, &wanted).await {
                 Ok(looked_up) => looked_up,
-                Err(error) if error.is_damage() => continue,
+                Err(error) if cannot_be_read(&error) => {
+                    let (backup, table) = (&backup.row.backup_id, &summary.relation);
+                    unread.push(format!("backup {backup}, {table}: {error}"));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             for entry in &looked_up.entries {
@@ -104,5 +114,10 @@ pub async fn look(
             }
         })
         .collect();
-    Ok(Found { subjects, backups: affected, opened })
+    Ok(Found { subjects, backups: affected, unread, opened })
+}
+
+/// Whether an error is about what lies in a store: it is damaged, or cannot be had now.
+pub(super) fn cannot_be_read(error: &OpsError) -> bool {
+    error.is_damage() || error.kind() == ErrorKind::Store
 }

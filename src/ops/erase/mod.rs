@@ -30,6 +30,7 @@ use crate::vault::subject_keys::ensure_known;
 use crate::vault::{ErrorKind, OpsError, custody, replica};
 use crate::vault::{sources, subject_maps};
 
+mod later;
 mod look;
 mod proof;
 pub mod readmit;
@@ -38,6 +39,7 @@ mod report;
 pub use proof::Proof;
 pub use report::{BackupShare, ErasedSubject};
 
+use look::cannot_be_read;
 use proof::Before;
 
 /// Whom to forget, and why.
@@ -103,6 +105,14 @@ pub struct EraseReport {
     pub proof: Option<Proof>,
 }
 
+impl EraseReport {
+    /// Whether the negative test tried everything.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proof.as_ref().is_some_and(Proof::is_conclusive)
+    }
+}
+
 /// Erases people, after `confirm` has seen what it concerns. `confirm` is not asked on a dry run.
 pub async fn erase(
     vault: &Vault,
@@ -119,12 +129,24 @@ pub async fn erase(
         .run(async |access| {
             let requested_at = vault.clock().now();
             let unlocked = access.unlock(credentials).await?;
-            access.check_store().await?;
+            match access.check_store().await {
+                Ok(()) => {}
+                // Nobody waits for her erasure until a store can be read: it is provisional meanwhile.
+                Err(error @ OpsError::Store(_))
+                    if error.kind() == ErrorKind::Store && !request.dry_run =>
+                {
+                    vault.warn(&format!("the store could not be looked at before: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
             let class = subject_maps::find_class(vault, &source, request.class.as_deref())?;
-            let (references, skipped) =
-                people(vault, &unlocked, &source, &class, request, |reference| {
-                    access.name_object(&reference.to_string())
-                })?;
+            let name = |reference: &SubjectReference| access.name_object(&reference.to_string());
+            let again = later::of_all(vault, &unlocked, &source, &class, request, name)?;
+            if let Some((references, rows)) = again {
+                let class = class.name.clone();
+                return later::prove(vault, &unlocked, &source, class, &references, &rows).await;
+            }
+            let (references, skipped) = people(vault, &unlocked, &source, &class, request, name)?;
 
             let mut found = look::look(vault, &unlocked, &source, &references).await?;
             let subjects = std::mem::take(&mut found.subjects);
@@ -193,7 +215,7 @@ pub async fn erase(
             ));
             match before.prove(vault, &unlocked, &source, &found, &numbers).await {
                 Ok(proof) => report.proof = Some(proof),
-                Err(error) if error.kind() == ErrorKind::Store => {
+                Err(error) if cannot_be_read(&error) => {
                     vault.warn(&format!("the erasure was not tried out afterwards: {error}"));
                 }
                 Err(error) => return Err(error),

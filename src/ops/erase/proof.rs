@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::look::{Affected, Found};
+use super::look::{Affected, Found, cannot_be_read};
 use crate::base::clock::timestamp;
 use crate::base::durable;
 use crate::base::ids::{Epoch, PackId, SubjectReference, VaultId};
@@ -37,6 +37,8 @@ use crate::vault::{CustodyError, OpsError, custody, replica};
 /// What the test found. Figures only.
 #[derive(Debug, Clone, Serialize)]
 pub struct Proof {
+    /// `proven`; or `inconclusive`, where a part could not be read, and so was not tried.
+    pub state: &'static str,
     /// When it ran.
     pub proven_at: String,
     /// Replicas of the catalog from before the erasure that were still in the store and were tried.
@@ -47,11 +49,54 @@ pub struct Proof {
     pub segments_tried: u64,
     /// Those that opened: zero, or the erasure failed.
     pub segments_opened: u64,
+    /// Segments of the erased that could not be read.
+    pub segments_unread: u64,
+    /// What could not be read, one sentence each (the first few).
+    pub unread: Vec<String>,
     /// Segments of other people, one a backup where one was at hand, that opened.
     pub bystanders_opened: u64,
     /// Those that did not open. They are damaged, or their keys are.
     pub bystanders_failed: u64,
 }
+
+impl Proof {
+    /// Nothing was tried yet.
+    fn new(proven_at: DateTime<Utc>, found: &Found) -> Self {
+        let mut proof = Self {
+            state: PROVEN,
+            proven_at: timestamp(proven_at),
+            replicas_tried: 0,
+            backups_tried: found.backups.len() as u64,
+            segments_tried: 0,
+            segments_opened: 0,
+            segments_unread: 0,
+            unread: Vec::new(),
+            bystanders_opened: 0,
+            bystanders_failed: 0,
+        };
+        found.unread.iter().for_each(|sentence| proof.could_not_read(sentence.clone()));
+        proof
+    }
+
+    /// Something was not tried.
+    fn could_not_read(&mut self, sentence: String) {
+        self.state = INCONCLUSIVE;
+        if self.unread.len() < UNREAD_MAX && !self.unread.contains(&sentence) {
+            self.unread.push(sentence);
+        }
+    }
+
+    /// Whether everything was tried.
+    #[must_use]
+    pub fn is_conclusive(&self) -> bool {
+        self.state == PROVEN
+    }
+}
+
+const PROVEN: &str = "proven";
+const INCONCLUSIVE: &str = "inconclusive";
+/// How many sentences a proof says about what could not be read.
+const UNREAD_MAX: usize = 5;
 
 /// What somebody may have kept from before the erasure.
 pub(super) struct Before {
@@ -79,7 +124,14 @@ impl Before {
         })
     }
 
-    /// Tries everything, and records the figures for each of `erasures`.
+    /// Nothing was kept: a test that is made up for later has no wrapped keys from before.
+    pub fn nothing(vault: &Vault) -> Result<Self, OpsError> {
+        let epoch = crate::catalog::vault::read(vault.catalog().connection())?.epoch;
+        Ok(Self { epoch, shards: Vec::new(), subjects: Vec::new(), replica: None })
+    }
+
+    /// Tries everything that can be read, and records the figures for each of `erasures`. A test that
+    /// could not read everything is no proof, and is not recorded.
     pub async fn prove(
         &self,
         vault: &Vault,
@@ -94,23 +146,20 @@ impl Before {
         let present = crate::catalog::custody::present(vault.catalog().connection())?;
         let secret = custody::read_secret(vault, &present)?;
         let mut found_keys = self.keys_from_before(vault.id(), unlocked, &ring, &secret);
-        let mut proof = Proof {
-            proven_at: timestamp(proven_at),
-            replicas_tried: 0,
-            backups_tried: found.backups.len() as u64,
-            segments_tried: 0,
-            segments_opened: 0,
-            bystanders_opened: 0,
-            bystanders_failed: 0,
-        };
-        if let Some(name) = &self.replica
-            && let Some(opens) =
-                replica::opens(vault, name, &self.replica_keys(unlocked, &ring, &secret)).await?
-        {
-            proof.replicas_tried = 1;
-            if opens {
-                let what = format!("the replica {name}");
-                return Err(CustodyError::Unproven { what }.into());
+        let mut proof = Proof::new(proven_at, found);
+        if let Some(name) = &self.replica {
+            let keys = self.replica_keys(unlocked, &ring, &secret);
+            match replica::opens(vault, name, &keys).await {
+                Ok(None) => {}
+                Ok(Some(opens)) => {
+                    proof.replicas_tried = 1;
+                    if opens {
+                        let what = format!("the replica {name}");
+                        return Err(CustodyError::Unproven { what }.into());
+                    }
+                }
+                Err(error) if cannot_be_read(&error) => proof.could_not_read(error.to_string()),
+                Err(error) => return Err(error),
             }
         }
         // What is nobody's must not open what was hers either.
@@ -124,7 +173,9 @@ impl Before {
             tried: HashMap::new(),
         };
         trial.run(&found.backups, &mut proof).await?;
-        record(vault, &proof, proven_at, erasures)?;
+        if proof.is_conclusive() || proof.segments_opened > 0 {
+            record(vault, &proof, proven_at, erasures)?;
+        }
         if proof.segments_opened > 0 {
             let what = format!("{} of the segments", proof.segments_opened);
             return Err(CustodyError::Unproven { what }.into());
@@ -178,7 +229,16 @@ impl Before {
 }
 
 /// A segment in a pack: backups that share it share what came of trying it.
-type Tried = HashMap<(PackId, u64, u64, ContentMac), bool>;
+type Tried = HashMap<(PackId, u64, u64, ContentMac), Came>;
+
+/// What came of trying a segment.
+#[derive(Clone)]
+enum Came {
+    Opened,
+    Closed,
+    /// It could not be read: why.
+    Unread(String),
+}
 
 /// What the segments are tried with.
 struct Trial<'a> {
@@ -202,60 +262,81 @@ impl Trial<'_> {
     async fn try_backup(&mut self, backup: &Affected, proof: &mut Proof) -> Result<(), OpsError> {
         let identity = self.unlocked.backup_identity(&backup.row)?;
         let (vault, opened) = (self.vault, self.opened);
-        let reader = BackupReader::open_with(vault, &backup.row, identity, opened).await?;
+        let reader = match BackupReader::open_with(vault, &backup.row, identity, opened).await {
+            Ok(reader) => reader,
+            Err(error) if cannot_be_read(&error) => {
+                proof.segments_unread += backup.segments.len() as u64;
+                proof.could_not_read(format!("backup {}: {error}", backup.row.backup_id));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let readers_keys = SubjectKeys::of_backup(vault, self.unlocked, &backup.row)?;
         for (number, entry) in &backup.segments {
-            proof.segments_tried += 1;
             let standing = readers_keys.standing(&[entry.reference])?;
-            let mut is_open = matches!(standing.first(), Some(Standing::Key(_)));
-            is_open |= self.any_key_opens(&reader, *number, entry).await?;
-            proof.segments_opened += u64::from(is_open);
+            let has_key = matches!(standing.first(), Some(Standing::Key(_)));
+            match self.any_key_opens(&reader, *number, entry).await? {
+                Came::Unread(why) if !has_key => {
+                    proof.segments_unread += 1;
+                    proof.could_not_read(why);
+                }
+                came => {
+                    proof.segments_tried += 1;
+                    let is_open = has_key || matches!(came, Came::Opened);
+                    proof.segments_opened += u64::from(is_open);
+                }
+            }
         }
         if let Some((number, entry)) = &backup.bystander
             && let Some(Standing::Key(key)) = readers_keys.standing(&[entry.reference])?.first()
         {
-            if self.opens(&reader, *number, entry, key.expose()).await {
-                proof.bystanders_opened += 1;
-            } else {
-                proof.bystanders_failed += 1;
+            match self.opens(&reader, *number, entry, &[key.expose()]).await? {
+                Came::Opened => proof.bystanders_opened += 1,
+                Came::Closed => proof.bystanders_failed += 1,
+                Came::Unread(why) => proof.could_not_read(why),
             }
         }
         Ok(())
     }
 
-    /// Whether any of the keys opens a segment. The same bytes are tried once.
+    /// What comes of trying all keys on a segment. The same bytes are tried once.
     async fn any_key_opens(
         &mut self,
         reader: &BackupReader,
         number: u32,
         entry: &IndexEntry,
-    ) -> Result<bool, OpsError> {
+    ) -> Result<Came, OpsError> {
         let pack = reader.pack(entry.pack)?.0.id;
         let segment = (pack, entry.offset, entry.length, entry.content_mac);
         if let Some(known) = self.tried.get(&segment) {
-            return Ok(*known);
+            return Ok(known.clone());
         }
-        let mut is_open = false;
-        for key in &self.keys {
-            is_open |= self.opens(reader, number, entry, key.expose()).await;
-        }
-        self.tried.insert(segment, is_open);
-        Ok(is_open)
+        let keys: Vec<&[u8; 32]> = self.keys.iter().map(SubjectKey::expose).collect();
+        let came = self.opens(reader, number, entry, &keys).await?;
+        self.tried.insert(segment, came.clone());
+        Ok(came)
     }
 
+    /// Reads a segment, and tries keys on it.
     async fn opens(
         &self,
         reader: &BackupReader,
         number: u32,
         entry: &IndexEntry,
-        key: &[u8; 32],
-    ) -> bool {
-        let Some(summary) = reader.manifest().relations.get(number as usize) else { return false };
-        let read = reader.read_pack(entry.pack, entry.offset, entry.length).await;
+        keys: &[&[u8; 32]],
+    ) -> Result<Came, OpsError> {
+        let Some(summary) = reader.manifest().relations.get(number as usize) else {
+            return Ok(Came::Closed);
+        };
+        let sealed: Bytes = match reader.read_pack(entry.pack, entry.offset, entry.length).await {
+            Ok(sealed) => sealed,
+            Err(error) if cannot_be_read(&error) => return Ok(Came::Unread(error.to_string())),
+            Err(error) => return Err(error),
+        };
         let (vault, source) = (self.vault.id(), self.source.source_id);
-        let open =
-            |sealed: Bytes| open_segment(vault, source, summary, entry, key, &sealed).is_ok();
-        read.is_ok_and(open)
+        let opens =
+            |key: &&[u8; 32]| open_segment(vault, source, summary, entry, key, &sealed).is_ok();
+        Ok(if keys.iter().any(opens) { Came::Opened } else { Came::Closed })
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Refusal {
     /// How long the service asks to wait.
     pub(super) retry_after: Option<Duration>,
     body: String,
+    /// Its body did not come whole.
+    broke_off: bool,
     /// Nothing but a status came: no S3 service answers so.
     bare: bool,
 }
@@ -41,6 +43,7 @@ impl Refusal {
         let response = error.raw_response()?;
         let header = |name: &str| response.headers().get(name).map(str::to_owned);
         Some(Self {
+            broke_off: response.body().bytes().is_none(),
             bare: response.headers().iter().next().is_none(),
             status: response.status().as_u16(),
             code: error.code().unwrap_or_default().to_owned(),
@@ -136,8 +139,9 @@ where
                     | "XAmzContentChecksumMismatch"
                     | "IncompleteBody",
                     _,
-                )
-                | ("", 200..=299) => Some(Passing::Garbled),
+                ) => Some(Passing::Garbled),
+                // What broke off is asked for again; what came whole and says nothing is an answer.
+                ("", 200..=299) => refusal.broke_off.then_some(Passing::Garbled),
                 (
                     "OperationAborted"
                     | "RequestTimeout"

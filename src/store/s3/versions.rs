@@ -49,8 +49,11 @@ impl S3Store {
                 Err(error) if Refusal::of(&error).is_some_and(|r| r.is_not_implemented()) => {
                     Ok(false)
                 }
-                // An answer that nobody understands: the versions themselves will tell.
+                // Not permitted, or an answer that nobody understands: the versions themselves tell.
                 Err(error) if Refusal::of(&error).is_some_and(|r| r.status == 200) => Ok(true),
+                Err(error) if Refusal::of(&error).is_some_and(|r| r.code == "AccessDenied") => {
+                    Ok(true)
+                }
                 Err(error) => Err(self.failed("s3:GetBucketVersioning", "*")(error)),
             }
         };
@@ -143,7 +146,19 @@ impl S3Store {
                     .set_version_id_marker(id.clone())
                     .send()
             });
-            let page = page.await?.map_err(self.failed(LIST_VERSIONS, shown))?;
+            let page = match page.await? {
+                Ok(page) => page,
+                Err(error) if Refusal::of(&error).is_some_and(|r| r.status == 200) => {
+                    return Err(StoreError::Unfit {
+                        location: self.place().location(),
+                        reason:
+                            "it does not answer a list of versions (`?versions`) as S3 does, so \
+                                 nobody can say what is removed for good"
+                                .to_owned(),
+                    });
+                }
+                Err(error) => return Err(self.failed(LIST_VERSIONS, shown)(error)),
+            };
             found.extend(page.versions().iter().filter_map(|version| {
                 Some(Version {
                     key: version.key()?.to_owned(),

@@ -32,7 +32,7 @@ use crate::catalog::replica;
 use crate::container::bounds::HEAD_BYTES_MAX;
 use crate::container::names;
 use crate::keys::replica_key::ReplicaKeys;
-use crate::store::{ObjectInfo, ObjectName};
+use crate::store::{ObjectInfo, ObjectName, StoreError};
 
 /// The names of the objects that make up the newest replica, and of those of a pending one.
 pub fn needed_names(connection: &Connection) -> Result<BTreeSet<String>, OpsError> {
@@ -89,7 +89,7 @@ pub async fn remove_superseded(vault: &Vault, _lock: &Writing) -> Result<(usize,
             .map(|object| object.name.to_string())
             .collect();
         let only = std::slice::from_ref(&store);
-        let done = async { Ok::<_, OpsError>(places::remove(only, &names).await) };
+        let done = async { Ok::<_, OpsError>(places::remove(vault, only, &names).await) };
         let (some, others) = durable::step_async("replica.remove", done).await?;
         removed += some;
         left += others;
@@ -147,10 +147,13 @@ pub async fn opens(
     let Some(sequence) = names::replica_head_number(name.as_str()) else { return Ok(None) };
     let mut tried = None;
     for store in places::stores(vault).await? {
-        if let Ok(bytes) = read_whole(&*store.store, name, HEAD_BYTES_MAX).await {
-            let opened = keys.iter().any(|keys| open_head(&bytes, sequence, keys).is_ok());
-            tried = Some(tried.unwrap_or(false) || opened);
-        }
+        let bytes = match read_whole(&*store.store, name, HEAD_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let opened = keys.iter().any(|keys| open_head(&bytes, sequence, keys).is_ok());
+        tried = Some(tried.unwrap_or(false) || opened);
     }
     Ok(tried)
 }

@@ -89,20 +89,32 @@ pub async fn create(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Resu
     writer.finish().await.map(|_| ())
 }
 
-/// Removes objects from these stores, as far as that goes: a store may be locked or away, and what is
-/// left is found by the next sync or by `prune`. Returns how many were removed and how many not.
-pub async fn remove(stores: &[NamedStore], names: &[String]) -> (usize, usize) {
+/// Removes superseded objects from these stores, as far as that goes: a store may be locked or away, and
+/// what is left is found by the next sync or by `prune`. Returns how many were removed and how many not;
+/// what a store does not let go, other than by a lock with an end, is told.
+pub async fn remove(vault: &Vault, stores: &[NamedStore], names: &[String]) -> (usize, usize) {
     let (mut removed, mut left) = (0, 0);
+    let mut refused = None;
     for name in names {
+        let Ok(name) = name.parse::<ObjectName>() else { continue };
         let mut gone = !stores.is_empty();
         for store in stores {
-            let deleted = match name.parse::<ObjectName>() {
-                Ok(name) => store.store.delete(&name).await.is_ok(),
-                Err(_) => false,
-            };
-            gone &= deleted;
+            let Err(error) = store.store.delete(&name).await else { continue };
+            gone = false;
+            if !matches!(error, StoreError::Retained { .. }) {
+                refused.get_or_insert(error);
+            }
         }
         if gone { removed += 1 } else { left += 1 }
+    }
+    if let Some(reason) = refused
+        && vault.stores().is_first_refusal()
+    {
+        let all = super::garbage(vault).await.map_or(left, |objects| objects.len());
+        let objects = if all == 1 { "object" } else { "objects" };
+        vault.warn(&format!(
+            "{all} superseded {objects} of the catalog's replica could not be removed: {reason}"
+        ));
     }
     (removed, left)
 }

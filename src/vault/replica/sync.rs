@@ -357,7 +357,7 @@ async fn publish(vault: &Vault, report: &mut SyncReport) -> Result<Option<OpsErr
     if state.sequence > 0 && state.epoch == pending.epoch {
         superseded.push(names::replica_head(state.sequence));
     }
-    let (removed, left) = places::remove(&took, &superseded).await;
+    let (removed, left) = places::remove(vault, &took, &superseded).await;
     report.removed += removed;
     report.left += left;
     Ok(void)

@@ -9,6 +9,7 @@ mod read;
 mod ready;
 pub mod route;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use read::{Attempts, Copies};
@@ -48,6 +49,8 @@ pub struct Stores {
     catalog: Arc<Mutex<Catalog>>,
     vault: VaultId,
     warn: Tell,
+    /// Whether no store refused to remove something before.
+    first_refusal: AtomicBool,
 }
 
 pub(crate) struct OneStore {
@@ -97,7 +100,8 @@ impl Stores {
             opened: OnceLock::new(),
             standing: Mutex::new(Standing::Unknown),
         };
-        Self { all: settings.iter().map(one).collect(), catalog, vault, warn }
+        let all = settings.iter().map(one).collect();
+        Self { all, catalog, vault, warn, first_refusal: AtomicBool::new(true) }
     }
 
     /// Opens one, knowing what an earlier look at this very place found.
@@ -126,6 +130,12 @@ impl Stores {
         let row = rows::store(catalog.connection(), &settings.name)?;
         let row = row.filter(|row| row.location == place_of(settings));
         Ok(row.and_then(|row| serde_json::from_str(&row.capabilities).ok()))
+    }
+
+    /// Whether no store refused to remove something before: a command tells it once.
+    #[must_use]
+    pub fn is_first_refusal(&self) -> bool {
+        self.first_refusal.swap(false, Ordering::Relaxed)
     }
 
     /// Whether there is more than one.

@@ -3,6 +3,7 @@
 
 #[path = "amazon.rs"]
 mod at_amazon;
+mod cases;
 mod disaster;
 mod locked;
 mod plain;

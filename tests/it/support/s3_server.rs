@@ -339,6 +339,15 @@ impl S3Server {
         bucket
     }
 
+    /// The bucket of that name, made when it is first asked for.
+    pub fn bucket_named(&self, name: &str) {
+        let name = name.to_owned();
+        self.blocking(async move |server: &Self| {
+            // It may be there already.
+            let _ = server.client().create_bucket().bucket(name).send().await;
+        });
+    }
+
     /// The URL of a store in a bucket, with more parameters (`&name=value`).
     pub fn url(&self, bucket_and_prefix: &str, more: &str) -> String {
         format!(

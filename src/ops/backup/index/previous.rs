@@ -101,7 +101,7 @@ impl Previous {
         let Some(row) = newest(look)? else { return Ok(None) };
         match Self::open_row(look, &row, packs, notices).await {
             Ok(previous) => Ok(Some(previous)),
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_damage() || error.is_archived() => {
                 notices.push(format!(
                     "everything is stored anew, because the backup before, {}, cannot be built on: {error}",
                     row.backup_id

@@ -226,9 +226,10 @@ impl Work<'_> {
             let session = Session::connect(&self.settings).await?;
             let snapshot = session.begin_locked().await?;
             let schema = postgres::describe(&session).await?;
-            Ok::<_, OpsError>((session, snapshot, schema))
+            let hidden = postgres::schema::hidden::hidden(&session).await?;
+            Ok::<_, OpsError>((session, snapshot, schema, hidden))
         };
-        let (session, snapshot, schema) = tokio::select! {
+        let (session, snapshot, schema, hidden) = tokio::select! {
             reason = &mut gives_way => return Err(reason),
             begun = begun => begun?,
         };
@@ -244,13 +245,14 @@ impl Work<'_> {
         let identity = BackupIdentity::generate();
         let new = (&backup, &identity);
         let packs = PackList::default();
-        notices.extend(write::notices(&schema));
+        notices.extend(write::notices(&schema, &hidden));
         let read = async {
             let archive = async {
-                match self.request.contents {
-                    Contents::DataOnly => Ok(None),
-                    _ => self.write_schema(&backup, &identity, &schema, &snapshot).await.map(Some),
+                if self.request.contents == Contents::DataOnly {
+                    return Ok((None, Vec::new()));
                 }
+                let (store, from) = (self.store.as_ref(), (&self.settings, &snapshot));
+                write::schema(store, &new, from, &schema).await
             };
             let rows = async {
                 if self.request.contents == Contents::SchemaOnly {
@@ -268,7 +270,8 @@ impl Work<'_> {
         // No table is kept from anybody while the rest is written.
         drop(session);
         let written = async {
-            let (schema_archive, (relations, layers, (owners, met))) = read?;
+            let ((schema_archive, warnings), (relations, layers, (owners, met))) = read?;
+            notices.extend(warnings);
             self.progress.phase("sealing the manifest");
             let manifest = Manifest {
                 version: manifest::VERSION,
@@ -428,26 +431,6 @@ impl Work<'_> {
         let reused: Vec<ObjectName> = reused.map(|name| name.parse()).collect::<Result<_, _>>()?;
         let manifest = names::manifest(&manifest.backup).parse()?;
         copy::hold_as_long(self.store.as_ref(), &manifest, &reused).await
-    }
-
-    async fn write_schema(
-        &self,
-        backup: &BackupId,
-        identity: &BackupIdentity,
-        schema: &DatabaseSchema,
-        snapshot: &postgres::SnapshotId,
-    ) -> Result<manifest::ArchiveSummary, OpsError> {
-        let tools = postgres::tools::Tools::find(schema.server_version_num / 10_000)?;
-        let archive = postgres::tools::dump_schema(&tools, &self.settings, snapshot).await?;
-        let name = names::schema(backup);
-        let sealed = identity.seal(&name, &archive)?;
-        let store = self.store.as_ref();
-        let written = write::whole(store, &name, sealed, "backup.schema").await?;
-        Ok(manifest::ArchiveSummary {
-            bytes: written.bytes,
-            sha256: written.sha256,
-            pg_dump_version: tools.version().to_owned(),
-        })
     }
 
     /// The last object of a backup.

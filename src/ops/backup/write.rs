@@ -6,8 +6,12 @@ use crate::base::schema::{DatabaseSchema, QualifiedName};
 use crate::catalog::Transaction;
 use crate::catalog::backups::BackupKind;
 use crate::catalog::packs::{self, PackRow};
-use crate::container::manifest::{Contents, Manifest, PackSummary};
+use crate::container::age_file::BackupIdentity;
+use crate::container::manifest::{ArchiveSummary, Contents, Manifest, PackSummary};
 use crate::container::names;
+use crate::postgres::schema::hidden::Hidden;
+use crate::postgres::tools::{Dumped, Tools, dump_schema};
+use crate::postgres::{ConnectionSettings, SnapshotId};
 use crate::store::{ObjectName, Store, Written, try_writing};
 use crate::vault::OpsError;
 use bytes::Bytes;
@@ -23,6 +27,27 @@ pub async fn whole(
     let mut writer = store.create(&name).await?;
     writer.write(Bytes::from(bytes)).await?;
     Ok(durable::step_async(step, writer.finish()).await?)
+}
+
+/// Writes the schema as `pg_dump` has it; also what `pg_dump` warned of.
+pub async fn schema(
+    store: &dyn Store,
+    (backup, identity): &(&BackupId, &BackupIdentity),
+    (settings, snapshot): (&ConnectionSettings, &SnapshotId),
+    schema: &DatabaseSchema,
+) -> Result<(Option<ArchiveSummary>, Vec<String>), OpsError> {
+    let tools = Tools::find(schema.server_version_num / 10_000)?;
+    let Dumped { archive, warnings } = dump_schema(&tools, settings, snapshot).await?;
+    let name = names::schema(backup);
+    let sealed = identity.seal(&name, &archive)?;
+    let written = whole(store, &name, sealed, "backup.schema").await?;
+    let summary = ArchiveSummary {
+        bytes: written.bytes,
+        sha256: written.sha256,
+        pg_dump_version: tools.version().to_owned(),
+    };
+    let warning = |warning: String| format!("pg_dump says: {warning}");
+    Ok((Some(summary), warnings.into_iter().map(warning).collect()))
 }
 
 /// Removes what a failed backup wrote, as far as the store lets it; the rest is garbage that
@@ -88,11 +113,23 @@ pub fn count_bytes(manifest: &Manifest, own: &[PackSummary]) -> ObjectBytes {
 }
 
 /// What the operator should know of the database that was backed up.
-pub fn notices(schema: &DatabaseSchema) -> Vec<String> {
+pub fn notices(schema: &DatabaseSchema, hidden: &Hidden) -> Vec<String> {
     let list = |names: Vec<&QualifiedName>| {
         names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let mut notices = Vec::new();
+    if !hidden.subscriptions.is_empty() {
+        notices.push(format!(
+            "subscriptions are not in the backup, for only a superuser may read them: {}",
+            hidden.subscriptions.join(", ")
+        ));
+    }
+    if !hidden.user_mappings.is_empty() {
+        notices.push(format!(
+            "user mappings are in the backup without their options, for the role may not read them: {}",
+            hidden.user_mappings.join(", ")
+        ));
+    }
     let unlogged: Vec<_> =
         schema.tables.iter().filter(|table| table.unlogged).map(|table| &table.name).collect();
     if !unlogged.is_empty() {

@@ -10,6 +10,7 @@
 mod constraints;
 mod database;
 pub mod foreign_keys;
+pub mod hidden;
 mod materialized_views;
 mod roles;
 mod sequences;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 pub use database::{DatabaseStatement, DatabaseStatementKind, database_statements};
-pub use dump::dump_schema;
+pub use dump::{Dumped, dump_schema};
 pub use restore::{FailedStatement, RestoreOptions, Section, restore_section};
 
 use super::error::PostgresError;

@@ -162,15 +162,16 @@ impl<'run> Restore<'run> {
         }
         let output = finished(command).await?;
         let printed = String::from_utf8_lossy(&output.stderr);
-        let (mut failures, benign) = failures(&printed, self.section);
-        if jobs > 1 && failures.iter().any(|failed| failed.statement.is_empty()) {
-            failures = mixed_up(&printed);
+        let (failures, benign) = failures(&printed, self.section);
+        let ignored = ignored_errors(&printed);
+        if let Some(ignored) = ignored.filter(|_| jobs > 1 && !failures.is_empty()) {
+            // It went on to the end. Each error is counted twice, by its process and by the first one.
+            let failed = (ignored.saturating_sub(2 * benign) / 2).max(1);
+            return Ok(of_several(failures, &printed, failed));
         }
-        // With several jobs each error is counted twice, by its process and by the first one.
-        let counted = if jobs > 1 { 2 } else { 1 } * (benign + failures.len());
         // It went on to the end, and each of its errors is a statement that is known.
-        let is_complete =
-            output.status.success() || ignored_errors(&printed).is_some_and(|all| all <= counted);
+        let counted = if jobs > 1 { 2 } else { 1 } * (benign + failures.len());
+        let is_complete = output.status.success() || ignored.is_some_and(|all| all <= counted);
         if is_complete && failures.iter().all(|failed| !failed.statement.is_empty()) {
             return Ok(failures);
         }
@@ -358,15 +359,33 @@ fn without_values(message: &str, rest: &[&str]) -> String {
     }
 }
 
-/// The statements that failed where several processes printed at once, so that the reasons are mixed up.
-fn mixed_up(printed: &str) -> Vec<FailedStatement> {
-    let failed = printed.lines().filter_map(|line| {
-        let (_, command) = line.split_once("Command was: ")?;
-        let reason = "the server refused it; its log says why".to_owned();
-        (!command.starts_with("SET transaction_timeout"))
-            .then(|| FailedStatement { statement: beginning(command), reason })
-    });
-    failed.collect()
+/// The statements that failed, so many, where several processes printed what `failures` was read from: what they
+/// print at the same time is mixed up.
+fn of_several(
+    mut failures: Vec<FailedStatement>,
+    printed: &str,
+    failed: usize,
+) -> Vec<FailedStatement> {
+    if failures.len() < failed || failures.iter().any(|one| one.statement.is_empty()) {
+        let reason = "the server refused it; its log says why";
+        failures = printed
+            .split("Command was: ")
+            .skip(1)
+            .filter_map(|rest| rest.split(['\n', ';']).next())
+            .filter(|command| !command.starts_with("SET transaction_timeout"))
+            .map(|command| FailedStatement {
+                statement: beginning(command),
+                reason: reason.to_owned(),
+            })
+            .collect();
+    }
+    if failures.len() < failed {
+        failures.push(FailedStatement {
+            statement: format!("{} more indexes or constraints", failed - failures.len()),
+            reason: "the server refused them; its log says which and why".to_owned(),
+        });
+    }
+    failures
 }
 
 /// How many errors `pg_restore` counted, if it went on to the end in spite of them.
@@ -461,9 +480,12 @@ mod tests {
     fn statements_are_found_however_their_errors_are_mixed() {
         let printed = "pg_restore: error: a\npg_restore: error: b\nDETAIL:  bob\nCommand was: CREATE INDEX i;\n\n\
             Command was: CREATE INDEX j;\n";
-        assert!(failures(printed, Section::PostData).0[0].statement.is_empty());
-        let found: Vec<_> = mixed_up(printed).into_iter().map(|one| one.statement).collect();
-        assert_eq!(found, ["CREATE INDEX i;", "CREATE INDEX j;"]);
+        let (read, _) = failures(printed, Section::PostData);
+        assert!(read[0].statement.is_empty());
+        let found: Vec<_> =
+            of_several(read.clone(), printed, 2).into_iter().map(|one| one.statement).collect();
+        assert_eq!(found, ["CREATE INDEX i", "CREATE INDEX j"]);
+        assert_eq!(of_several(read, printed, 4)[2].statement, "2 more indexes or constraints");
     }
 
     #[test]

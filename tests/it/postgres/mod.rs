@@ -210,7 +210,7 @@ async fn a_whole_database_makes_the_round_trip() {
     let snapshot = source.begin_snapshot().await.unwrap();
     let schema = describe(&source).await.unwrap();
     let tools = Tools::find(source.server_major()).unwrap();
-    let archive = dump_schema(&tools, &database.settings(), &snapshot).await.unwrap();
+    let archive = dump_schema(&tools, &database.settings(), &snapshot).await.unwrap().archive;
 
     let copy = settings(&support::cluster().url("round trip of \"everything\""));
     let maintenance = copy.with_database("postgres");
@@ -283,7 +283,7 @@ async fn a_left_out_entry_is_not_restored_and_what_is_there_already_fails() {
     let snapshot = session.begin_snapshot().await.unwrap();
     let schema = describe(&session).await.unwrap();
     let tools = Tools::find(session.server_major()).unwrap();
-    let archive = dump_schema(&tools, &database.settings(), &snapshot).await.unwrap();
+    let archive = dump_schema(&tools, &database.settings(), &snapshot).await.unwrap().archive;
 
     let other = support::database();
     let skip = vec![(2606, schema.foreign_keys[0].oid)];

@@ -225,3 +225,52 @@ async fn settings_of_the_restoring_role_change_no_value() {
     assert_eq!(text(&copy, rows).await, text(&database, rows).await);
     std::mem::forget(target);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_role_cannot_see_is_named() {
+    let tables = "
+        CREATE TABLE people (id int PRIMARY KEY, name text);
+        INSERT INTO people VALUES (1, 'N');
+        CREATE FOREIGN DATA WRAPPER elsewhere;
+        CREATE SERVER far FOREIGN DATA WRAPPER elsewhere;
+        CREATE USER MAPPING FOR postgres SERVER far OPTIONS (secret 'sparrow');
+        CREATE USER MAPPING FOR public SERVER far OPTIONS (secret 'sparrow');
+        CREATE PUBLICATION published FOR TABLE people;
+        CREATE SUBSCRIPTION subscribed CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION published
+            WITH (connect = false, slot_name = NONE);";
+    let database = support::database();
+    for statement in format!("SET search_path = public; {tables}").split(';') {
+        database
+            .session()
+            .await
+            .batch("a part", &format!("SET search_path = public; {statement}"))
+            .await
+            .unwrap();
+    }
+    let role = format!("{}_reader", database.name);
+    let statements = format!(
+        "CREATE ROLE {role} LOGIN BYPASSRLS PASSWORD 'sparrow';
+         GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    database.session().await.batch("a role", &statements).await.unwrap();
+    let url = database.url.replacen("postgres:only%20for%20tests", &format!("{role}:sparrow"), 1);
+    let world = World::new();
+    world.ok(&["source", "add", "main", "--url", &url]);
+    world.map(&["--root", "people"]);
+    let report = world.ok(&["backup", "main"]);
+    let notices = report["notices"].to_string();
+    for part in [
+        "subscriptions are not in the backup, for only a superuser may read them: subscribed",
+        "without their options, for the role may not read them: postgres on far, public on far",
+        "pg_dump says: subscriptions not dumped",
+    ] {
+        assert!(notices.contains(part), "{part}: {notices}");
+    }
+    assert!(!report.to_string().contains("sparrow"));
+    // A superuser sees all of it.
+    let world = World::with_source(&database);
+    world.map(&["--root", "people"]);
+    let report = world.ok(&["backup", "main"]);
+    assert_eq!(report["notices"].as_array().unwrap().len(), 0, "{report:#}");
+    database.session().await.batch("the end", "DROP SUBSCRIPTION subscribed").await.unwrap();
+}

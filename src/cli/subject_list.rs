@@ -39,7 +39,7 @@ pub fn read(path: &Path, columns: &[String]) -> Result<Vec<Listed>, CliError> {
         CliError::new(Exit::Usage, message).hint("give a file with one primary key a line")
     })?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         CliError::new(Exit::Usage, format!("{shown}, line {line}: it is not UTF-8"))
             .hint("save the file as UTF-8 text")
     })?;

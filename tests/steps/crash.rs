@@ -70,7 +70,7 @@ fn erasure_cut_off(erasing: &Erasing) {
             erasing.assert_no_old_key(&world, point);
         }
         if let Some(point) = image.points.iter().find(|at| at.passage.starts_with("forget.")) {
-            erasing.assert_recorded(&world, point);
+            Erasing::assert_recorded(&world, point);
         }
         erasing.check_recovered(&world, gone, point);
         Erasing::next_command(&world, turn, gone, point);

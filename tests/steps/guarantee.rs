@@ -328,7 +328,7 @@ impl Erasing {
     }
 
     /// Whatever an erasure has done, it was on record before: its entry is the first thing that it wrote.
-    pub fn assert_recorded(&self, world: &World, point: &Point) {
+    pub fn assert_recorded(world: &World, point: &Point) {
         let begun = "SELECT count(*) FROM audit_entry WHERE action = 'erase' AND outcome = 'begun'";
         assert!(count(world, begun) > 0, "{point:?}: an erasure is under way without an entry");
     }

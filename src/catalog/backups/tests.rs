@@ -78,7 +78,7 @@ fn a_backup_is_found_by_its_beginning() {
     }
     let found = |index: usize| Selected::Found(Box::new(rows[index].clone()));
     let find = |selector: &str| find(catalog.connection(), selector).unwrap();
-    assert_eq!(find("latest"), found(2));
+    assert_eq!(find("latest"), Selected::NotFound, "the newest is of a source, and not asked here");
     assert_eq!(find("20261123"), found(2));
     assert_eq!(find("20261122t020000z-0000ab"), found(1));
     assert_eq!(find("20261122T020000Z-00000a"), found(0));

@@ -153,7 +153,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let text = if backups.is_empty() {
         "There is no backup yet.\n".to_owned()
     } else if context.global.quiet {
-        backups.iter().map(|one| format!("{}\n", one.backup)).collect()
+        backups.iter().flat_map(|one| [one.backup.as_str(), "\n"]).collect()
     } else {
         let headers: Vec<_> = columns.iter().map(|column| column.header()).collect();
         let cells = |one| columns.iter().map(|column| column.of(one)).collect();

@@ -17,6 +17,9 @@ use crate::vault::handle::Vault;
 use crate::vault::keys::Unlocked;
 use crate::vault::subject_keys::SubjectKeys;
 
+/// People who are erased already, and the erasure of each, whose test is still to be made up for.
+pub type Unproven = (Vec<SubjectReference>, Vec<ErasureRow>);
+
 /// The people of a request and their erasures, where all of them are erased already, and the test of
 /// each is still to be made up for.
 pub fn of_all(
@@ -26,7 +29,7 @@ pub fn of_all(
     class: &SubjectClass,
     request: &EraseRequest,
     name: impl Fn(&SubjectReference) -> Result<(), OpsError>,
-) -> Result<Option<(Vec<SubjectReference>, Vec<ErasureRow>)>, OpsError> {
+) -> Result<Option<Unproven>, OpsError> {
     let (mut references, mut rows) = (Vec::new(), Vec::new());
     for subject in &request.subjects {
         // What is wrong with a key is told by the erasure that this then is.

@@ -59,7 +59,9 @@ pub async fn init_with<E: From<OpsError>>(
     let warn = Arc::clone(&environment.warn);
     if let Some(kept) = left {
         warn("an earlier `init` did not come to its end here; what it had made was removed");
-        kept.iter().for_each(|sentence| warn(sentence));
+        for sentence in &kept {
+            warn(sentence);
+        }
     }
     let made = async {
         let begun = make(places, environment, protection, &mut place).await?;

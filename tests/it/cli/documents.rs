@@ -194,7 +194,7 @@ fn every_field_that_is_printed_is_documented() {
     all.run("restore", "finance:latest --to env:COPY_URL --into-non-empty --schema-only", 14);
     all.run("verify", "--all", 0);
     all.run("backup", "finance", 0);
-    all.run("subject met", "--backup latest --subject 2", 0);
+    all.run("subject met", "--backup finance:latest --subject 2", 0);
     all.run("erasure list", "", 0);
     all.run("erasure show", "1", 0);
     all.run("erasure forget-tombstones", "--yes", 0);

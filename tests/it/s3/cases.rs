@@ -249,7 +249,7 @@ async fn play(name: &str, case: Case) -> Vec<String> {
         .collect();
     let Expected { exit, says } = case.init;
     let ended_there = exit != 0;
-    step(&world, Step { run: init, exit, says, never: Vec::new() }, &mut wrong);
+    step(&world, &Step { run: init, exit, says, never: Vec::new() }, &mut wrong);
     if ended_there || !wrong.is_empty() {
         return wrong;
     }
@@ -258,15 +258,15 @@ async fn play(name: &str, case: Case) -> Vec<String> {
         vec!["map", "app", "--root", "public.users", "--write"],
     ] {
         let run = line.into_iter().map(str::to_owned).collect();
-        step(&world, Step { run, exit: 0, says: Vec::new(), never: Vec::new() }, &mut wrong);
+        step(&world, &Step { run, exit: 0, says: Vec::new(), never: Vec::new() }, &mut wrong);
     }
     let backup = || vec![vec!["backup".to_owned(), "app".to_owned()]];
     for line in case.before.unwrap_or_else(backup) {
         let step_before = Step { run: line, exit: 0, says: Vec::new(), never: Vec::new() };
-        step(&world, step_before, &mut wrong);
+        step(&world, &step_before, &mut wrong);
     }
     *faults.on.lock().unwrap() = true;
-    for one in case.steps {
+    for one in &case.steps {
         step(&world, one, &mut wrong);
     }
     let used = faults.used.load(Ordering::Relaxed);
@@ -276,7 +276,7 @@ async fn play(name: &str, case: Case) -> Vec<String> {
     wrong
 }
 
-fn step(world: &World, step: Step, wrong: &mut Vec<String>) {
+fn step(world: &World, step: &Step, wrong: &mut Vec<String>) {
     let target = step.run.iter().any(|word| word == "DATABASE").then(uncreated_database);
     let oldest = || world.backups().last().cloned().unwrap_or_default();
     let words: Vec<String> = step

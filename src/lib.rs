@@ -2,7 +2,7 @@
 //!
 //! # The map of modules
 //!
-//! A module may use what is below it, never what is above or beside it; `tests/alone/tidy.rs` holds that.
+//! A module may use what is below it, never what is above or beside it; `tests/alone/tidy` holds that.
 //!
 //! | layer | modules | what it is |
 //! |---|---|---|

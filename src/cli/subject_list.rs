@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::crypto::SecretText;
+use crate::ops::erase::Asked;
 
 /// One person of a list.
 pub struct Listed {
@@ -19,6 +20,20 @@ pub struct Listed {
     pub key: SecretText,
     /// The line, from 1.
     pub line: usize,
+}
+
+/// The people, from the arguments or the file that they name.
+pub fn asked(
+    named: &[String],
+    from: Option<&Path>,
+    columns: &[String],
+) -> Result<Vec<Asked>, CliError> {
+    let Some(path) = from else {
+        let given = named.iter().cloned().map(SecretText::new);
+        return Ok(given.map(|key| Asked { key, line: None }).collect());
+    };
+    let listed = read(path, columns)?;
+    Ok(listed.into_iter().map(|one| Asked { key: one.key, line: Some(one.line) }).collect())
 }
 
 /// Reads a list from a file, or from standard input (`-`). `columns` name the key's columns in a CSV

@@ -1,6 +1,6 @@
 //! `strongroom erase`: forgets people in every backup that exists.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -9,8 +9,7 @@ use crate::cli::output::{Report, count, counted, shown, when, wrapped};
 use crate::cli::prompt::confirm_by_typing;
 use crate::cli::subject_list;
 use crate::cli::values::{case_number, source_name};
-use crate::crypto::SecretText;
-use crate::ops::erase::{Asked, EraseReport, EraseRequest, ErasedSubject, Skipped, erase};
+use crate::ops::erase::{EraseReport, EraseRequest, ErasedSubject, Skipped, erase};
 use crate::policy::free_text;
 use crate::vault::OpsError;
 use crate::vault::reasons::Reason;
@@ -101,7 +100,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, CliError> {
     let request = EraseRequest {
         source: args.source.clone(),
         class: args.class.clone(),
-        subjects: subjects(&args.subject, args.subjects_from.as_deref(), &args.column)?,
+        subjects: subject_list::asked(&args.subject, args.subjects_from.as_deref(), &args.column)?,
         skip_unknown: args.skip_unknown,
         reason: Reason { case: args.case.clone(), text: args.reason.clone().unwrap_or_default() },
         dry_run: args.dry_run,
@@ -172,20 +171,6 @@ fn words(text: &str) -> Result<String, String> {
         text if text.len() > 8000 => Err("give at most 8,000 characters".to_owned()),
         text => Ok(text.to_owned()),
     }
-}
-
-/// The people, from the arguments or the file that they name.
-pub(super) fn subjects(
-    named: &[String],
-    from: Option<&Path>,
-    columns: &[String],
-) -> Result<Vec<Asked>, CliError> {
-    let Some(path) = from else {
-        let given = named.iter().cloned().map(SecretText::new);
-        return Ok(given.map(|key| Asked { key, line: None }).collect());
-    };
-    let listed = subject_list::read(path, columns)?;
-    Ok(listed.into_iter().map(|one| Asked { key: one.key, line: Some(one.line) }).collect())
 }
 
 /// What an erasure concerns: who, and where their rows are.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::erase;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::output::{Report, counted, when};
+use crate::cli::subject_list;
 use crate::cli::values::source_name;
 use crate::crypto::SecretText;
 use crate::keys::master::Credentials;
@@ -106,7 +106,7 @@ async fn tell_met(
     credentials: &Credentials,
     args: &MetArgs,
 ) -> Result<Report, CliError> {
-    let subjects = erase::subjects(&args.subject, args.subjects_from.as_deref(), &args.column)?;
+    let subjects = subject_list::asked(&args.subject, args.subjects_from.as_deref(), &args.column)?;
     let subjects: Vec<_> = subjects.into_iter().map(|one| one.key).collect();
     let class = args.class.as_deref();
     let report = met(vault, credentials, &args.backup, class, &subjects).await?;

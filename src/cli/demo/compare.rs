@@ -37,8 +37,7 @@ async fn digest(session: &Session, table: &Table) -> Result<(u64, String), CliEr
         table.name.quoted()
     );
     let row = session.query_one(&statement, &[]).await.map_err(OpsError::from)?;
-    let unreadable = |error| CliError::from_error(Exit::Internal, &error);
-    let rows: i64 = row.try_get(0).map_err(|error: tokio_postgres::Error| unreadable(error))?;
-    let digest = row.try_get(1).map_err(|error: tokio_postgres::Error| unreadable(error))?;
+    let rows: i64 = row.try_get(0).map_err(|error| CliError::from_error(Exit::Internal, &error))?;
+    let digest = row.try_get(1).map_err(|error| CliError::from_error(Exit::Internal, &error))?;
     Ok((u64::try_from(rows).unwrap_or(0), digest))
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod graph;
+mod rooms;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

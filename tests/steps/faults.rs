@@ -79,7 +79,7 @@ fn erasure_failed(erasing: &Erasing) -> std::collections::BTreeMap<&'static str,
         );
         if turn % 5 == 4 {
             // Whoever reads of a failure tries again at once.
-            world.ends(if gone { 5 } else { 0 }, &ERASE);
+            Erasing::erase_again(&world, gone, point);
             gone = true;
         } else {
             Erasing::next_command(&world, turn, gone, point);

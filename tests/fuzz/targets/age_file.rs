@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::VaultId;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::crypto::SecretText;
-use strongroom::base::ids::VaultId;
 use strongroom::keys::master::{self, Credentials};
 use strongroom_fuzz::{IDENTITY, VAULT};
 

@@ -9,7 +9,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((rows, rest)) = bytes.split_first_chunk::<2>() else { return };
     let Some((length, rest)) = rest.split_first_chunk::<4>() else { return };
     let Some((layout, rest)) = rest.split_first_chunk::<2>() else { return };
-    let Some((layout, payload)) = rest.split_at_checked(u16::from_le_bytes(*layout).into()) else { return };
+    let Some((layout, payload)) = rest.split_at_checked(u16::from_le_bytes(*layout).into()) else {
+        return;
+    };
     let Ok(layout) = serde_json::from_slice::<Layout>(layout) else { return };
     let rows = u64::from(u16::from_le_bytes(*rows));
     // A gigabyte may be claimed, and is not worth its time here.

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::{PackId, VaultId};
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::index::IndexSeal;
 use strongroom::container::pack;
-use strongroom::base::ids::{PackId, VaultId};
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

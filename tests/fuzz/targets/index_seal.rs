@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::{BackupId, SubjectReference, VaultId};
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::index::{BlockPlace, IndexSeal};
-use strongroom::base::ids::{BackupId, SubjectReference, VaultId};
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strongroom::ops::restore::large_objects::Piece;
+use strongroom::postgres::rows::large_objects::Piece;
 
 fuzz_target!(|line: &[u8]| {
     if let Some(piece) = Piece::parse(line) {

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::VaultId;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::layer_key::LayerUse;
-use strongroom::base::ids::VaultId;
 use strongroom_fuzz::{BACKUP, IDENTITY};
 
 fuzz_target!(|bytes: &[u8]| {

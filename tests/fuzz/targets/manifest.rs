@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::VaultId;
 use strongroom::container::age_file::BackupIdentity;
 use strongroom::container::manifest::Manifest;
-use strongroom::base::ids::VaultId;
 use strongroom_fuzz::{BACKUP, IDENTITY, VAULT};
 
 fuzz_target!(|json: &[u8]| {

@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::digest;
+use strongroom::base::ids::VaultId;
 use strongroom::container::replica::ObjectKey;
 use strongroom::container::replica::data::DataSeal;
 use strongroom::container::replica::head::CellPlace;
-use strongroom::base::digest;
-use strongroom::base::ids::VaultId;
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::VaultId;
 use strongroom::container::replica::head::{Head, HeadHeader};
 use strongroom::crypto::kdf;
-use strongroom::base::ids::VaultId;
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {

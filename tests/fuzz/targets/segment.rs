@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use strongroom::base::ids::{SourceId, SubjectReference, VaultId};
 use strongroom::container::segment::{Codec, Compressor, Relation, context, decompress};
 use strongroom::crypto::segment::SegmentSealer;
-use strongroom::base::ids::{SourceId, SubjectReference, VaultId};
 use strongroom_fuzz::VAULT;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -33,7 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(decompress(Codec::Stored, payload.to_vec(), u64::MAX, "a segment").is_err());
     let relation = Relation::Table("public.users".parse().unwrap());
     let reference = SubjectReference([9; 16]);
-    let bound = context(VaultId(VAULT), SourceId([3; 16]), &relation, reference, Codec::Zstandard, None);
+    let bound =
+        context(VaultId(VAULT), SourceId([3; 16]), &relation, reference, Codec::Zstandard, None);
     let sealer = SegmentSealer::new(&[0x41; 32]);
     assert!(sealer.open(&bound, &[7; 32], bytes).is_err());
     let mac = sealer.content_mac(&bound, payload);

@@ -21,7 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     let numeric_max = 4 * (1 << 15) + (1 << 14) + 8;
     assert!(text.len() <= value.len() * 8 + 64 || (type_oid == 1700 && text.len() <= numeric_max));
     match type_oid {
-        20 => assert_eq!(str::from_utf8(text).unwrap().parse::<i64>().unwrap().to_be_bytes(), value),
+        20 => {
+            assert_eq!(str::from_utf8(text).unwrap().parse::<i64>().unwrap().to_be_bytes(), value)
+        }
         701 => {
             let read: f64 = str::from_utf8(text).unwrap().parse().unwrap();
             let number = f64::from_be_bytes(value.try_into().unwrap());

@@ -9,7 +9,7 @@ use crate::guarantee::{
     stored, tables, verified, word,
 };
 use crate::outcomes::{Outcomes, at_least, each};
-use crate::record::{self, Point, Recording};
+use crate::record::{self, Point};
 use crate::vault::World;
 
 #[test]
@@ -210,7 +210,7 @@ fn a_killed_process_leaves_its_image() {
     let outcomes = Outcomes::default();
     each(&commands, |_, (world, command)| {
         let recording = record::record(world, command);
-        let middle = middle(&recording);
+        let middle = recording.middle();
         let world = world.copy();
         let (left, image) = record::killed(&world, world.command(command), &middle);
         assert_eq!(left, image, "{command:?} at {middle:?}");
@@ -218,14 +218,9 @@ fn a_killed_process_leaves_its_image() {
     });
     let empty = World::empty();
     let recording = record::record_command(&empty, empty.init_command());
-    let (middle, empty) = (middle(&recording), World::empty());
+    let (middle, empty) = (recording.middle(), World::empty());
     let (left, image) = record::killed(&empty, empty.init_command(), &middle);
     assert_eq!(left, image, "init at {middle:?}");
     outcomes.note(&middle, "as its image");
     outcomes.print("one of each", "kills");
-}
-
-fn middle(recording: &Recording) -> Point {
-    let points = recording.points();
-    points[points.len() / 2].clone()
 }

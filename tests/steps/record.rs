@@ -68,14 +68,23 @@ impl Recording {
     /// The first, the middle and the last passage of each name and edge. With `STRONGROOM_STEPS=every`,
     /// all of them; with `STRONGROOM_STEPS=N`, every tenth of all from the N-th on.
     pub fn points(&self) -> Vec<Point> {
-        let steps = std::env::var("STRONGROOM_STEPS").ok();
+        self.points_of(std::env::var("STRONGROOM_STEPS").ok().as_deref())
+    }
+
+    /// The passage in the middle, whichever are chosen.
+    pub fn middle(&self) -> Point {
+        let points = self.points_of(None);
+        points[points.len() / 2].clone()
+    }
+
+    fn points_of(&self, steps: Option<&str>) -> Vec<Point> {
         let mut places: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
         for (place, passage) in self.passages.iter().enumerate() {
             places.entry(passage).or_default().push(place);
         }
         let mut points = Vec::new();
         for (passage, places) in places {
-            let mut chosen = match steps.as_deref() {
+            let mut chosen = match steps {
                 None => vec![0, places.len() / 2, places.len() - 1],
                 Some("every") => (0..places.len()).collect(),
                 Some(first) => {
